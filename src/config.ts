@@ -1,0 +1,138 @@
+/**
+ * The configuration: one schema that gives the types, the defaults, the validation and the help texts.
+ * YAML files, `--set a.b=v` and the library use exactly these keys. Imports nothing from the project.
+ */
+import { z } from "zod";
+
+const count = z.number().int().positive();
+const fraction = z.number().min(0).max(1);
+const rate = z.number().nonnegative();
+
+export const taskSchema = z
+  .strictObject({
+    modulus: count.min(3).default(23).describe("prime p: residues 0..p-1 are the tokens"),
+    variables: count.max(4).default(1).describe("v, number of inputs x1..xv of the hidden linear function"),
+    constantTerm: z.boolean().default(false).describe("add a hidden constant: z = a.x + c mod p"),
+    trainTasks: count.default(17).describe("D, number of tasks seen in training; the rest are held out"),
+    taskSplit: z
+      .enum(["uniform", "rectangular"])
+      .default("uniform")
+      .describe("how the D tasks are chosen: uniformly, or as a rectangle of the task grid (variables = 2)"),
+    inputFraction: fraction
+      .gt(0)
+      .default(1)
+      .describe("fraction of the p^v inputs seen in training; below 1 two more probe sets exist"),
+    examples: count.default(3).describe("n, examples (x1..xv z) in one prompt"),
+    distinctInputs: z.boolean().default(true).describe("inputs within one prompt without replacement"),
+    trainNoise: fraction.default(0).describe("probability that a context z is replaced, in training"),
+    probeNoise: fraction.default(0).describe("probability that a context z is replaced, in the probe sets"),
+    noisyTargets: z.boolean().default(false).describe("whether the training targets carry the noise too"),
+  })
+  .describe("the family of in-context modular linear tasks");
+
+export const modelSchema = z
+  .strictObject({
+    dModel: count.default(64).describe("width d of the residual stream; a multiple of nHeads"),
+    nHeads: count.default(4).describe("attention heads; the head dimension d/nHeads must be even"),
+    nLayers: count.default(2).describe("transformer blocks"),
+    dMlp: count.default(256).describe("width of the MLP"),
+    actFn: z.enum(["relu", "gelu"]).default("relu").describe("MLP activation (gelu: the tanh form)"),
+    tiedEmbeddings: z.boolean().default(false).describe("use the token embedding as unembedding"),
+    ropeBase: z.number().gt(1).default(30).describe("base of the rotary position frequencies"),
+    roleEmbedding: z.boolean().default(false).describe("add a learned embedding of the token's role (x1..xv, z)"),
+    initScheme: z
+      .enum(["normal", "fanIn"])
+      .default("normal")
+      .describe(
+        "normal: every matrix N(0, initStd^2); fanIn: embeddings N(0, initStd^2), other matrices N(0, 1/fan_in), those that write to the residual stream divided by sqrt(2 nLayers)",
+      ),
+    initStd: z.number().positive().default(0.1).describe("standard deviation at initialisation, see initScheme"),
+  })
+  .describe("the decoder-only transformer");
+
+export const trainingSchema = z
+  .strictObject({
+    steps: count.default(10000).describe("optimiser steps"),
+    batchSize: count.default(256).describe("prompts per step, drawn afresh each step"),
+    optimizer: z.enum(["adamw"]).default("adamw"),
+    learningRate: rate.default(3e-3).describe("peak learning rate"),
+    warmupSteps: z.number().int().nonnegative().default(100).describe("linear warm-up from 0"),
+    schedule: z
+      .enum(["constant", "cosine", "linear"])
+      .default("cosine")
+      .describe("what the learning rate does after warm-up"),
+    finalLearningRate: fraction
+      .default(0.1)
+      .describe("end of the cosine or linear schedule, as a fraction of learningRate"),
+    weightDecay: rate.default(0.5).describe("decoupled weight decay (multiplied by the learning rate)"),
+    weightDecayExclude: z
+      .array(z.enum(["layerNorm", "embeddings"]))
+      .default([])
+      .describe("parameter groups without weight decay"),
+    beta1: fraction.lt(1).default(0.9),
+    beta2: fraction.lt(1).default(0.98),
+    epsilon: z.number().positive().default(1e-8),
+    gradientClip: z
+      .number()
+      .nonnegative()
+      .default(0)
+      .describe("clip the gradient's global norm to this; 0: no clipping"),
+    lossPositions: z
+      .enum(["all", "last"])
+      .default("all")
+      .describe("predict every z of a prompt, or only the last one"),
+  })
+  .describe("optimisation of one member");
+
+export const evaluationSchema = z
+  .strictObject({
+    every: count.default(250).describe("steps between evaluations on the probe sets"),
+    spacing: z
+      .enum(["linear", "log"])
+      .default("linear")
+      .describe("linear: every `every` steps; log: denser early, spacing never above `every`"),
+    prompts: count.default(256).describe("prompts in each probe set"),
+    savePredictions: z
+      .enum(["none", "last", "all"])
+      .default("last")
+      .describe("which positions' predictive probabilities are kept in predictions/"),
+  })
+  .describe("fixed probe sets {seen, unseen tasks} x {seen, unseen inputs}");
+
+export const ensembleSchema = z
+  .strictObject({
+    members: count.default(4).describe("K, independently initialised members"),
+  })
+  .describe("the deep ensemble: members differ in initialisation and data order");
+
+export const checkpointsSchema = z
+  .strictObject({
+    schedule: z
+      .enum(["log", "evaluations", "last"])
+      .default("log")
+      .describe("which evaluations keep a checkpoint: log-spaced ones, all, or only the last"),
+    keep: count.default(24).describe("at most this many checkpoints; the log schedule is thinned to it"),
+  })
+  .describe("checkpoints kept on disk");
+
+export const configSchema = z.strictObject({
+  seed: z.number().int().nonnegative().max(0xffffffff).default(0).describe("root of every random stream"),
+  task: taskSchema.prefault({}),
+  model: modelSchema.prefault({}),
+  training: trainingSchema.prefault({}),
+  evaluation: evaluationSchema.prefault({}),
+  ensemble: ensembleSchema.prefault({}),
+  checkpoints: checkpointsSchema.prefault({}),
+  math: z
+    .enum(["fast", "strict"])
+    .default("fast")
+    .describe("fast: fused multiply-add where available; strict: the same bytes on every machine"),
+});
+
+/** A complete, validated configuration. */
+export type Config = z.infer<typeof configSchema>;
+export type TaskConfig = Config["task"];
+export type ModelConfig = Config["model"];
+export type TrainingConfig = Config["training"];
+/** What a user may write: every key optional. */
+export type ConfigInput = z.input<typeof configSchema>;

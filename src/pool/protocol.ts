@@ -1,0 +1,51 @@
+/** Messages between the ensemble controller and its workers. Imports types only. */
+import type { Config } from "../config.ts";
+
+/** Everything needed to continue one member: the flat parameter vector and AdamW's two moments, after `step` steps. */
+export interface MemberState {
+  step: number;
+  parameters: Float32Array;
+  firstMoment: Float32Array;
+  secondMoment: Float32Array;
+}
+
+/** Train one member from `state.step` to `toStep`, then predict on the probe sets. `state: null` means initialise. */
+export interface SegmentRequest {
+  config: Config;
+  member: number;
+  state: MemberState | null;
+  toStep: number;
+}
+
+/**
+ * Predictive probabilities of one member on one probe set, (prompts, positions, classes), row-major float32.
+ */
+export interface ProbePrediction {
+  set: ProbeSetName;
+  probabilities: Float32Array;
+}
+
+export type ProbeSetName =
+  | "seenTasks"
+  | "unseenTasks"
+  | "seenTasksUnseenInputs"
+  | "unseenTasksUnseenInputs";
+
+export interface SegmentResult {
+  member: number;
+  /** State at `toStep`, or earlier if the run was asked to stop or the loss became non-finite. */
+  state: MemberState;
+  /** Mean training loss in nats over the steps of this segment; NaN if no step ran. */
+  loss: number;
+  /** Mean global gradient norm (before clipping) over the steps of this segment. */
+  gradientNorm: number;
+  /** Predictions at `state.step`; empty unless the segment reached `toStep`. */
+  predictions: ProbePrediction[];
+  /** Set when the loss was not finite: the step at which that happened. The state is the one before it. */
+  nonFiniteStep?: number;
+  /** Tokens processed in training. */
+  tokens: number;
+  /** Seconds spent in training steps and in evaluation. */
+  trainSeconds: number;
+  evaluationSeconds: number;
+}

@@ -1,0 +1,98 @@
+/** The records of a run directory. `metrics.jsonl` holds one MetricsRecord a line; `summary.json` one RunSummary. */
+import type { ProbeSetName } from "../pool/protocol.ts";
+
+/** Measures of one predictive distribution against labels and against the exact references; nats. */
+export interface PredictiveMeasures {
+  /** Top-1 accuracy, every position of the prompt (index = number of context examples), and at the last one. */
+  accuracy: number;
+  accuracyByPosition: number[];
+  /** Mean -log p(target) at the last position. */
+  nll: number;
+  /** Mean entropy of the predictive at the last position. */
+  entropy: number;
+}
+
+/** Measures of an ensemble's predictions at the last position, with MI also per context position; nats. */
+export interface EnsembleMeasures extends PredictiveMeasures {
+  brier: number;
+  ece: number;
+  adaptiveEce: number;
+  totalEntropy: number;
+  expectedEntropy: number;
+  mutualInformation: number;
+  disagreement: number;
+  variance: number;
+  mutualInformationByPosition: number[];
+  expectedEntropyByPosition: number[];
+  totalEntropyByPosition: number[];
+  /** Jensen-Shannon divergence (nats) and total variation to the memorising and the generalising predictor. */
+  distanceM: { jensenShannon: number; totalVariation: number };
+  distanceG: { jensenShannon: number; totalVariation: number };
+  /** 0 = generalising, 1 = memorising, from Jensen-Shannon; null where the two references coincide. */
+  relativeDistance: number | null;
+}
+
+export interface MemberRecord {
+  member: number;
+  loss: number;
+  gradientNorm: number;
+  sets: Partial<Record<ProbeSetName, PredictiveMeasures>>;
+}
+
+/** One evaluation of the whole ensemble. Contains no wall-clock time: equal runs give equal bytes. */
+export interface MetricsRecord {
+  step: number;
+  /** Training tokens of one member so far. */
+  tokens: number;
+  learningRate: number;
+  members: MemberRecord[];
+  ensemble: Partial<Record<ProbeSetName, EnsembleMeasures>>;
+}
+
+/** Bayes-optimal accuracies and reference entropies of one probe set, last position first by name, then all. */
+export interface ProbeReference {
+  prompts: number;
+  positions: number;
+  chance: number;
+  /** Expected accuracy of the generalising predictor G: the ceiling. */
+  ceiling: number;
+  ceilingByPosition: number[];
+  /** Accuracy of the memorising predictor M on this set. */
+  memorisingAccuracy: number;
+  /** Mean entropy of G at the last position, nats. */
+  entropyG: number;
+  /** Fraction of prompts on which some training task fits the context. */
+  supportM: number;
+}
+
+export interface RunEvents {
+  memorisedStep: number | null;
+  grokStep: number | null;
+  uncertaintyPeakStep: number | null;
+  collapseStep: number | null;
+}
+
+export interface MemberSummary {
+  member: number;
+  memorisedStep: number | null;
+  grokStep: number | null;
+  finalLoss: number;
+  accuracy: { seenTasks: number; unseenTasks: number };
+  /** Step at which the loss became non-finite, if it did. */
+  failedStep: number | null;
+}
+
+/** What `--json` prints and `summary.json` holds. */
+export interface RunSummary extends RunEvents {
+  schema: "epigrok-run/1";
+  runDir: string;
+  members: number;
+  steps: number;
+  verdict: string;
+  accuracy: { seenTasks: number; unseenTasks: number };
+  mutualInformation: { peak: number; final: number };
+  tokensPerSecond: number;
+  math: "fast" | "strict";
+  perMember: MemberSummary[];
+  references: Partial<Record<ProbeSetName, ProbeReference>>;
+}
