@@ -39,14 +39,21 @@ export const modelSchema = z
     actFn: z.enum(["relu", "gelu"]).default("relu").describe("MLP activation (gelu: the tanh form)"),
     tiedEmbeddings: z.boolean().default(false).describe("use the token embedding as unembedding"),
     ropeBase: z.number().gt(1).default(30).describe("base of the rotary position frequencies"),
-    roleEmbedding: z.boolean().default(false).describe("add a learned embedding of the token's role (x1..xv, z)"),
+    roleEmbedding: z
+      .boolean()
+      .default(false)
+      .describe("add a learned embedding of the token's role (x1..xv, z)"),
     initScheme: z
       .enum(["normal", "fanIn"])
       .default("normal")
       .describe(
         "normal: every matrix N(0, initStd^2); fanIn: embeddings N(0, initStd^2), other matrices N(0, 1/fan_in), those that write to the residual stream divided by sqrt(2 nLayers)",
       ),
-    initStd: z.number().positive().default(0.1).describe("standard deviation at initialisation, see initScheme"),
+    initStd: z
+      .number()
+      .positive()
+      .default(0.1)
+      .describe("standard deviation at initialisation, see initScheme"),
   })
   .describe("the decoder-only transformer");
 

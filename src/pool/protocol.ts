@@ -9,12 +9,24 @@ export interface MemberState {
   secondMoment: Float32Array;
 }
 
+/**
+ * Sums over the training steps of one evaluation interval. An interval that was interrupted goes on adding to
+ * the same sums, so that its means come out with the same bytes as without the interruption.
+ */
+export interface IntervalSums {
+  steps: number;
+  loss: number;
+  gradientNorm: number;
+}
+
 /** Train one member from `state.step` to `toStep`, then predict on the probe sets. `state: null` means initialise. */
 export interface SegmentRequest {
   config: Config;
   member: number;
   state: MemberState | null;
   toStep: number;
+  /** Sums of the steps of this interval that an interrupted segment has done already; absent: none. */
+  carried?: IntervalSums;
 }
 
 /**
@@ -25,20 +37,17 @@ export interface ProbePrediction {
   probabilities: Float32Array;
 }
 
-export type ProbeSetName =
-  | "seenTasks"
-  | "unseenTasks"
-  | "seenTasksUnseenInputs"
-  | "unseenTasksUnseenInputs";
+export type ProbeSetName = "seenTasks" | "unseenTasks" | "seenTasksUnseenInputs" | "unseenTasksUnseenInputs";
 
 export interface SegmentResult {
   member: number;
   /** State at `toStep`, or earlier if the run was asked to stop or the loss became non-finite. */
   state: MemberState;
-  /** Mean training loss in nats over the steps of this segment; NaN if no step ran. */
-  loss: number;
-  /** Mean global gradient norm (before clipping) over the steps of this segment. */
-  gradientNorm: number;
+  /**
+   * `carried` plus the steps of this segment, added in the order of the steps: training loss in nats and global
+   * gradient norm before clipping.
+   */
+  sums: IntervalSums;
   /** Predictions at `state.step`; empty unless the segment reached `toStep`. */
   predictions: ProbePrediction[];
   /** Set when the loss was not finite: the step at which that happened. The state is the one before it. */

@@ -1,0 +1,222 @@
+// C[m,n] (+)= sum_k A[m,k] B[k,n], float32. Both operands are packed: A into strips of 4 rows (k-major, 4 values a
+// step), B into panels of 8 columns (k-major, 8 values a step), so that the micro-kernel reads memory in order. One
+// routine with arbitrary strides packs A, A^T, B and B^T. Weights are packed once per optimiser step and reused by
+// every micro-batch; activations are packed per call into scratch owned by layout.ts.
+//
+// The 4x8 micro-kernel keeps 8 accumulators, 2 columns of B and 1 splat of A live: 11 of the 16 vector registers
+// that V8 has on x64. Larger tiles and unrolling over k spill.
+import { madd } from "./simd";
+
+/** Rows of one strip of packed A, columns of one panel of packed B. */
+export const MR: i32 = 4;
+export const NR: i32 = 8;
+/** Depth of one block: a panel of B (8 KC floats) and a strip of A (4 KC floats) stay in the first-level cache. */
+export const KC: i32 = 256;
+/** Rows of A packed at a time: MC x KC floats stay in the second-level cache. */
+export const MC: i32 = 96;
+
+/** Floats of packed-A scratch that `gemm` needs. */
+export const PACKED_A_FLOATS: i32 = MC * KC;
+
+/** Floats of B[k,n] when packed. */
+// @ts-ignore: decorator
+@inline
+export function packedSize(k: i32, n: i32): i32 {
+  return k * ((n + NR - 1) & ~(NR - 1));
+}
+
+/** Transpose 4 rows of 4 floats at src (row stride in bytes) to dst (row stride in bytes). */
+// @ts-ignore: decorator
+@inline
+function transpose4(src: usize, srcStride: usize, dst: usize, dstStride: usize): void {
+  const a = v128.load(src);
+  const b = v128.load(src + srcStride);
+  const c = v128.load(src + 2 * srcStride);
+  const d = v128.load(src + 3 * srcStride);
+  const ab0 = i8x16.shuffle(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+  const ab1 = i8x16.shuffle(a, b, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
+  const cd0 = i8x16.shuffle(c, d, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+  const cd1 = i8x16.shuffle(c, d, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
+  v128.store(dst, i8x16.shuffle(ab0, cd0, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23));
+  v128.store(dst + dstStride, i8x16.shuffle(ab0, cd0, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31));
+  v128.store(dst + 2 * dstStride, i8x16.shuffle(ab1, cd1, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23));
+  v128.store(dst + 3 * dstStride, i8x16.shuffle(ab1, cd1, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31));
+}
+
+/**
+ * Pack `lanes` vectors x[l, k] (element strides sl, sk) into strips of W lanes, k-major: strip s holds, for each k,
+ * x[sW .. sW+W-1, k]. Missing lanes of the last strip are zero.
+ */
+// @ts-ignore: decorator
+@inline
+function pack(W: i32, dst: usize, src: usize, lanes: i32, depth: i32, sl: i32, sk: i32): void {
+  const step = <usize>W << 2;
+  const laneBytes = <usize>sl << 2;
+  const depthBytes = <usize>sk << 2;
+  for (let l0 = 0; l0 < lanes; l0 += W) {
+    const full = l0 + W <= lanes;
+    const base = src + <usize>l0 * laneBytes;
+    let k = 0;
+    if (full && sl == 1) {
+      let from = base;
+      for (; k < depth; k++) {
+        v128.store(dst, v128.load(from));
+        if (W == 8) v128.store(dst, v128.load(from, 16), 16);
+        from += depthBytes;
+        dst += step;
+      }
+    } else if (full && sk == 1) {
+      let from = base;
+      for (; k + 4 <= depth; k += 4) {
+        transpose4(from, laneBytes, dst, step);
+        if (W == 8) transpose4(from + 4 * laneBytes, laneBytes, dst + 16, step);
+        from += 16;
+        dst += step << 2;
+      }
+    }
+    const valid = min(W, lanes - l0);
+    for (; k < depth; k++) {
+      const from = base + <usize>k * depthBytes;
+      for (let l = 0; l < W; l++) {
+        store<f32>(dst + (<usize>l << 2), l < valid ? load<f32>(from + <usize>l * laneBytes) : 0);
+      }
+      dst += step;
+    }
+  }
+}
+
+/** Pack B[k, n] (element strides sk, sn) into panels of 8 columns, depth block by depth block. */
+export function packB(dst: usize, src: usize, k: i32, n: i32, sk: i32, sn: i32): void {
+  for (let k0 = 0; k0 < k; k0 += KC) {
+    const depth = min(KC, k - k0);
+    pack(NR, dst, src + ((<usize>k0 * <usize>sk) << 2), n, depth, sn, sk);
+    dst += <usize>packedSize(depth, n) << 2;
+  }
+}
+
+function packA(dst: usize, src: usize, m: i32, k: i32, sm: i32, sk: i32): void {
+  pack(MR, dst, src, m, k, sm, sk);
+}
+
+/** C[4, 8] at pc (row stride ldc bytes) = or += packed strip pa times packed panel pb over `k` steps. */
+function kernel4x8(k: i32, pa: usize, pb: usize, pc: usize, ldc: usize, accumulate: bool): void {
+  let c00 = f32x4.splat(0), c01 = f32x4.splat(0);
+  let c10 = f32x4.splat(0), c11 = f32x4.splat(0);
+  let c20 = f32x4.splat(0), c21 = f32x4.splat(0);
+  let c30 = f32x4.splat(0), c31 = f32x4.splat(0);
+  const end = pa + (<usize>k << 4);
+  while (pa < end) {
+    const b0 = v128.load(pb);
+    const b1 = v128.load(pb, 16);
+    let a = v128.load32_splat(pa);
+    c00 = madd(a, b0, c00);
+    c01 = madd(a, b1, c01);
+    a = v128.load32_splat(pa, 4);
+    c10 = madd(a, b0, c10);
+    c11 = madd(a, b1, c11);
+    a = v128.load32_splat(pa, 8);
+    c20 = madd(a, b0, c20);
+    c21 = madd(a, b1, c21);
+    a = v128.load32_splat(pa, 12);
+    c30 = madd(a, b0, c30);
+    c31 = madd(a, b1, c31);
+    pa += 16;
+    pb += 32;
+  }
+  if (accumulate) {
+    v128.store(pc, f32x4.add(v128.load(pc), c00));
+    v128.store(pc, f32x4.add(v128.load(pc, 16), c01), 16);
+    pc += ldc;
+    v128.store(pc, f32x4.add(v128.load(pc), c10));
+    v128.store(pc, f32x4.add(v128.load(pc, 16), c11), 16);
+    pc += ldc;
+    v128.store(pc, f32x4.add(v128.load(pc), c20));
+    v128.store(pc, f32x4.add(v128.load(pc, 16), c21), 16);
+    pc += ldc;
+    v128.store(pc, f32x4.add(v128.load(pc), c30));
+    v128.store(pc, f32x4.add(v128.load(pc, 16), c31), 16);
+  } else {
+    v128.store(pc, c00);
+    v128.store(pc, c01, 16);
+    pc += ldc;
+    v128.store(pc, c10);
+    v128.store(pc, c11, 16);
+    pc += ldc;
+    v128.store(pc, c20);
+    v128.store(pc, c21, 16);
+    pc += ldc;
+    v128.store(pc, c30);
+    v128.store(pc, c31, 16);
+  }
+}
+
+/** The same tile where only `rows` x `columns` of C exist: through a 4x8 tile on the side. */
+function kernelEdge(
+  k: i32, pa: usize, pb: usize, pc: usize, ldc: usize, accumulate: bool, rows: i32, columns: i32, tile: usize,
+): void {
+  kernel4x8(k, pa, pb, tile, 32, false);
+  for (let i = 0; i < rows; i++) {
+    for (let j = 0; j < columns; j++) {
+      const c = pc + <usize>i * ldc + (<usize>j << 2);
+      const value = load<f32>(tile + (<usize>(i * NR + j) << 2));
+      store<f32>(c, accumulate ? load<f32>(c) + value : value);
+    }
+  }
+}
+
+const edgeTile: usize = memory.data(4 * 8 * 4, 16);
+
+/**
+ * C[m,n] = (or +=, with accumulate) A[m,k] B[k,n]. A has element strides (sm, sk); B is packed by `packB`; C has row
+ * stride ldc elements. With accumulate false C is not read. `scratch` holds PACKED_A_FLOATS.
+ */
+export function gemm(
+  m: i32, n: i32, k: i32, a: usize, sm: i32, sk: i32, packedB: usize, c: usize, ldc: i32, accumulate: bool,
+  scratch: usize,
+): void {
+  const ldcBytes = <usize>ldc << 2;
+  for (let k0 = 0; k0 < k; k0 += KC) {
+    const depth = min(KC, k - k0);
+    const add = accumulate || k0 > 0;
+    const panelBytes = <usize>depth << 5;
+    const stripBytes = <usize>depth << 4;
+    for (let m0 = 0; m0 < m; m0 += MC) {
+      const rows = min(MC, m - m0);
+      packA(scratch, a + ((<usize>m0 * <usize>sm + <usize>k0 * <usize>sk) << 2), rows, depth, sm, sk);
+      let panel = packedB;
+      for (let j = 0; j < n; j += NR) {
+        let strip = scratch;
+        let tile = c + ((<usize>m0 * <usize>ldc + <usize>j) << 2);
+        const columns = min(NR, n - j);
+        for (let i = 0; i < rows; i += MR) {
+          if (columns == NR && i + MR <= rows) {
+            kernel4x8(depth, strip, panel, tile, ldcBytes, add);
+          } else {
+            kernelEdge(depth, strip, panel, tile, ldcBytes, add, min(MR, rows - i), columns, edgeTile);
+          }
+          strip += stripBytes;
+          tile += ldcBytes << 2;
+        }
+        panel += panelBytes;
+      }
+    }
+    packedB += <usize>packedSize(depth, n) << 2;
+  }
+}
+
+/** Naive twin of `gemm` for tests: B unpacked with element strides (sk2, sn). */
+export function gemmNaive(
+  m: i32, n: i32, k: i32, a: usize, sm: i32, sk: i32, b: usize, sk2: i32, sn: i32, c: usize, ldc: i32,
+  accumulate: bool,
+): void {
+  for (let i = 0; i < m; i++) {
+    for (let j = 0; j < n; j++) {
+      let sum: f32 = 0;
+      for (let l = 0; l < k; l++) {
+        sum += load<f32>(a + (<usize>(i * sm + l * sk) << 2)) * load<f32>(b + (<usize>(l * sk2 + j * sn) << 2));
+      }
+      const at = c + (<usize>(i * ldc + j) << 2);
+      store<f32>(at, accumulate ? load<f32>(at) + sum : sum);
+    }
+  }
+}

@@ -1,0 +1,57 @@
+// Softmax cross-entropy in nats over rows of logits with stride VS (V rounded up to 4).
+import { V, VS } from "../layout";
+import { exp4, horizontalMax, horizontalSum } from "../simd";
+
+/** Maximum of the row's V logits; the padding up to VS is set to -1e30, which exp turns into 0. */
+// @ts-ignore: decorator
+@inline
+function paddedMax(row: usize): f32 {
+  for (let c = V; c < VS; c++) store<f32>(row + (<usize>c << 2), -1e30);
+  let max4 = v128.load(row);
+  for (let c: usize = 16; c < <usize>VS << 2; c += 16) max4 = f32x4.max(max4, v128.load(row + c));
+  return horizontalMax(max4);
+}
+
+/**
+ * Sum over rows of -log softmax(logits)[target]; logits (rows, VS) become dlogits = weight (softmax - onehot).
+ */
+export function crossentropy_forward_backward(logits: usize, targets: usize, rows: i32, weight: f32): f64 {
+  const bytes = <usize>VS << 2;
+  let loss: f64 = 0;
+  for (let r = 0; r < rows; r++) {
+    const target = logits + (<usize>load<i32>(targets + (<usize>r << 2)) << 2);
+    const highest = paddedMax(logits);
+    const targetLogit = load<f32>(target);
+    const max4 = f32x4.splat(highest);
+    let sum4 = f32x4.splat(0);
+    for (let c: usize = 0; c < bytes; c += 16) {
+      const e = exp4(f32x4.sub(v128.load(logits + c), max4));
+      sum4 = f32x4.add(sum4, e);
+      v128.store(logits + c, e);
+    }
+    const sum = horizontalSum(sum4);
+    loss += Math.log(<f64>sum) + <f64>highest - <f64>targetLogit;
+    const factor4 = f32x4.splat(weight / sum);
+    for (let c: usize = 0; c < bytes; c += 16) v128.store(logits + c, f32x4.mul(v128.load(logits + c), factor4));
+    store<f32>(target, load<f32>(target) - weight);
+    logits += bytes;
+  }
+  return loss;
+}
+
+/** logits (rows, VS) become probabilities; the padding becomes 0. */
+export function softmax_forward(logits: usize, rows: i32): void {
+  const bytes = <usize>VS << 2;
+  for (let r = 0; r < rows; r++) {
+    const max4 = f32x4.splat(paddedMax(logits));
+    let sum4 = f32x4.splat(0);
+    for (let c: usize = 0; c < bytes; c += 16) {
+      const e = exp4(f32x4.sub(v128.load(logits + c), max4));
+      sum4 = f32x4.add(sum4, e);
+      v128.store(logits + c, e);
+    }
+    const inverse4 = f32x4.splat(<f32>1 / horizontalSum(sum4));
+    for (let c: usize = 0; c < bytes; c += 16) v128.store(logits + c, f32x4.mul(v128.load(logits + c), inverse4));
+    logits += bytes;
+  }
+}

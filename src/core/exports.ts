@@ -1,0 +1,88 @@
+/** What the Wasm module exports (assembly/index.ts): numbers and byte addresses only. */
+export interface CoreExports {
+  memory: WebAssembly.Memory;
+  plan(
+    dVocab: number,
+    dModel: number,
+    nHeads: number,
+    nLayers: number,
+    dMlp: number,
+    nCtx: number,
+    roles: number,
+    gelu: boolean,
+    tied: boolean,
+    maxTokens: number,
+    training: boolean,
+  ): number;
+  grow(bytes: number): boolean;
+  initialise(ropeBase: number): void;
+  packWeights(training: boolean): void;
+  forward(sequences: number, length: number, positions: number): void;
+  forwardBackward(sequences: number, length: number, positions: number, weight: number): number;
+  softmax(rows: number): void;
+  zeroGradient(): void;
+  gradientSquaredNorm(): number;
+  adamwStep(
+    t: number,
+    learningRate: number,
+    weightDecay: number,
+    beta1: number,
+    beta2: number,
+    epsilon: number,
+    gradientScale: number,
+    exclude: number,
+  ): void;
+
+  parameterCount(): number;
+  tensorCount(): number;
+  selectTensor(index: number): void;
+  tensorKind(): number;
+  tensorBlock(): number;
+  tensorOffset(): number;
+  tensorRows(): number;
+  tensorColumns(): number;
+  parametersPointer(): number;
+  gradientPointer(): number;
+  firstMomentPointer(): number;
+  secondMomentPointer(): number;
+  tokensPointer(): number;
+  positionsPointer(): number;
+  targetsPointer(): number;
+  logitsPointer(): number;
+  logitsStride(): number;
+
+  heapBase(): number;
+  packedAFloats(): number;
+  packB(dst: number, src: number, k: number, n: number, sk: number, sn: number): void;
+  gemm(
+    m: number,
+    n: number,
+    k: number,
+    a: number,
+    sm: number,
+    sk: number,
+    packedB: number,
+    c: number,
+    ldc: number,
+    accumulate: boolean,
+    scratch: number,
+  ): void;
+  gemmNaive(
+    m: number,
+    n: number,
+    k: number,
+    a: number,
+    sm: number,
+    sk: number,
+    b: number,
+    sk2: number,
+    sn: number,
+    c: number,
+    ldc: number,
+    accumulate: boolean,
+  ): void;
+  exp(x: number): number;
+  tanh(x: number): number;
+  multiplyAdd(a: number, b: number, c: number): number;
+  ceiling(n: number): number;
+}

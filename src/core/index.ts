@@ -1,0 +1,10 @@
+export { type CoreModule, loadCoreModule, type MathMode, supportedMath } from "./build.ts";
+export {
+  type AdamWOptions,
+  type Batch,
+  createTransformer,
+  type ParameterInfo,
+  Transformer,
+  type TransformerShape,
+  validateShape,
+} from "./transformer.ts";

@@ -1,0 +1,350 @@
+/** A transformer in the numeric core: shapes, batches and flat float32 vectors on this side, arithmetic on the other. */
+import { type CoreModule, instantiateCore, loadCoreModule, type MathMode } from "./build.ts";
+import type { CoreExports } from "./exports.ts";
+
+/** Shape of a decoder, in TransformerLens' names. */
+export interface TransformerShape {
+  dVocab: number;
+  dModel: number;
+  /** Divides dModel; the head dimension dModel / nHeads is even. */
+  nHeads: number;
+  nLayers: number;
+  dMlp: number;
+  /** Longest sequence. */
+  nCtx: number;
+  actFn: "relu" | "gelu";
+  tiedEmbeddings: boolean;
+  /** Default 10000. */
+  ropeBase?: number;
+  /** Period of the token-role embedding (role = time mod roles); 0, the default, for none. */
+  roles?: number;
+}
+
+/** A batch of B sequences of T tokens with P predictions each. */
+export interface Batch {
+  /** (B, T) row-major, values 0 .. dVocab-1. */
+  tokens: Int32Array;
+  batchSize: number;
+  length: number;
+  /** (P) strictly increasing times at which the next token is predicted. */
+  positions: Int32Array;
+  /** (B, P) what should be predicted there. */
+  targets: Int32Array;
+}
+
+/** One named parameter tensor; offset and length in float32 elements of the flat vector, row-major. */
+export interface ParameterInfo {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface AdamWOptions {
+  /** Step number t, from 1. */
+  step: number;
+  learningRate: number;
+  weightDecay: number;
+  beta1: number;
+  beta2: number;
+  epsilon: number;
+  /** Largest global gradient norm; 0 for no clipping. */
+  gradientClip?: number;
+  weightDecayExclude?: readonly ("layerNorm" | "embeddings")[];
+}
+
+/** Activations of a micro-batch should stay in the second-level cache: tokens x bytes per token aim at this. */
+const MICRO_BATCH_BYTES = 768 * 1024;
+/** Below this many tokens per micro-batch the weights' traffic outweighs what the cache saves. */
+const MICRO_BATCH_MIN_TOKENS = 128;
+const MAX_MEMORY_BYTES = 65536 * 65536;
+
+const NAMES = [
+  () => "transformer.wte.weight",
+  () => "transformer.wre.weight",
+  (i: number) => `transformer.h.${i}.ln_1.weight`,
+  (i: number) => `transformer.h.${i}.ln_1.bias`,
+  (i: number) => `transformer.h.${i}.attn.to_qkv.weight`,
+  (i: number) => `transformer.h.${i}.attn.o.weight`,
+  (i: number) => `transformer.h.${i}.ln_2.weight`,
+  (i: number) => `transformer.h.${i}.ln_2.bias`,
+  (i: number) => `transformer.h.${i}.mlp.c_fc.weight`,
+  (i: number) => `transformer.h.${i}.mlp.c_proj.weight`,
+  () => "transformer.ln_f.weight",
+  () => "transformer.ln_f.bias",
+  () => "lm_head.weight",
+];
+
+/** Throws a RangeError naming the first field that is not allowed. */
+export function validateShape(shape: TransformerShape): void {
+  const whole = ["dVocab", "dModel", "nHeads", "nLayers", "dMlp", "nCtx"] as const;
+  for (const field of whole) {
+    if (!Number.isInteger(shape[field]) || shape[field] < 1)
+      throw new RangeError(`${field}: got ${shape[field]}, must be a positive integer`);
+  }
+  if (shape.dModel % (2 * shape.nHeads) !== 0)
+    throw new RangeError(
+      `dModel: got ${shape.dModel} with nHeads ${shape.nHeads}, the head dimension dModel / nHeads must be an even integer`,
+    );
+  if (shape.actFn !== "relu" && shape.actFn !== "gelu")
+    throw new RangeError(`actFn: got ${String(shape.actFn)}, must be relu or gelu`);
+  const { ropeBase = 10000, roles = 0 } = shape;
+  if (!(ropeBase > 1 && Number.isFinite(ropeBase)))
+    throw new RangeError(`ropeBase: got ${ropeBase}, must be above 1`);
+  if (!Number.isInteger(roles) || roles < 0)
+    throw new RangeError(`roles: got ${roles}, must be a non-negative integer`);
+}
+
+/** Tokens per micro-batch: as many whole sequences of nCtx tokens as the cache holds, a multiple of 4 of them if any. */
+export function microBatchTokens(shape: TransformerShape): number {
+  const floatsPerToken =
+    shape.nLayers *
+      (9 * shape.dModel + shape.nHeads * shape.nCtx + shape.dMlp * (shape.actFn === "gelu" ? 2 : 1)) +
+    8 * shape.dModel +
+    shape.dMlp;
+  const tokens = Math.max(MICRO_BATCH_MIN_TOKENS, MICRO_BATCH_BYTES / (4 * floatsPerToken));
+  const sequences = Math.max(1, Math.floor(tokens / shape.nCtx));
+  return (sequences >= 4 ? sequences - (sequences % 4) : sequences) * shape.nCtx;
+}
+
+export class Transformer {
+  readonly shape: Readonly<Required<TransformerShape>>;
+  readonly math: MathMode;
+  /** Every parameter tensor in flat order; names and shapes as in a PyTorch state dict. */
+  readonly parameters: readonly ParameterInfo[];
+  readonly parameterCount: number;
+  /** Bytes of memory of this instance. */
+  readonly memoryBytes: number;
+  readonly #core: CoreExports;
+  readonly #maxTokens: number;
+  readonly #training: boolean;
+  #packed = false;
+
+  /** Use `createTransformer`; `training` false saves the memory of gradient and moments. */
+  constructor(core: CoreModule, shape: TransformerShape, training = true) {
+    validateShape(shape);
+    this.shape = { ropeBase: 10000, roles: 0, ...shape };
+    this.math = core.math;
+    this.#training = training;
+    this.#core = instantiateCore(core);
+    this.#maxTokens = microBatchTokens(shape);
+    const { dVocab, dModel, nHeads, nLayers, dMlp, nCtx, actFn, tiedEmbeddings, roles, ropeBase } =
+      this.shape;
+    const bytes = this.#core.plan(
+      dVocab,
+      dModel,
+      nHeads,
+      nLayers,
+      dMlp,
+      nCtx,
+      roles,
+      actFn === "gelu",
+      tiedEmbeddings,
+      this.#maxTokens,
+      training,
+    );
+    if (bytes > MAX_MEMORY_BYTES)
+      throw new RangeError(
+        `the model needs ${(bytes / 2 ** 30).toFixed(2)} GiB for one member (dModel ${dModel}, nLayers ${nLayers}, dMlp ${dMlp}, nCtx ${nCtx}); WebAssembly memory ends at 4 GiB`,
+      );
+    if (!this.#core.grow(bytes))
+      throw new RangeError(`no memory: ${(bytes / 2 ** 20).toFixed(0)} MiB for the model were refused`);
+    this.memoryBytes = bytes;
+    this.#core.initialise(ropeBase);
+    this.parameterCount = this.#core.parameterCount();
+    this.parameters = this.#readTensors();
+  }
+
+  #readTensors(): ParameterInfo[] {
+    const core = this.#core;
+    return Array.from({ length: core.tensorCount() }, (_, index) => {
+      core.selectTensor(index);
+      const columns = core.tensorColumns();
+      const shape = columns > 0 ? [core.tensorRows(), columns] : [core.tensorRows()];
+      return {
+        name: NAMES[core.tensorKind()](core.tensorBlock()),
+        shape,
+        offset: core.tensorOffset(),
+        length: shape.reduce((a, b) => a * b),
+      };
+    });
+  }
+
+  #floats(pointer: number, length: number): Float32Array {
+    return new Float32Array(this.#core.memory.buffer, pointer, length);
+  }
+
+  /** A copy of the flat parameter vector. */
+  getParameters(): Float32Array {
+    return this.#floats(this.#core.parametersPointer(), this.parameterCount).slice();
+  }
+
+  /** Throws a RangeError unless `flat` has parameterCount elements. */
+  setParameters(flat: Float32Array): void {
+    this.#checkLength("parameters", flat.length);
+    this.#floats(this.#core.parametersPointer(), this.parameterCount).set(flat);
+    this.#packed = false;
+  }
+
+  /** Copies of AdamW's moments. */
+  getMoments(): { first: Float32Array; second: Float32Array } {
+    return {
+      first: this.#floats(this.#core.firstMomentPointer(), this.parameterCount).slice(),
+      second: this.#floats(this.#core.secondMomentPointer(), this.parameterCount).slice(),
+    };
+  }
+
+  setMoments(moments: { first: Float32Array; second: Float32Array }): void {
+    this.#checkLength("first moment", moments.first.length);
+    this.#checkLength("second moment", moments.second.length);
+    this.#floats(this.#core.firstMomentPointer(), this.parameterCount).set(moments.first);
+    this.#floats(this.#core.secondMomentPointer(), this.parameterCount).set(moments.second);
+  }
+
+  /** Logits (B, P, V) at the batch's positions. */
+  logits(batch: Batch): Float32Array {
+    return this.#predict(batch, false);
+  }
+
+  /** Predictive probabilities (B, P, V) at the batch's positions. */
+  probabilities(batch: Batch): Float32Array {
+    return this.#predict(batch, true);
+  }
+
+  /** Mean negative log-likelihood in nats over all B x P predictions, and its gradient (flat). */
+  lossAndGradient(batch: Batch): { loss: number; gradient: Float32Array } {
+    const loss = this.#accumulateGradient(batch);
+    return { loss, gradient: this.#floats(this.#core.gradientPointer(), this.parameterCount).slice() };
+  }
+
+  /**
+   * One AdamW step on the batch. Returns the loss before the step and the gradient's norm before clipping. A non-finite
+   * loss leaves parameters and moments as they were.
+   */
+  trainStep(batch: Batch, options: AdamWOptions): { loss: number; gradientNorm: number } {
+    const loss = this.#accumulateGradient(batch);
+    const gradientNorm = Math.sqrt(this.#core.gradientSquaredNorm());
+    if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) return { loss: Number.NaN, gradientNorm };
+    const { gradientClip = 0, weightDecayExclude = [] } = options;
+    const scale = gradientClip > 0 ? Math.min(1, gradientClip / (gradientNorm + 1e-6)) : 1;
+    const exclude =
+      (weightDecayExclude.includes("layerNorm") ? 1 : 0) +
+      (weightDecayExclude.includes("embeddings") ? 2 : 0);
+    this.#core.adamwStep(
+      options.step,
+      options.learningRate,
+      options.weightDecay,
+      options.beta1,
+      options.beta2,
+      options.epsilon,
+      scale,
+      exclude,
+    );
+    this.#packed = false;
+    return { loss, gradientNorm };
+  }
+
+  #accumulateGradient(batch: Batch): number {
+    if (!this.#training) throw new Error("this transformer was created for inference only");
+    this.#checkBatch(batch, true);
+    this.#pack();
+    this.#core.zeroGradient();
+    const count = batch.batchSize * batch.positions.length;
+    let loss = 0;
+    this.#forEachMicroBatch(batch, (sequences) => {
+      loss += this.#core.forwardBackward(sequences, batch.length, batch.positions.length, 1 / count);
+    });
+    return loss / count;
+  }
+
+  #predict(batch: Batch, softmax: boolean): Float32Array {
+    this.#checkBatch(batch, false);
+    this.#pack();
+    const core = this.#core;
+    const { dVocab } = this.shape;
+    const stride = core.logitsStride();
+    const perSequence = batch.positions.length;
+    const out = new Float32Array(batch.batchSize * perSequence * dVocab);
+    this.#forEachMicroBatch(batch, (sequences, first) => {
+      core.forward(sequences, batch.length, perSequence);
+      const rows = sequences * perSequence;
+      if (softmax) core.softmax(rows);
+      const logits = this.#floats(core.logitsPointer(), rows * stride);
+      const base = first * perSequence * dVocab;
+      for (let r = 0; r < rows; r++)
+        out.set(logits.subarray(r * stride, r * stride + dVocab), base + r * dVocab);
+    });
+    return out;
+  }
+
+  /** Copy sequences [first, first + sequences) into the core, as many as fit at a time, and call `run`. */
+  #forEachMicroBatch(batch: Batch, run: (sequences: number, first: number) => void): void {
+    const core = this.#core;
+    const { length, batchSize, tokens, targets, positions } = batch;
+    const perSequence = positions.length;
+    const fit = Math.floor(this.#maxTokens / length);
+    const most = fit >= 4 ? fit - (fit % 4) : fit;
+    const buffer = core.memory.buffer;
+    new Int32Array(buffer, core.positionsPointer(), perSequence).set(positions);
+    for (let first = 0; first < batchSize; first += most) {
+      const sequences = Math.min(most, batchSize - first);
+      const end = first + sequences;
+      new Int32Array(buffer, core.tokensPointer(), sequences * length).set(
+        tokens.subarray(first * length, end * length),
+      );
+      new Int32Array(buffer, core.targetsPointer(), sequences * perSequence).set(
+        targets.subarray(first * perSequence, end * perSequence),
+      );
+      run(sequences, first);
+    }
+  }
+
+  #pack(): void {
+    if (!this.#packed) this.#core.packWeights(this.#training);
+    this.#packed = true;
+  }
+
+  #checkLength(what: string, length: number): void {
+    if (length !== this.parameterCount)
+      throw new RangeError(`${what}: got ${length} elements, this model has ${this.parameterCount}`);
+  }
+
+  #checkBatch(batch: Batch, needTargets: boolean): void {
+    const { tokens, batchSize, length, positions, targets } = batch;
+    const { nCtx, dVocab } = this.shape;
+    if (!Number.isInteger(batchSize) || batchSize < 1)
+      throw new RangeError(`batchSize: got ${batchSize}, must be a positive integer`);
+    if (!Number.isInteger(length) || length < 1 || length > nCtx)
+      throw new RangeError(`length: got ${length}, must be 1 to nCtx = ${nCtx}`);
+    if (tokens.length !== batchSize * length)
+      throw new RangeError(
+        `tokens: got ${tokens.length} elements, must be batchSize x length = ${batchSize * length}`,
+      );
+    if (positions.length < 1) throw new RangeError("positions: got none, at least one is needed");
+    for (let p = 0; p < positions.length; p++) {
+      if (positions[p] < 0 || positions[p] >= length || (p > 0 && positions[p] <= positions[p - 1]))
+        throw new RangeError(
+          `positions[${p}]: got ${positions[p]}, must be strictly increasing within 0 .. ${length - 1}`,
+        );
+    }
+    for (let i = 0; i < tokens.length; i++)
+      if (tokens[i] < 0 || tokens[i] >= dVocab)
+        throw new RangeError(`tokens[${i}]: got ${tokens[i]}, must be 0 .. ${dVocab - 1}`);
+    if (!needTargets) return;
+    if (targets.length !== batchSize * positions.length)
+      throw new RangeError(
+        `targets: got ${targets.length} elements, must be batchSize x positions = ${batchSize * positions.length}`,
+      );
+    for (let i = 0; i < targets.length; i++)
+      if (targets[i] < 0 || targets[i] >= dVocab)
+        throw new RangeError(`targets[${i}]: got ${targets[i]}, must be 0 .. ${dVocab - 1}`);
+  }
+}
+
+/** A transformer with all parameters zero; initialise it with `setParameters`. */
+export async function createTransformer(
+  shape: TransformerShape,
+  options: { math?: MathMode; training?: boolean } = {},
+): Promise<Transformer> {
+  return new Transformer(await loadCoreModule(options.math ?? "fast"), shape, options.training ?? true);
+}

@@ -1,0 +1,79 @@
+/**
+ * The fixed prompts of the probe sets. They are drawn from (seed, "probe") alone, before any training, and are the
+ * same for all members. In the sets on unseen inputs every input of a prompt is unseen, as in the split of
+ * He et al. (arXiv 2406.02550).
+ */
+import type { TaskConfig } from "../config.ts";
+import type { ProbeSetName } from "../pool/protocol.ts";
+import { type Batch, emptyBatch, predictingPositions, promptLength } from "./batch.ts";
+import { TaskFamily } from "./family.ts";
+import { PromptSource } from "./prompt-source.ts";
+import { stream } from "./random.ts";
+import { splitInputs, splitTasks } from "./split.ts";
+
+export interface ProbePrompts {
+  name: ProbeSetName;
+  /** All n positions; context outputs carry probeNoise, targets are clean. */
+  batch: Batch;
+  /** (B): family indices. */
+  tasks: Int32Array;
+  /** (B, n): input indices. */
+  inputs: Int32Array;
+  /** (B, n): outputs as fed; the last one, which is not fed, is clean. */
+  outputs: Int32Array;
+}
+
+/**
+ * Draw `prompts` prompts for each probe set: {seen, unseen tasks} on seen inputs, and on unseen inputs as well if
+ * inputFraction is below 1.
+ *
+ * @throws RangeError for an invalid task configuration
+ */
+export function drawProbePrompts(task: TaskConfig, seed: number, prompts: number): ProbePrompts[] {
+  const { train, heldOut } = splitTasks(task, seed);
+  const { seen, unseen } = splitInputs(task, seed);
+  const sets: [ProbeSetName, Int32Array, Int32Array][] = [
+    ["seenTasks", train, seen],
+    ["unseenTasks", heldOut, seen],
+  ];
+  if (unseen.length > 0) {
+    sets.push(["seenTasksUnseenInputs", train, unseen], ["unseenTasksUnseenInputs", heldOut, unseen]);
+  }
+  return sets.map(([name, tasks, inputs], index) => drawSet(task, seed, prompts, name, index, tasks, inputs));
+}
+
+function drawSet(
+  task: TaskConfig,
+  seed: number,
+  prompts: number,
+  name: ProbeSetName,
+  index: number,
+  taskPool: Int32Array,
+  inputPool: Int32Array,
+): ProbePrompts {
+  const { variables, examples } = task;
+  const source = new PromptSource({
+    family: new TaskFamily(task),
+    tasks: taskPool,
+    inputs: inputPool,
+    examples,
+    distinctInputs: task.distinctInputs,
+    noise: task.probeNoise,
+    noisyLast: false,
+  });
+  const rng = stream(seed, 0, "probe", index);
+  const length = promptLength(variables, examples);
+  const batch = emptyBatch(prompts, length, predictingPositions(variables, examples));
+  const tasks = new Int32Array(prompts);
+  const inputs = new Int32Array(prompts * examples);
+  const outputs = new Int32Array(prompts * examples);
+  for (let b = 0; b < prompts; b++) {
+    source.draw(rng);
+    source.writeTokens(batch.tokens, b * length);
+    batch.targets.set(source.clean, b * examples);
+    tasks[b] = source.task;
+    inputs.set(source.inputs, b * examples);
+    outputs.set(source.shown, b * examples);
+  }
+  return { name, batch, tasks, inputs, outputs };
+}

@@ -1,0 +1,120 @@
+/** The probe sets: fixed prompts with the exact predictives of the memorising and the generalising predictor. */
+import type { Config } from "../config.ts";
+import type { ProbeReference } from "../run/records.ts";
+import { everyTask, listedTasks, SequentialPosterior } from "./exact.ts";
+import { TaskFamily } from "./family.ts";
+import { drawProbePrompts, type ProbePrompts } from "./probe-prompts.ts";
+import { splitTasks } from "./split.ts";
+
+export interface ExactReferences {
+  /** (B, P, p): predictive of the memorising predictor, whose prior is uniform over the training tasks. */
+  M: Float64Array;
+  /** (B, P, p): predictive of the generalising predictor, whose prior is uniform over all tasks. */
+  G: Float64Array;
+  /** (B, P): 1 if some training task can have produced the context; where 0, M is its prior predictive. */
+  supportM: Uint8Array;
+}
+
+export interface ProbeSet extends ProbePrompts {
+  references: ExactReferences;
+  reference: ProbeReference;
+}
+
+/**
+ * The probe sets of a run, the same for every member. Position k predicts the clean output after k examples, whose
+ * outputs carry probeNoise; the references know that noise. (Without references: `drawProbePrompts`.)
+ *
+ * @throws RangeError for an invalid task configuration
+ */
+export function createProbeSets(config: Config): ProbeSet[] {
+  const { task, seed, evaluation } = config;
+  const family = new TaskFamily(task);
+  const trainTasks = Array.from(splitTasks(task, seed).train, (index) => family.task(index));
+  const generalising = new SequentialPosterior(
+    everyTask(family),
+    task.modulus,
+    task.probeNoise,
+    task.examples,
+  );
+  const memorising = new SequentialPosterior(
+    listedTasks(family, trainTasks),
+    task.modulus,
+    task.probeNoise,
+    task.examples,
+  );
+  return drawProbePrompts(task, seed, evaluation.prompts).map((prompts) => {
+    const references = exactReferences(prompts, family, memorising, generalising);
+    return { ...prompts, references, reference: summarise(prompts, references, task.modulus) };
+  });
+}
+
+function exactReferences(
+  { batch, outputs }: ProbePrompts,
+  { modulus, variables }: TaskFamily,
+  memorising: SequentialPosterior,
+  generalising: SequentialPosterior,
+): ExactReferences {
+  const positions = batch.positions.length;
+  const rows = batch.batchSize * positions;
+  const M = new Float64Array(rows * modulus);
+  const G = new Float64Array(rows * modulus);
+  const supportM = new Uint8Array(rows);
+  for (let row = 0; row < rows; row++) {
+    const k = row % positions;
+    if (k === 0) {
+      memorising.reset();
+      generalising.reset();
+    }
+    const at = Math.floor(row / positions) * batch.length + k * (variables + 1);
+    const input = batch.tokens.subarray(at, at + variables);
+    supportM[row] = memorising.predict(input, M, row * modulus) ? 1 : 0;
+    generalising.predict(input, G, row * modulus);
+    memorising.observe(outputs[row]);
+    generalising.observe(outputs[row]);
+  }
+  return { M, G, supportM };
+}
+
+function summarise(
+  { batch }: ProbePrompts,
+  { M, G, supportM }: ExactReferences,
+  modulus: number,
+): ProbeReference {
+  const prompts = batch.batchSize;
+  const positions = batch.positions.length;
+  const sumsOfMaxima = new Array<number>(positions).fill(0);
+  let memorisingHits = 0;
+  let entropy = 0;
+  let supported = 0;
+  for (let row = 0; row < prompts * positions; row++) {
+    const g = G.subarray(row * modulus, (row + 1) * modulus);
+    sumsOfMaxima[row % positions] += largest(g);
+    if (row % positions === positions - 1) {
+      memorisingHits += expectedHit(M.subarray(row * modulus, (row + 1) * modulus), batch.targets[row]);
+      entropy += g.reduce((sum, p) => (p > 0 ? sum - p * Math.log(p) : sum), 0);
+      supported += supportM[row];
+    }
+  }
+  const ceilingByPosition = sumsOfMaxima.map((sum) => sum / prompts);
+  return {
+    prompts,
+    positions,
+    chance: 1 / modulus,
+    ceiling: ceilingByPosition[positions - 1],
+    ceilingByPosition,
+    memorisingAccuracy: memorisingHits / prompts,
+    entropyG: entropy / prompts,
+    supportM: supported / prompts,
+  };
+}
+
+function largest(values: Float64Array): number {
+  return values.reduce((a, b) => Math.max(a, b));
+}
+
+/** Probability that the most probable class is the target, with ties broken at random. */
+function expectedHit(predictive: Float64Array, target: number): number {
+  // Equal posterior masses can differ in the last bits when they are sums over different numbers of matches.
+  const threshold = largest(predictive) * (1 - 1e-12);
+  return predictive[target] >= threshold ? 1 / predictive.filter((p) => p >= threshold).length : 0;
+}

@@ -1,0 +1,134 @@
+/** Draws single prompts: a task, n inputs, the clean outputs and the outputs as shown under context noise. */
+import type { TaskFamily } from "./family.ts";
+import { type RandomGenerator, uniform, uniformInt } from "./random.ts";
+
+export interface PromptSourceOptions {
+  family: TaskFamily;
+  /** Family indices of the tasks to draw from. */
+  tasks: Int32Array;
+  /** Indices of the inputs to draw from. */
+  inputs: Int32Array;
+  /** n */
+  examples: number;
+  /** Inputs of one prompt without replacement. */
+  distinctInputs: boolean;
+  /** Probability that an output is replaced by one of the other p-1 residues, uniformly. */
+  noise: number;
+  /** Whether the last output, which is asked and not fed, is subject to the noise too. */
+  noisyLast: boolean;
+}
+
+/** Outputs of all (task, input) pairs are tabulated up to this many pairs. */
+const MAX_TABLE = 4_000_000;
+
+/** Holds the prompt drawn last; drawing allocates nothing. */
+export class PromptSource {
+  /** Family index of the task. */
+  task = 0;
+  /** (n): input indices. */
+  readonly inputs: Int32Array;
+  /** (n): task . input for each example. */
+  readonly clean: Int32Array;
+  /** (n): the outputs after noise. */
+  readonly shown: Int32Array;
+
+  private readonly family: TaskFamily;
+  private readonly tasks: Int32Array;
+  /** A permutation of the inputs, put back in order after each draw so that draws do not depend on earlier ones. */
+  private readonly pool: Int32Array;
+  private readonly swaps: Int32Array;
+  private readonly distinct: boolean;
+  private readonly noise: number;
+  private readonly noisyExamples: number;
+  /** (tasks, taskLength) and, by input index, (inputCount, v). */
+  private readonly taskDigits: Int32Array;
+  private readonly inputDigits: Int32Array;
+  /** (tasks, inputCount), or null when that is too large. */
+  private readonly table: Uint16Array | null;
+
+  constructor({ family, tasks, inputs, examples, distinctInputs, noise, noisyLast }: PromptSourceOptions) {
+    this.family = family;
+    this.tasks = tasks;
+    this.pool = inputs.slice();
+    this.swaps = new Int32Array(examples);
+    this.distinct = distinctInputs;
+    this.noise = noise;
+    this.noisyExamples = noise > 0 ? (noisyLast ? examples : examples - 1) : 0;
+    this.inputs = new Int32Array(examples);
+    this.clean = new Int32Array(examples);
+    this.shown = new Int32Array(examples);
+    this.inputDigits = new Int32Array(family.inputCount * family.variables);
+    for (const index of inputs) this.inputDigits.set(family.input(index), index * family.variables);
+    this.taskDigits = new Int32Array(tasks.length * family.taskLength);
+    for (let row = 0; row < tasks.length; row++) {
+      this.taskDigits.set(family.task(tasks[row]), row * family.taskLength);
+    }
+    this.table = null;
+    if (family.modulus <= 0x10000 && tasks.length * family.inputCount <= MAX_TABLE) {
+      const table = new Uint16Array(tasks.length * family.inputCount);
+      for (let row = 0; row < tasks.length; row++) {
+        for (const index of inputs) table[row * family.inputCount + index] = this.evaluate(row, index);
+      }
+      this.table = table;
+    }
+  }
+
+  /** Draw the next prompt into `task`, `inputs`, `clean` and `shown`. */
+  draw(rng: RandomGenerator): void {
+    const { inputs, clean, shown, table } = this;
+    const row = uniformInt(rng, this.tasks.length);
+    this.task = this.tasks[row];
+    if (this.distinct) this.drawDistinctInputs(rng);
+    else for (let k = 0; k < inputs.length; k++) inputs[k] = this.pool[uniformInt(rng, this.pool.length)];
+    const tableRow = row * this.family.inputCount;
+    for (let k = 0; k < inputs.length; k++) {
+      const z = table ? table[tableRow + inputs[k]] : this.evaluate(row, inputs[k]);
+      clean[k] = z;
+      shown[k] = z;
+    }
+    for (let k = 0; k < this.noisyExamples; k++) {
+      if (uniform(rng) < this.noise) {
+        const other = uniformInt(rng, this.family.modulus - 1);
+        shown[k] = other < clean[k] ? other : other + 1;
+      }
+    }
+  }
+
+  /** Write the prompt as T tokens from `offset` on; the last output is left out. */
+  writeTokens(tokens: Int32Array, offset: number): void {
+    const { variables } = this.family;
+    const last = this.inputs.length - 1;
+    let at = offset;
+    for (let k = 0; k <= last; k++) {
+      const digits = this.inputs[k] * variables;
+      for (let i = 0; i < variables; i++) tokens[at++] = this.inputDigits[digits + i];
+      if (k < last) tokens[at++] = this.shown[k];
+    }
+  }
+
+  /** The first n steps of a Fisher-Yates shuffle of the pool, undone afterwards. */
+  private drawDistinctInputs(rng: RandomGenerator): void {
+    const { inputs, pool, swaps } = this;
+    for (let k = 0; k < inputs.length; k++) {
+      const j = k + uniformInt(rng, pool.length - k);
+      swaps[k] = j;
+      inputs[k] = pool[j];
+      pool[j] = pool[k];
+      pool[k] = inputs[k];
+    }
+    for (let k = inputs.length - 1; k >= 0; k--) {
+      pool[k] = pool[swaps[k]];
+      pool[swaps[k]] = inputs[k];
+    }
+  }
+
+  private evaluate(row: number, input: number): number {
+    const { modulus, variables, constantTerm, taskLength } = this.family;
+    const task = row * taskLength;
+    let sum = constantTerm ? this.taskDigits[task + variables] : 0;
+    for (let i = 0; i < variables; i++) {
+      sum += this.taskDigits[task + i] * this.inputDigits[input * variables + i];
+    }
+    return sum % modulus;
+  }
+}

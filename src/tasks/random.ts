@@ -1,0 +1,155 @@
+/**
+ * Counter-based randomness. Every random number of a run comes from a generator whose state is a hash of
+ * (seed, member, purpose, step), so it depends neither on the worker that asks nor on what was drawn before.
+ * Everything here uses integer operations and the IEEE basic operations only (no Math.log, Math.cos, whose last
+ * bit differs between engines): the same numbers come out on every machine.
+ */
+import { xoroshiro128plusFromState } from "pure-rand/generator/xoroshiro128plus";
+import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
+
+export type { RandomGenerator };
+
+/** What a stream is for. The numbers are part of the reproducibility contract: append, never renumber. */
+const purposes = {
+  taskSplit: 1,
+  inputSplit: 2,
+  probe: 3,
+  init: 4,
+  data: 5,
+  dropout: 6,
+  posterior: 7,
+  evaluation: 8,
+} as const;
+
+export type Purpose = keyof typeof purposes;
+
+const TWO_32 = 4294967296;
+
+/** Start values of the four hash lanes: the first 128 fractional bits of pi. */
+const LANES = [0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344] as const;
+
+/** The 32-bit finaliser of MurmurHash3 (public domain, A. Appleby): a bijection in which every bit avalanches. */
+function finalise(h: number): number {
+  h ^= h >>> 16;
+  h = Math.imul(h, 0x85ebca6b);
+  h ^= h >>> 13;
+  h = Math.imul(h, 0xc2b2ae35);
+  return h ^ (h >>> 16);
+}
+
+/** Absorb the words one after the other, each with a full avalanche. */
+function hashLane(start: number, words: readonly number[]): number {
+  let h = start;
+  for (const word of words) h = finalise((h ^ word) + 0x9e3779b9);
+  return h;
+}
+
+function requireInteger(name: string, value: number, max: number): void {
+  if (!Number.isInteger(value) || value < 0 || value > max) {
+    throw new RangeError(`${name} must be an integer from 0 to ${max}, got ${value}`);
+  }
+}
+
+/**
+ * A fresh xoroshiro128+ generator for one purpose.
+ *
+ * @param seed root seed, 0..2^32-1
+ * @param member ensemble member, 0..2^32-1; 0 for what all members share
+ * @param step optimiser step or another counter, 0..2^53-1
+ * @throws RangeError for a key outside its range
+ */
+export function stream(seed: number, member: number, purpose: Purpose, step: number): RandomGenerator {
+  requireInteger("seed", seed, TWO_32 - 1);
+  requireInteger("member", member, TWO_32 - 1);
+  requireInteger("step", step, Number.MAX_SAFE_INTEGER);
+  const words = [seed, member, purposes[purpose], step % TWO_32, Math.floor(step / TWO_32)];
+  const state = LANES.map((start) => hashLane(start, words));
+  // xoroshiro128+ stays at zero once its whole state is zero.
+  state[3] ||= 1;
+  return xoroshiro128plusFromState(state);
+}
+
+/**
+ * Uniform integer in 0..n-1, without bias: [0, 2^32) is cut into n equal buckets and the remainder is redrawn.
+ * Buckets use the high bits, which are the strong ones of xoroshiro128+. `n` is an integer from 1 to 2^32 (not
+ * checked: this is the inner loop of the samplers).
+ */
+export function uniformInt(rng: RandomGenerator, n: number): number {
+  const bucket = Math.floor(TWO_32 / n);
+  let value = n;
+  while (value >= n) value = Math.floor((rng.next() >>> 0) / bucket);
+  return value;
+}
+
+/** Uniform multiple of 2^-32 in [0, 1). */
+export function uniform(rng: RandomGenerator): number {
+  return (rng.next() >>> 0) / TWO_32;
+}
+
+/**
+ * Natural logarithm of 0 < x < 1 from basic operations only; relative error a few 1e-16.
+ * x = m 2^-k with m in [1/sqrt 2, sqrt 2), then log m = 2 artanh((m-1)/(m+1)) by its series.
+ */
+function portableLog(x: number): number {
+  let exponent = 0;
+  let mantissa = x;
+  while (mantissa < Math.SQRT1_2) {
+    mantissa *= 2;
+    exponent--;
+  }
+  const s = (mantissa - 1) / (mantissa + 1);
+  const s2 = s * s;
+  let series = 0;
+  // |s| <= 0.1716, so the terms beyond s^23 are below 1e-18.
+  for (let odd = 23; odd >= 3; odd -= 2) series = (series + 1 / odd) * s2;
+  return exponent * Math.LN2 + 2 * (s + s * series);
+}
+
+/** Fill `out` with independent standard normals (Marsaglia's polar method in float64). */
+export function normals(rng: RandomGenerator, out: Float32Array | Float64Array): void {
+  for (let i = 0; i < out.length; i += 2) {
+    let x = 0;
+    let y = 0;
+    let r2 = 1;
+    while (r2 >= 1) {
+      // Centred in (-1, 1): symmetric, and the origin is never hit.
+      x = (rng.next() + 0.5) / 2147483648;
+      y = (rng.next() + 0.5) / 2147483648;
+      r2 = x * x + y * y;
+    }
+    const scale = Math.sqrt((-2 * portableLog(r2)) / r2);
+    out[i] = x * scale;
+    if (i + 1 < out.length) out[i + 1] = y * scale;
+  }
+}
+
+/** Shuffle in place (Fisher-Yates). */
+export function shuffle(rng: RandomGenerator, values: Int32Array | number[]): void {
+  for (let i = values.length - 1; i > 0; i--) {
+    const j = uniformInt(rng, i + 1);
+    const swapped = values[i];
+    values[i] = values[j];
+    values[j] = swapped;
+  }
+}
+
+/**
+ * `count` different integers of 0..population-1 in random order, every ordered selection equally likely.
+ *
+ * @throws RangeError if `count` exceeds `population`
+ */
+export function sampleWithoutReplacement(
+  rng: RandomGenerator,
+  population: number,
+  count: number,
+): Int32Array {
+  requireInteger("count", count, population);
+  const pool = Int32Array.from({ length: population }, (_, i) => i);
+  for (let i = 0; i < count; i++) {
+    const j = i + uniformInt(rng, population - i);
+    const picked = pool[j];
+    pool[j] = pool[i];
+    pool[i] = picked;
+  }
+  return pool.slice(0, count);
+}

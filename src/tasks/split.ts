@@ -1,0 +1,103 @@
+/** Which tasks and which inputs are seen in training. The members of an ensemble share both splits. */
+import type { TaskConfig } from "../config.ts";
+import { seenInputCount, TaskFamily, validateTask } from "./family.ts";
+import { type RandomGenerator, sampleWithoutReplacement, stream, uniformInt } from "./random.ts";
+
+export interface TaskSplit {
+  /** Indices of the D training tasks, ascending. */
+  train: Int32Array;
+  /** Indices of all other tasks of the family, ascending. */
+  heldOut: Int32Array;
+}
+
+export interface InputSplit {
+  /** Indices of the inputs seen in training, ascending. */
+  seen: Int32Array;
+  /** Indices of all other inputs, ascending; empty when inputFraction is 1. */
+  unseen: Int32Array;
+}
+
+/**
+ * Choose the D training tasks: uniformly without replacement, or by the rectangular construction.
+ *
+ * @throws RangeError for an invalid task configuration
+ */
+export function splitTasks(task: TaskConfig, seed: number): TaskSplit {
+  validateTask(task);
+  const { taskCount, modulus } = new TaskFamily(task);
+  const rng = stream(seed, 0, "taskSplit", 0);
+  const chosen =
+    task.taskSplit === "rectangular"
+      ? sampleRectangles(rng, modulus, task.trainTasks)
+      : sampleWithoutReplacement(rng, taskCount, task.trainTasks);
+  const [train, heldOut] = partition(taskCount, chosen);
+  return { train, heldOut };
+}
+
+/**
+ * Choose the inputs seen in training: the nearest integer to inputFraction p^v of them, uniformly.
+ *
+ * @throws RangeError for an invalid task configuration
+ */
+export function splitInputs(task: TaskConfig, seed: number): InputSplit {
+  validateTask(task);
+  const { inputCount } = new TaskFamily(task);
+  const chosen = sampleWithoutReplacement(stream(seed, 0, "inputSplit", 0), inputCount, seenInputCount(task));
+  const [seen, unseen] = partition(inputCount, chosen);
+  return { seen, unseen };
+}
+
+/** [the chosen indices, the others], both ascending. */
+function partition(count: number, chosen: Int32Array): [Int32Array, Int32Array] {
+  const isChosen = new Uint8Array(count);
+  for (const index of chosen) isChosen[index] = 1;
+  const rest = new Int32Array(count - chosen.length);
+  let filled = 0;
+  for (let index = 0; index < count; index++) if (!isChosen[index]) rest[filled++] = index;
+  return [chosen.slice().sort(), rest];
+}
+
+const RECTANGLE_ATTEMPTS = 200;
+
+/**
+ * The rectangular construction of He et al. (arXiv 2406.02550) for tasks (a, b): D/4 different corners are drawn
+ * uniformly; each is completed by a random (a', b') with a' != a, b' != b to the rectangle (a, b), (a, b'), (a', b),
+ * (a', b') of the task grid, all rectangles disjoint. So every training task shares its first coefficient with one
+ * other training task, and its second with yet another. (Their code also keeps the residues a, b, a', b' apart from each
+ * other; that plays no part in the idea and is not imposed here.)
+ *
+ * When a corner has no free completion the draw starts again; close to a full grid no draw may succeed.
+ */
+function sampleRectangles(rng: RandomGenerator, p: number, trainTasks: number): Int32Array {
+  for (let attempt = 0; attempt < RECTANGLE_ATTEMPTS; attempt++) {
+    const tasks = tryRectangles(rng, p, trainTasks / 4);
+    if (tasks) return tasks;
+  }
+  throw new RangeError(
+    `task.trainTasks ${trainTasks} of ${p * p} tasks leaves too little room for disjoint rectangles; lower it or use task.taskSplit "uniform"`,
+  );
+}
+
+function tryRectangles(rng: RandomGenerator, p: number, count: number): Int32Array | null {
+  const tasks: number[] = Array.from(sampleWithoutReplacement(rng, p * p, count));
+  const taken = new Uint8Array(p * p);
+  for (const corner of tasks) taken[corner] = 1;
+  for (const corner of tasks.slice()) {
+    const a = Math.floor(corner / p);
+    const b = corner % p;
+    const free: number[] = [];
+    for (let a2 = 0; a2 < p; a2++) {
+      if (a2 === a || taken[a2 * p + b]) continue;
+      for (let b2 = 0; b2 < p; b2++) {
+        if (b2 !== b && !taken[a * p + b2] && !taken[a2 * p + b2]) free.push(a2 * p + b2);
+      }
+    }
+    if (free.length === 0) return null;
+    const opposite = free[uniformInt(rng, free.length)];
+    for (const task of [a * p + (opposite % p), opposite - (opposite % p) + b, opposite]) {
+      taken[task] = 1;
+      tasks.push(task);
+    }
+  }
+  return Int32Array.from(tasks);
+}

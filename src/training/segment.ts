@@ -1,0 +1,117 @@
+/**
+ * One training segment of one member: a pure function of (configuration, state at step s, s') that gives the state at
+ * s' and the predictions there. One step is: prompts of (seed, member, step) -> forward, loss, backward -> AdamW.
+ */
+import type { Config } from "../config.ts";
+import type { CoreModule } from "../core/build.ts";
+import { type Batch, Transformer } from "../core/transformer.ts";
+import type { MemberState, ProbePrediction, SegmentRequest, SegmentResult } from "../pool/protocol.ts";
+import { drawProbePrompts, type ProbePrompts } from "../tasks/probe-prompts.ts";
+import { PromptSampler } from "../tasks/prompts.ts";
+import { learningRateAt } from "./learning-rate.ts";
+import { initialParameters, transformerShape } from "./model.ts";
+
+export interface SegmentContext {
+  core: CoreModule;
+  /** Asked before every step; true ends the segment there. */
+  stop: () => boolean;
+  /** After every step, with that step's loss in nats. */
+  onStep?: (step: number, loss: number) => void;
+}
+
+/** What all segments of a run share in one worker; made once per configuration. */
+interface Workbench {
+  key: string;
+  model: Transformer;
+  sampler: PromptSampler;
+  batch: Batch;
+  probes: ProbePrompts[];
+}
+
+let workbench: Workbench | undefined;
+
+function workbenchOf(config: Config, core: CoreModule): Workbench {
+  const key = `${core.math} ${JSON.stringify(config)}`;
+  if (workbench?.key !== key) {
+    const { task, seed, evaluation, training } = config;
+    const sampler = new PromptSampler(task, seed, evaluation.prompts);
+    workbench = {
+      key,
+      model: new Transformer(core, transformerShape(config)),
+      sampler,
+      batch: sampler.createBatch(training.batchSize, training.lossPositions),
+      probes: drawProbePrompts(task, seed, evaluation.prompts),
+    };
+  }
+  return workbench;
+}
+
+/** The state of a member before its first step. */
+export function initialState(config: Config, member: number, core: CoreModule): MemberState {
+  const { model } = workbenchOf(config, core);
+  return {
+    step: 0,
+    parameters: initialParameters(model.parameters, config, member),
+    firstMoment: new Float32Array(model.parameterCount),
+    secondMoment: new Float32Array(model.parameterCount),
+  };
+}
+
+/**
+ * Train from `request.state` (or from initialisation) to `request.toStep` and predict there. Ends early when asked to
+ * stop, or at a non-finite loss, in the state before that step.
+ *
+ * @throws RangeError if the state belongs to another model
+ */
+export function trainSegment(request: SegmentRequest, context: SegmentContext): SegmentResult {
+  const { config, member, toStep } = request;
+  const { model, sampler, batch, probes } = workbenchOf(config, context.core);
+  const from = request.state ?? initialState(config, member, context.core);
+  model.setParameters(from.parameters);
+  model.setMoments({ first: from.firstMoment, second: from.secondMoment });
+
+  const started = performance.now();
+  let step = from.step;
+  const sums = { steps: 0, loss: 0, gradientNorm: 0, ...request.carried };
+  let nonFiniteStep: number | undefined;
+  while (step < toStep && !context.stop()) {
+    const t = step + 1;
+    sampler.sampleInto(batch, member, t);
+    const { loss, gradientNorm } = model.trainStep(batch, {
+      ...config.training,
+      step: t,
+      learningRate: learningRateAt(t, config.training),
+    });
+    if (!Number.isFinite(loss)) {
+      nonFiniteStep = t;
+      break;
+    }
+    sums.steps += 1;
+    sums.loss += loss;
+    sums.gradientNorm += gradientNorm;
+    step = t;
+    context.onStep?.(t, loss);
+  }
+  const trained = performance.now();
+  const predictions = step === toStep ? predict(model, probes) : [];
+  const moments = model.getMoments();
+  return {
+    member,
+    state: {
+      step,
+      parameters: model.getParameters(),
+      firstMoment: moments.first,
+      secondMoment: moments.second,
+    },
+    sums,
+    predictions,
+    nonFiniteStep,
+    tokens: (step - from.step) * batch.tokens.length,
+    trainSeconds: (trained - started) / 1000,
+    evaluationSeconds: (performance.now() - trained) / 1000,
+  };
+}
+
+function predict(model: Transformer, probes: ProbePrompts[]): ProbePrediction[] {
+  return probes.map(({ name, batch }) => ({ set: name, probabilities: model.probabilities(batch) }));
+}

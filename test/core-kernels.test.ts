@@ -1,0 +1,114 @@
+/** Kernels of the core in isolation, both builds: matrix product, exp, tanh. */
+import { describe, expect, it } from "vitest";
+import { instantiateCore, loadCoreModule, type MathMode } from "../src/core/build.ts";
+import { float32Tolerance } from "./reference/compare.ts";
+import { Random } from "./reference/random.ts";
+
+const builds: MathMode[] = ["strict", "fast"];
+/** Sizes below, at, above and at multiples of the tile (4 x 8), the row block (96) and the depth block (256). */
+const sizes = [1, 3, 4, 5, 7, 8, 9, 17, 96, 97, 255, 256, 257, 530];
+
+describe.each(builds)("the %s build", (math) => {
+  const load = async () => {
+    const module = await loadCoreModule(math);
+    expect(module.math).toBe(math);
+    return instantiateCore(module);
+  };
+
+  it("is the build it claims to be", async () => {
+    const core = await load();
+    const a = 1 + 2 ** -12;
+    // a^2 = 1 + 2^-11 + 2^-24: the last term survives only without an intermediate rounding.
+    expect(core.multiplyAdd(a, a, -1)).toBe(math === "fast" ? 2 ** -11 + 2 ** -24 : 2 ** -11);
+  });
+
+  it.each([false, true])(
+    "gemm equals its naive twin and float64, transposed operands or not, accumulate %s",
+    async (accumulate) => {
+      const core = await load();
+      const random = new Random(1);
+      const operands = sizes.flatMap((m, i) => [
+        [m, sizes[(i + 3) % sizes.length], sizes[(i + 7) % sizes.length]],
+        [sizes[(i + 5) % sizes.length], m, 9],
+        [9, 33, m],
+      ]);
+      for (const [m, n, k] of operands) {
+        for (const transposed of [0, 1, 2, 3]) {
+          const [sm, sk] = transposed & 1 ? [1, m] : [k, 1];
+          const [sk2, sn] = transposed & 2 ? [1, k] : [n, 1];
+          const ldc = n + 3;
+          let cursor = (core.heapBase() + 63) & ~63;
+          const reserve = (floats: number) => {
+            const at = cursor;
+            cursor = (cursor + 4 * floats + 127) & ~63;
+            return at;
+          };
+          const [A, B, C, D] = [reserve(m * k), reserve(k * n), reserve(m * ldc), reserve(m * ldc)];
+          const packed = reserve(k * (n + 8));
+          const scratch = reserve(core.packedAFloats());
+          core.grow(cursor + 65536);
+          const view = (at: number, length: number) => new Float32Array(core.memory.buffer, at, length);
+          view(A, m * k).set(random.normals(m * k));
+          view(B, k * n).set(random.normals(k * n));
+          // NaN outside the result shows any write there; NaN inside shows that C is not read unless accumulating.
+          const before = new Float32Array(m * ldc).fill(Number.NaN);
+          if (accumulate) for (let i = 0; i < m; i++) before.set(random.normals(n), i * ldc);
+          view(C, m * ldc).set(before);
+          view(D, m * ldc).set(before);
+
+          core.packB(packed, B, k, n, sk2, sn);
+          core.gemm(m, n, k, A, sm, sk, packed, C, ldc, accumulate, scratch);
+          core.gemmNaive(m, n, k, A, sm, sk, B, sk2, sn, D, ldc, accumulate);
+
+          const a = Float64Array.from(view(A, m * k));
+          const b = Float64Array.from(view(B, k * n));
+          const c = view(C, m * ldc);
+          const d = view(D, m * ldc);
+          let worst = 0;
+          let worstNaive = 0;
+          let largest = 0;
+          for (let i = 0; i < m; i++) {
+            for (let j = 0; j < ldc; j++) {
+              const at = i * ldc + j;
+              if (j >= n) {
+                if (!Number.isNaN(c[at]))
+                  throw new Error(`wrote outside C at ${i}, ${j} for ${m} x ${n} x ${k}`);
+                continue;
+              }
+              let sum = accumulate ? before[at] : 0;
+              for (let l = 0; l < k; l++) sum += a[i * sm + l * sk] * b[l * sk2 + j * sn];
+              largest = Math.max(largest, Math.abs(sum));
+              worst = Math.max(worst, Math.abs(c[at] - sum));
+              worstNaive = Math.max(worstNaive, Math.abs(d[at] - sum));
+            }
+          }
+          const bound = float32Tolerance(k + 1) * Math.max(largest, 1);
+          expect(worst, `${m} x ${n} x ${k}, operands ${transposed}`).toBeLessThan(bound);
+          expect(worstNaive).toBeLessThan(bound);
+        }
+      }
+    },
+  );
+
+  it("exp and tanh are within a few units in the last place", async () => {
+    const core = await load();
+    const ulps = (got: number, exact: number) =>
+      Math.abs(got - exact) / 2 ** (Math.floor(Math.log2(Math.abs(exact))) - 23);
+    let worstExp = 0;
+    let worstTanh = 0;
+    for (let i = -87_000; i <= 88_000; i += 7) {
+      const x = Math.fround(i / 1000);
+      worstExp = Math.max(worstExp, ulps(core.exp(x), Math.exp(x)));
+      const y = Math.fround(i / 9000);
+      if (y !== 0) worstTanh = Math.max(worstTanh, ulps(core.tanh(y), Math.tanh(y)));
+    }
+    expect(worstExp).toBeLessThan(2);
+    expect(worstTanh).toBeLessThan(3);
+    expect(core.exp(-88)).toBe(0);
+    expect(core.exp(-1e30)).toBe(0);
+    expect(core.exp(0)).toBe(1);
+    expect(core.tanh(0)).toBe(0);
+    expect(core.tanh(50)).toBe(1);
+    expect(core.tanh(-50)).toBe(-1);
+  });
+});
