@@ -1,0 +1,47 @@
+import type { RunData } from "../read-run.ts";
+import { colour } from "../theme.ts";
+import { eventMarks, membersOf, overSteps, runAxis, setColour, taskSets } from "./events.ts";
+import { type Figure, linePlot, reference, type Series, type StepAxis } from "./plot.ts";
+
+/** Accuracy at the last position on seen and unseen tasks: ensemble, members, ceiling and chance. */
+export function accuracyFigure(run: RunData, axis: StepAxis): Figure {
+  const x = runAxis(run, axis);
+  const members: Series[] = taskSets.flatMap(({ set }) =>
+    Array.from({ length: membersOf(run) }, (_, member) => ({
+      key: `${set} member ${member}`,
+      colour: setColour[set],
+      strokeWidth: 1,
+      opacity: 0.4,
+      points: run.records.map((record) => ({
+        x: record.step,
+        y: record.members.find((m) => m.member === member)?.sets[set]?.accuracy ?? null,
+      })),
+    })),
+  );
+  const ensemble: Series[] = taskSets.map(({ set, label }) => ({
+    key: set,
+    label,
+    colour: setColour[set],
+    strokeWidth: 2.75,
+    points: overSteps(run, set, (measures) => measures.accuracy),
+  }));
+  const probe = run.summary?.references.unseenTasks;
+  const ceiling = probe
+    ? [{ ...reference("ceiling", "ceiling", probe.ceiling, x), colour: colour.green }]
+    : [];
+  const chance = reference("chance", "chance", probe?.chance ?? 1 / run.config.task.modulus, x);
+  return {
+    id: "accuracy",
+    title: "Accuracy on seen and unseen tasks",
+    caption: `Top-1 accuracy at the last position. Bold: the ensemble's mean predictive; thin: its K = ${membersOf(run)} members.${
+      probe ? " Ceiling: expected accuracy of the exact Bayesian predictor G on the unseen tasks." : ""
+    } Chance: 1/p.`,
+    spec: linePlot({
+      description: "Line chart of accuracy on seen and unseen tasks over optimiser steps.",
+      x,
+      y: { title: "accuracy", domain: [0, 1] },
+      series: [chance, ...ceiling, ...members, ...ensemble],
+      marks: eventMarks(run),
+    }),
+  };
+}

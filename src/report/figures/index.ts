@@ -1,0 +1,32 @@
+/** The figures of one run, in the order of the report. */
+import type { RunData } from "../read-run.ts";
+import { accuracyFigure } from "./accuracy.ts";
+import { calibrationFigure } from "./calibration.ts";
+import { disagreementFigure } from "./disagreement.ts";
+import { distanceFigure } from "./distance.ts";
+import { inputSetsFigure } from "./input-sets.ts";
+import { lossFigure } from "./loss.ts";
+import type { Figure, StepAxis } from "./plot.ts";
+import { positionFigure } from "./position.ts";
+import { uncertaintyFigure } from "./uncertainty.ts";
+
+/** Figures whose x axis is the training step. None for a run without an evaluation. */
+export function stepFigures(run: RunData, axis: StepAxis): Figure[] {
+  if (run.records.length === 0) return [];
+  const figures = [
+    accuracyFigure(run, axis),
+    uncertaintyFigure(run, axis, "unseenTasks"),
+    uncertaintyFigure(run, axis, "seenTasks"),
+    distanceFigure(run, axis),
+    lossFigure(run, axis),
+    calibrationFigure(run, axis),
+    disagreementFigure(run, axis),
+    inputSetsFigure(run, axis),
+  ];
+  return figures.filter((figure) => figure !== null);
+}
+
+/** Figures with another x axis. */
+export function otherFigures(run: RunData): Figure[] {
+  return run.records.length === 0 ? [] : [positionFigure(run)];
+}

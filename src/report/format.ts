@@ -1,0 +1,23 @@
+/** Numbers as text for tables and captions. */
+
+/** A thin space groups thousands, so that a step reads the same in every language. */
+export function formatStep(step: number | null): string {
+  return step === null ? "–" : String(step).replace(/\B(?=(\d{3})+(?!\d))/g, "\u202f");
+}
+
+/** Three significant digits, plain notation between 0.001 and 100 000. */
+export function formatNumber(value: number | null | undefined): string {
+  if (value === null || value === undefined || !Number.isFinite(value)) return "–";
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  if (size < 1e-3 || size >= 1e5)
+    return value.toExponential(1).replace("e", "\u202f×\u202f10^").replace("^+", "^");
+  return size >= 100 ? value.toFixed(0) : value.toPrecision(3);
+}
+
+/** A fraction as a percentage with one decimal. */
+export function formatPercent(value: number | null | undefined): string {
+  return value === null || value === undefined || !Number.isFinite(value)
+    ? "–"
+    : `${(100 * value).toFixed(1)}\u202f%`;
+}

@@ -1,0 +1,185 @@
+/** The HTML page: one file, no script, nothing fetched from anywhere. */
+import { escapeHtml } from "./html.ts";
+import { fontStack, schemeCss } from "./theme.ts";
+
+export interface Page {
+  title: string;
+  /** One line under the title. Plain text. */
+  subtitle?: string;
+  /** Trusted HTML: everything that came from outside has gone through `escapeHtml`. */
+  body: string;
+  /** Plain text at the very end. */
+  footer?: string;
+}
+
+const css = `
+${schemeCss(":root")}
+*,*::before,*::after{box-sizing:border-box}
+html{-webkit-text-size-adjust:100%;text-size-adjust:100%}
+body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 ${fontStack}}
+.page{max-width:1120px;margin:0 auto;padding:2.5rem 1.25rem 4rem}
+h1{font-size:1.75rem;line-height:1.2;margin:0;letter-spacing:-.015em;overflow-wrap:anywhere}
+h2{font-size:1.25rem;line-height:1.3;margin:3rem 0 .75rem;letter-spacing:-.01em}
+h3{font-size:1rem;line-height:1.35;margin:0 0 .35rem}
+p,ul{margin:.6rem 0;max-width:72ch}
+ul{padding-left:1.2rem}
+li{margin:.35rem 0}
+a{color:var(--link)}
+code{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:.875em}
+.subtitle{color:var(--muted);margin:.35rem 0 0;overflow-wrap:anywhere}
+.verdict{font-size:1.125rem;line-height:1.5;margin:1.5rem 0 0;padding:.85rem 1.1rem;max-width:none;background:var(--panel);border-left:4px solid var(--blue);border-radius:0 6px 6px 0}
+.facts{display:grid;grid-template-columns:repeat(4,1fr);gap:1.1rem 1.5rem;margin:1.5rem 0 0}
+.facts div{min-width:0}
+.facts dt{color:var(--muted);font-size:.8125rem;line-height:1.35}
+.facts dd{margin:.1rem 0 0;font-size:1.1875rem;line-height:1.3;font-weight:600;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
+.facts small{display:block;font-size:.8125rem;font-weight:400;color:var(--muted)}
+.figures,.columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:2.25rem 2rem}
+.figures{margin-top:1.25rem}
+.columns{gap:0 2rem}
+figure{margin:0;min-width:0}
+figure svg{display:block;width:100%;height:auto;color:var(--ink)}
+figcaption{color:var(--muted);font-size:.8125rem;line-height:1.45;margin-top:.25rem}
+.choice{position:absolute;opacity:0;width:1px;height:1px;margin:0;pointer-events:none}
+.toggle{display:flex;flex-wrap:wrap;align-items:center;gap:.35rem .75rem;color:var(--muted);font-size:.875rem}
+.toggle .options{display:inline-flex;border:1px solid var(--rule);border-radius:6px;overflow:hidden}
+.toggle label{padding:.3rem .8rem;cursor:pointer;color:var(--ink)}
+.toggle label+label{border-left:1px solid var(--rule)}
+#axis-linear:checked~.toggle label[for=axis-linear],#axis-log:checked~.toggle label[for=axis-log]{background:var(--ink);color:var(--paper)}
+#axis-linear:focus-visible~.toggle label[for=axis-linear],#axis-log:focus-visible~.toggle label[for=axis-log]{outline:2px solid var(--link);outline-offset:-4px}
+#axis-linear:checked~.figures .axis-log,#axis-log:checked~.figures .axis-linear{display:none}
+.scroll{overflow-x:auto;margin:.75rem 0}
+table{border-collapse:collapse;font-size:.875rem;line-height:1.4;font-variant-numeric:tabular-nums;min-width:min(100%,30rem)}
+caption{text-align:left;color:var(--muted);font-size:.8125rem;padding-bottom:.4rem}
+th,td{padding:.4rem .9rem .4rem 0;text-align:right;border-bottom:1px solid var(--rule);white-space:nowrap}
+th:last-child,td:last-child{padding-right:0}
+th:first-child,td:first-child{text-align:left}
+thead th{font-weight:600;vertical-align:bottom;border-bottom-color:var(--muted)}
+tbody th{font-weight:400}
+.swatch{width:2.2em;height:.7em;vertical-align:baseline;margin-right:.5em}
+.note{color:var(--muted);font-size:.875rem}
+details{margin:.75rem 0;border:1px solid var(--rule);border-radius:6px;padding:0 1rem}
+summary{cursor:pointer;padding:.6rem 0;font-weight:600}
+pre{margin:0 0 1rem;padding:.75rem;overflow-x:auto;background:var(--panel);border-radius:6px;font:.8125rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;tab-size:2}
+footer{margin-top:3.5rem;padding-top:1rem;border-top:1px solid var(--rule);color:var(--muted);font-size:.8125rem;overflow-wrap:anywhere}
+@media (max-width:720px){.facts{grid-template-columns:1fr 1fr}}
+@media (max-width:520px){.page{padding:1.5rem .75rem 3rem}h1{font-size:1.4rem}h2{margin-top:2.25rem}.facts{gap:.9rem 1rem}.facts dd{font-size:1.0625rem}.verdict{font-size:1rem;padding:.75rem .9rem}figcaption{font-size:.875rem}}
+@media print{.page{max-width:none;padding:0}figure,table{break-inside:avoid}.toggle{display:none}}
+`.trim();
+
+/** A complete, self-contained HTML document. */
+export function htmlPage({ title, subtitle, body, footer }: Page): string {
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width,initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<meta name="color-scheme" content="light dark">
+<title>${escapeHtml(title)}</title>
+<link rel="icon" href="data:,">
+<style>
+${css}
+</style>
+</head>
+<body>
+<div class="page">
+<header>
+<h1>${escapeHtml(title)}</h1>
+${subtitle ? `<p class="subtitle">${escapeHtml(subtitle)}</p>` : ""}
+</header>
+<main>
+${body}
+</main>
+${footer ? `<footer>${escapeHtml(footer)}</footer>` : ""}
+</div>
+</body>
+</html>
+`;
+}
+
+/** A picture for one or both spacings of the step axis, with its heading and caption. */
+export interface FigureHtml {
+  id: string;
+  title: string;
+  caption: string;
+  /** SVG markup: one picture, or one for each spacing. */
+  svg: string | { linear: string; log: string };
+}
+
+/** Figures in a responsive grid, with a switch between a linear and a logarithmic step axis that needs no script. */
+export function figureGrid(figures: FigureHtml[]): string {
+  const choice = (axis: string, checked: boolean) =>
+    `<input class="choice" type="radio" name="axis" id="axis-${axis}"${checked ? " checked" : ""}>`;
+  return `<div>
+${choice("linear", true)}${choice("log", false)}
+<div class="toggle"><span>Step axis</span><span class="options"><label for="axis-linear">linear</label><label for="axis-log">logarithmic</label></span><span>A logarithmic axis leaves out step 0.</span></div>
+<div class="figures">
+${figures.map(figureHtml).join("\n")}
+</div>
+</div>`;
+}
+
+function figureHtml({ id, title, caption, svg }: FigureHtml): string {
+  const pictures =
+    typeof svg === "string"
+      ? svg
+      : `<div class="axis-linear">${svg.linear}</div>\n<div class="axis-log">${svg.log}</div>`;
+  return `<figure id="${escapeHtml(id)}">
+<h3>${escapeHtml(title)}</h3>
+${pictures}
+<figcaption>${escapeHtml(caption)}</figcaption>
+</figure>`;
+}
+
+export interface Table {
+  caption?: string;
+  head: string[];
+  /** The first cell of a row is its heading. */
+  rows: string[][];
+  /** Trusted markup placed before a row's heading. */
+  rowPrefix?: (row: number) => string;
+}
+
+/** A table of plain-text cells that scrolls by itself on a narrow screen. */
+export function htmlTable({ caption, head, rows, rowPrefix }: Table): string {
+  const label = escapeHtml(caption ?? head.join(", "));
+  const body = rows.map(([heading, ...cells], i) => {
+    const prefix = rowPrefix?.(i) ?? "";
+    const data = cells.map((cell) => `<td>${escapeHtml(cell)}</td>`).join("");
+    return `<tr><th scope="row">${prefix}${escapeHtml(heading)}</th>${data}</tr>`;
+  });
+  return `<div class="scroll" role="region" tabindex="0" aria-label="${label}">
+<table>${caption ? `<caption>${escapeHtml(caption)}</caption>` : ""}
+<thead><tr>${head.map((cell) => `<th scope="col">${escapeHtml(cell)}</th>`).join("")}</tr></thead>
+<tbody>
+${body.join("\n")}
+</tbody></table></div>`;
+}
+
+export interface Fact {
+  term: string;
+  value: string;
+  note?: string;
+}
+
+/** Key figures as a description list. */
+export function factList(facts: Fact[]): string {
+  const items = facts.map(({ term, value, note }) => {
+    const small = note ? `<small>${escapeHtml(note)}</small>` : "";
+    return `<div><dt>${escapeHtml(term)}</dt><dd>${escapeHtml(value)}${small}</dd></div>`;
+  });
+  return `<dl class="facts">\n${items.join("\n")}\n</dl>`;
+}
+
+export function section(title: string, body: string): string {
+  return `<section>\n<h2>${escapeHtml(title)}</h2>\n${body}\n</section>`;
+}
+
+export function bulletList(items: string[]): string {
+  return `<ul>\n${items.map((item) => `<li>${escapeHtml(item)}</li>`).join("\n")}\n</ul>`;
+}
+
+/** Preformatted text that opens on demand. */
+export function disclosure(title: string, text: string): string {
+  return `<details><summary>${escapeHtml(title)}</summary><pre tabindex="0">${escapeHtml(text)}</pre></details>`;
+}

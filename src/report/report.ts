@@ -1,0 +1,62 @@
+/** Reports as files: a self-contained HTML page, and figures as stand-alone SVG files. */
+import { mkdir } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import writeFileAtomic from "write-file-atomic";
+import { comparisonPage } from "./comparison-page.ts";
+import { otherFigures, stepFigures } from "./figures/index.ts";
+import { type Figure, titled } from "./figures/plot.ts";
+import { readRun } from "./read-run.ts";
+import { runPage } from "./run-page.ts";
+import { renderSvg, type SvgTheme } from "./svg.ts";
+
+export interface ReportOptions {
+  /** Path of the HTML file. Default: `report.html` in the run directory, or in the working directory for several runs. */
+  out?: string;
+}
+
+/**
+ * Writes the report of one run, or a comparison of several, as one HTML file that needs neither network nor script.
+ * The file replaces an older one atomically. A run that is still going on can be reported.
+ * @returns the absolute path of the file.
+ * @throws RangeError for no run; MissingRunError or ForeignRunError for a directory that is not a run.
+ */
+export async function writeReport(runDirs: string[], options: ReportOptions = {}): Promise<string> {
+  if (runDirs.length === 0) throw new RangeError("runDirs is empty: give at least one run directory");
+  const runs = await Promise.all(runDirs.map(readRun));
+  const path = resolve(
+    options.out ?? (runs.length === 1 ? join(runs[0].directory, "report.html") : "report.html"),
+  );
+  await writeFileAtomic(path, runs.length === 1 ? await runPage(runs[0]) : await comparisonPage(runs));
+  return path;
+}
+
+export interface FiguresOptions {
+  /** Fixed colours for a light or a dark page, or `auto`: colours that follow the viewer's scheme. Default `auto`. */
+  theme?: Exclude<SvgTheme, "page">;
+}
+
+/**
+ * Writes every figure of a run as `<id>.svg`, and as `<id>-log.svg` with a logarithmic step axis.
+ * @returns the absolute paths of the files.
+ */
+export async function writeFigures(
+  runDir: string,
+  outDir: string,
+  options: FiguresOptions = {},
+): Promise<string[]> {
+  const run = await readRun(runDir);
+  const named = (suffix: string) => (figure: Figure) => ({ file: `${figure.id}${suffix}.svg`, figure });
+  const figures = [
+    ...stepFigures(run, "linear").map(named("")),
+    ...stepFigures(run, "log").map(named("-log")),
+    ...otherFigures(run).map(named("")),
+  ];
+  await mkdir(outDir, { recursive: true });
+  return Promise.all(
+    figures.map(async ({ file, figure }) => {
+      const path = resolve(outDir, file);
+      await writeFileAtomic(path, `${await renderSvg(titled(figure), options.theme ?? "auto")}\n`);
+      return path;
+    }),
+  );
+}

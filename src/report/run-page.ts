@@ -1,0 +1,215 @@
+/** The report of one run. */
+import { stringify } from "yaml";
+import type { TaskConfig } from "../config.ts";
+import { verdict as describe } from "../uncertainty/verdict.ts";
+import { diagnose } from "./diagnosis.ts";
+import { eventKeys, eventNames, membersOf, probeSets, setNames } from "./figures/events.ts";
+import { otherFigures, stepFigures } from "./figures/index.ts";
+import { formatNumber, formatPercent, formatStep } from "./format.ts";
+import { escapeHtml } from "./html.ts";
+import {
+  bulletList,
+  disclosure,
+  type Fact,
+  type FigureHtml,
+  factList,
+  figureGrid,
+  htmlPage,
+  htmlTable,
+  section,
+} from "./page.ts";
+import type { RunData } from "./read-run.ts";
+import { renderSvg } from "./svg.ts";
+
+/** The whole report as an HTML document. */
+export async function runPage(run: RunData): Promise<string> {
+  const figures = await runFigures(run);
+  const { task } = run.config;
+  return htmlPage({
+    title: `epigrok: ${run.name}`,
+    subtitle: `${taskFormula(task)}, ${trainingTasks(task)}`,
+    body: [
+      `<p class="verdict">${escapeHtml(verdict(run))}</p>`,
+      factList(facts(run)),
+      section(
+        "Through training",
+        figures.length > 0 ? figureGrid(figures) : `<p class="note">No evaluation has been written yet.</p>`,
+      ),
+      `<div class="columns">${diagnosisSection(run)}${section("How to read this", bulletList(readingGuide(run)))}</div>`,
+      membersSection(run),
+      referencesSection(run),
+      section(
+        "Configuration and environment",
+        [
+          disclosure("Configuration", stringify(run.config)),
+          run.environment ? disclosure("Environment", stringify(run.environment)) : "",
+        ].join("\n"),
+      ),
+    ].join("\n"),
+    footer: run.hash ? `Configuration ${run.hash}` : undefined,
+  });
+}
+
+async function runFigures(run: RunData): Promise<FigureHtml[]> {
+  const linear = stepFigures(run, "linear");
+  const log = stepFigures(run, "log");
+  const overSteps = linear.map(async (figure, i) => ({
+    ...figure,
+    svg: { linear: await renderSvg(figure.spec), log: await renderSvg(log[i].spec) },
+  }));
+  const others = otherFigures(run).map(async (figure) => ({
+    ...figure,
+    svg: await renderSvg(figure.spec),
+  }));
+  return Promise.all([...overSteps, ...others]);
+}
+
+/** The verdict of a finished run in words; for an unfinished one its progress, and what shows without labels. */
+export function verdict(run: RunData): string {
+  if (run.summary) return run.summary.verdict;
+  const last = run.records.at(-1)?.step ?? 0;
+  const progress = `Unfinished: evaluated up to step ${formatStep(last)} of ${formatStep(run.config.training.steps)}.`;
+  return `${progress} ${describe(null, run.detector)}`;
+}
+
+/** The task family as a formula. */
+export function taskFormula({ modulus, variables, constantTerm }: TaskConfig): string {
+  const terms =
+    variables === 1 ? ["a x"] : Array.from({ length: variables }, (_, i) => `a${i + 1} x${i + 1}`);
+  return `z = ${[...terms, ...(constantTerm ? ["c"] : [])].join(" + ")} mod ${modulus}`;
+}
+
+function trainingTasks({ modulus, variables, constantTerm, trainTasks }: TaskConfig): string {
+  const all = modulus ** (variables + (constantTerm ? 1 : 0));
+  return `${formatStep(trainTasks)} of ${formatStep(all)} coefficient vectors in training`;
+}
+
+function facts(run: RunData): Fact[] {
+  const { config, summary } = run;
+  const last = run.records.at(-1)?.ensemble;
+  const events = run.events;
+  const delay =
+    events.grokStep !== null && events.memorisedStep
+      ? `delay ${(events.grokStep / events.memorisedStep).toFixed(1)} ×`
+      : undefined;
+  const ceiling = summary?.references.unseenTasks?.ceiling;
+  return [
+    ...eventKeys
+      .filter((key) => summary || events[key] !== null)
+      .map((key) => ({
+        term: `${eventNames[key]} at step`,
+        value: formatStep(events[key]),
+        note: key === "grokStep" ? delay : undefined,
+      })),
+    {
+      term: "accuracy, unseen tasks",
+      value: formatPercent(last?.unseenTasks?.accuracy),
+      note: ceiling === undefined ? undefined : `ceiling ${formatPercent(ceiling)}`,
+    },
+    { term: "accuracy, seen tasks", value: formatPercent(last?.seenTasks?.accuracy) },
+    {
+      term: "MI, unseen tasks",
+      value: `${formatNumber(last?.unseenTasks?.mutualInformation)} nats`,
+      note: summary ? `peak ${formatNumber(summary.mutualInformation.peak)} nats` : undefined,
+    },
+    {
+      term: "ensemble",
+      value: `K = ${membersOf(run)} members`,
+      note: `${config.model.nLayers} layers, d = ${config.model.dModel}, ${formatStep(config.training.steps)} steps`,
+    },
+  ];
+}
+
+function diagnosisSection(run: RunData): string {
+  const remarks = diagnose(run);
+  return remarks.length === 0
+    ? ""
+    : section("Where the diagnostic worked and where not", bulletList(remarks));
+}
+
+function readingGuide(run: RunData): string[] {
+  const members = membersOf(run);
+  return [
+    "Every number is measured on fixed prompts that are never trained on, for the answer at the last position unless a figure says otherwise. Seen tasks occur in training, unseen ones do not.",
+    "Memorised and grok are the first evaluation of three in a row at which the ensemble has come 90 % of the way from chance to the ceiling, on seen and on unseen tasks. Both need labels.",
+    "Mutual information (MI) is the part of the predictive entropy that comes from the members contradicting each other. MI peak and collapse are found from the predictions alone, without a label; the collapse is where MI falls to half of its peak and stays there for three evaluations.",
+    "A collapse of MI is evidence for generalisation, not a proof of it. Members can agree on a wrong answer, generalisation can pass, and untrained members agree because they all know nothing.",
+    `The plug-in estimate of MI is biased low and grows with the number of members, up to log K = ${Math.log(members).toFixed(2)} nats for K = ${members}. Compare runs only at equal K.`,
+    "Expected entropy does not go to zero where the context leaves several tasks possible: that is what the exact predictor G is uncertain about as well. The reference to hold it against is the entropy of G, not zero.",
+    "MI need not fall as the context grows. With no example there is nothing to infer the task from, so all members can agree on the uniform answer; with a few they can differ; with enough they agree again.",
+  ];
+}
+
+function membersSection(run: RunData): string {
+  if (!run.summary) return "";
+  const references = run.summary.references;
+  const ceiling = (set: "seenTasks" | "unseenTasks") => {
+    const value = references[set]?.ceiling;
+    return value === undefined ? "" : ` (ceiling ${formatPercent(value)})`;
+  };
+  const failed = run.summary.perMember.some((member) => member.failedStep !== null);
+  return section(
+    "Members",
+    htmlTable({
+      caption: "Each member by itself. Delay: grok step divided by memorised step.",
+      head: [
+        "member",
+        "memorised",
+        "grok",
+        "delay",
+        "final loss (nats)",
+        `seen tasks${ceiling("seenTasks")}`,
+        `unseen tasks${ceiling("unseenTasks")}`,
+        ...(failed ? ["failed at"] : []),
+      ],
+      rows: run.summary.perMember.map((member) => [
+        String(member.member),
+        formatStep(member.memorisedStep),
+        formatStep(member.grokStep),
+        member.grokStep !== null && member.memorisedStep
+          ? `${(member.grokStep / member.memorisedStep).toFixed(1)} ×`
+          : "–",
+        formatNumber(member.finalLoss),
+        formatPercent(member.accuracy.seenTasks),
+        formatPercent(member.accuracy.unseenTasks),
+        ...(failed ? [formatStep(member.failedStep)] : []),
+      ]),
+    }),
+  );
+}
+
+function referencesSection(run: RunData): string {
+  if (!run.summary) return "";
+  const { references } = run.summary;
+  return section(
+    "Exact references",
+    htmlTable({
+      caption:
+        "Computed by enumerating the hypotheses. G takes all tasks, M only the training tasks as equally likely. Support of M: share of prompts that some training task explains.",
+      head: [
+        "probe set",
+        "prompts",
+        "chance",
+        "ceiling (G)",
+        "accuracy of M",
+        "entropy of G (nats)",
+        "support of M",
+      ],
+      rows: probeSets.flatMap((set) => {
+        const reference = references[set];
+        if (!reference) return [];
+        return [
+          [
+            setNames[set],
+            String(reference.prompts),
+            formatPercent(reference.chance),
+            formatPercent(reference.ceiling),
+            formatPercent(reference.memorisingAccuracy),
+            formatNumber(reference.entropyG),
+            formatPercent(reference.supportM),
+          ],
+        ];
+      }),
+    }),
+  );
+}

@@ -1,0 +1,123 @@
+/** Labelled events of a run: when the training tasks are memorised and when the unseen ones are solved. */
+import type { ProbeSetName } from "../pool/protocol.ts";
+import type { MetricsRecord, ProbeReference } from "../run/records.ts";
+
+/** Share of the way from chance to the ceiling that accuracy must reach. */
+export const EVENT_LEVEL = 0.9;
+
+/** Number of evaluations in a row that make an event, a collapse, or the end of one: one noisy evaluation is none. */
+export const SUSTAINED_EVALUATIONS = 3;
+
+/** Rounding allowed in means of accuracies and of probabilities. */
+const ROUNDING = 1e-9;
+
+/** A ceiling this close to chance leaves nothing to learn: no accuracy is meaningful progress. */
+const SMALLEST_GAIN = 1e-6;
+
+export interface AccuracyPoint {
+  step: number;
+  /** Top-1 accuracy, 0..1. */
+  accuracy: number;
+}
+
+/** What guessing reaches and what the Bayes-optimal predictor reaches. */
+export interface AccuracyScale {
+  chance: number;
+  ceiling: number;
+}
+
+/** (accuracy - chance) / (ceiling - chance); null where the ceiling does not exceed chance. May exceed 1. */
+export function normalisedAccuracy(accuracy: number, { chance, ceiling }: AccuracyScale): number | null {
+  for (const [name, value] of Object.entries({ accuracy, chance, ceiling })) {
+    if (!(value >= 0 && value <= 1 + ROUNDING))
+      throw new RangeError(`${name} must be from 0 to 1, got ${value}`);
+  }
+  return ceiling - chance > SMALLEST_GAIN ? (accuracy - chance) / (ceiling - chance) : null;
+}
+
+/**
+ * The step of the first evaluation from which the normalised accuracy is at least `level` for `evaluations`
+ * evaluations in a row; null if there is none. The event is known only at the last of them, so a run that ends
+ * earlier has not shown it: two good evaluations at the very end are no event. A later fall does not undo it.
+ *
+ * @param trajectory evaluations in order of strictly increasing step
+ * @throws RangeError for steps out of order, accuracies outside 0..1, a level outside (0, 1], a bad count
+ */
+export function firstSustained(
+  trajectory: readonly AccuracyPoint[],
+  scale: AccuracyScale,
+  { level = EVENT_LEVEL, evaluations = SUSTAINED_EVALUATIONS } = {},
+): number | null {
+  if (!(level > 0 && level <= 1)) throw new RangeError(`level must be in (0, 1], got ${level}`);
+  if (!Number.isInteger(evaluations) || evaluations < 1) {
+    throw new RangeError(`evaluations must be a positive integer, got ${evaluations}`);
+  }
+  let run = 0;
+  let first: number | null = null;
+  trajectory.forEach(({ step, accuracy }, i) => {
+    if (!Number.isFinite(step) || (i > 0 && step <= trajectory[i - 1].step)) {
+      throw new RangeError(`trajectory[${i}].step must exceed the step before it, got ${step}`);
+    }
+    const progress = normalisedAccuracy(accuracy, scale);
+    run = progress !== null && progress >= level ? run + 1 : 0;
+    if (run === evaluations) first ??= trajectory[i - evaluations + 1].step;
+  });
+  return first;
+}
+
+export interface LabelledEvents {
+  /** First sustained accuracy on seen tasks (seen inputs, last position). */
+  memorisedStep: number | null;
+  /** The same on unseen tasks. */
+  grokStep: number | null;
+}
+
+export interface LabelledRun extends LabelledEvents {
+  /** Normalised accuracy at the last evaluation; null without evaluations or where nothing can be learnt. */
+  final: { seenTasks: number | null; unseenTasks: number | null };
+  perMember: (LabelledEvents & { member: number })[];
+}
+
+/**
+ * The labelled events of the ensemble (its mean predictive) and of every member that occurs in the records. A member
+ * that fails during the run keeps the events it had shown by then. The references give chance and ceiling.
+ *
+ * @param records evaluations in order of step
+ * @throws RangeError as firstSustained
+ */
+export function runEvents(
+  records: readonly MetricsRecord[],
+  references: Partial<Record<ProbeSetName, ProbeReference>>,
+): LabelledRun {
+  const points = (set: ProbeSetName, accuracy: (record: MetricsRecord) => number | undefined) =>
+    records.flatMap((record) => {
+      const value = accuracy(record);
+      return references[set] === undefined || value === undefined
+        ? []
+        : [{ step: record.step, accuracy: value }];
+    });
+  const event = (set: ProbeSetName, trajectory: AccuracyPoint[]) =>
+    trajectory.length > 0 ? firstSustained(trajectory, references[set]!) : null;
+  const final = (set: ProbeSetName, trajectory: AccuracyPoint[]) =>
+    trajectory.length > 0 ? normalisedAccuracy(trajectory.at(-1)!.accuracy, references[set]!) : null;
+
+  const seen = points("seenTasks", (record) => record.ensemble.seenTasks?.accuracy);
+  const unseen = points("unseenTasks", (record) => record.ensemble.unseenTasks?.accuracy);
+  const members = [...new Set(records.flatMap((record) => record.members.map(({ member }) => member)))];
+  return {
+    memorisedStep: event("seenTasks", seen),
+    grokStep: event("unseenTasks", unseen),
+    final: { seenTasks: final("seenTasks", seen), unseenTasks: final("unseenTasks", unseen) },
+    perMember: members
+      .sort((a, b) => a - b)
+      .map((member) => {
+        const ofMember = (set: ProbeSetName) =>
+          points(set, (record) => record.members.find((m) => m.member === member)?.sets[set]?.accuracy);
+        return {
+          member,
+          memorisedStep: event("seenTasks", ofMember("seenTasks")),
+          grokStep: event("unseenTasks", ofMember("unseenTasks")),
+        };
+      }),
+  };
+}

@@ -1,0 +1,80 @@
+/** What the grokking detector sees of one evaluation: uncertainty, and no label. */
+import type { ProbeSetName } from "../pool/protocol.ts";
+import type { MetricsRecord } from "../run/records.ts";
+import { requireCount } from "./rows.ts";
+
+/** One evaluation: means over a fixed list of prompts on unseen tasks, nats. */
+export interface UncertaintyObservation {
+  step: number;
+  mutualInformation: number;
+  totalEntropy: number;
+  expectedEntropy: number;
+  /** Fraction of member pairs with different top-1 classes. */
+  disagreement: number;
+  /** M, members in the ensemble, and C, classes. */
+  members: number;
+  classes: number;
+}
+
+/** Slack (nats) when checking that the measures fit together: values may come rounded from a table. */
+const CONSISTENCY = 1e-3;
+
+/** Largest possible mutual information of M members over C classes, nats. */
+export const informationBound = (members: number, classes: number) => Math.log(Math.min(members, classes));
+
+/**
+ * Check that an observation is possible and can follow `previous`.
+ *
+ * @throws RangeError naming the measure, its value and its limits
+ */
+export function checkObservation(
+  o: UncertaintyObservation,
+  previous: UncertaintyObservation | undefined,
+): void {
+  requireCount("members", o.members);
+  requireCount("classes", o.classes);
+  if (!Number.isFinite(o.step) || (previous && o.step <= previous.step)) {
+    throw new RangeError(
+      `step must be finite and exceed the one before (${previous?.step ?? "none"}), got ${o.step}`,
+    );
+  }
+  if (previous && o.classes !== previous.classes) {
+    throw new RangeError(`classes must stay ${previous.classes} throughout a trajectory, got ${o.classes}`);
+  }
+  const limits = {
+    mutualInformation: informationBound(o.members, o.classes),
+    totalEntropy: Math.log(o.classes),
+    expectedEntropy: Math.log(o.classes),
+    disagreement: 1,
+  };
+  for (const [name, limit] of Object.entries(limits) as [keyof typeof limits, number][]) {
+    if (!(o[name] >= -CONSISTENCY && o[name] <= limit + CONSISTENCY)) {
+      throw new RangeError(
+        `${name} must be from 0 to ${limit} with ${o.members} members and ${o.classes} classes (entropies in nats), got ${o[name]}`,
+      );
+    }
+  }
+  const excess = o.totalEntropy - o.expectedEntropy - o.mutualInformation;
+  if (Math.abs(excess) > CONSISTENCY) {
+    throw new RangeError(
+      `totalEntropy must be expectedEntropy + mutualInformation (${o.expectedEntropy} + ${o.mutualInformation}), got ${o.totalEntropy}`,
+    );
+  }
+}
+
+/** The observations of a run on one probe set; evaluations that lack the set are left out. */
+export function uncertaintyTrajectory(
+  records: readonly MetricsRecord[],
+  classes: number,
+  set: ProbeSetName = "unseenTasks",
+): UncertaintyObservation[] {
+  return records.flatMap(({ step, members, ensemble }) => {
+    const measures = ensemble[set];
+    if (!measures) return [];
+    const { mutualInformation, totalEntropy, expectedEntropy, disagreement } = measures;
+    const predicting = members.filter((member) => member.sets[set]).length;
+    return [
+      { step, mutualInformation, totalEntropy, expectedEntropy, disagreement, members: predicting, classes },
+    ];
+  });
+}

@@ -1,0 +1,58 @@
+/** One row of class probabilities inside a longer array: the checks and reductions every measure starts from. */
+
+/** Class probabilities as the workers return them (float32) or as a caller computed them. */
+export type Probabilities = Float32Array | Float64Array;
+
+/** How far the sum of a row may be from 1: what a float32 softmax over thousands of classes can lose, and no more. */
+export const ROW_SUM_TOLERANCE = 1e-4;
+
+/** @throws RangeError unless `value` is a positive integer */
+export function requireCount(name: string, value: number): void {
+  if (!Number.isInteger(value) || value < 1) {
+    throw new RangeError(`${name} must be a positive integer, got ${value}`);
+  }
+}
+
+/** @throws RangeError unless `array` has this length; `shape` says where the length comes from */
+export function requireLength(name: string, array: ArrayLike<number>, length: number, shape: string): void {
+  if (array.length !== length) {
+    throw new RangeError(`${name} must have length ${length}, ${shape}, got ${array.length}`);
+  }
+}
+
+/**
+ * The sum of the row that starts at `offset`, after checking that it is a distribution up to float32 rounding.
+ * Dividing by it makes the row sum to 1 in float64, which the bounds on the mutual information rely on.
+ *
+ * @param describe names the row in the error message
+ * @throws RangeError if an entry is negative or not finite, or the sum is off by more than ROW_SUM_TOLERANCE
+ */
+export function rowSum(p: Probabilities, offset: number, classes: number, describe: () => string): number {
+  let sum = 0;
+  for (let c = 0; c < classes; c++) {
+    const value = p[offset + c];
+    if (!(value >= 0)) {
+      throw new RangeError(`${describe()}, class ${c}: a probability must be finite and >= 0, got ${value}`);
+    }
+    sum += value;
+  }
+  if (!(Math.abs(sum - 1) <= ROW_SUM_TOLERANCE)) {
+    throw new RangeError(
+      `${describe()}: probabilities must sum to 1 within ${ROW_SUM_TOLERANCE}, got ${sum} (logits are not accepted)`,
+    );
+  }
+  return sum;
+}
+
+/** Index of the largest of the `classes` entries from `offset` on; among equals the lowest. */
+export function argmax(p: ArrayLike<number>, offset: number, classes: number): number {
+  let best = 0;
+  for (let c = 1; c < classes; c++) if (p[offset + c] > p[offset + best]) best = c;
+  return best;
+}
+
+export function mean(values: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i];
+  return sum / values.length;
+}

@@ -1,0 +1,153 @@
+/** One or two plain sentences on a run, for the terminal and the report. */
+import type { DetectorState } from "./detector.ts";
+import { EVENT_LEVEL, type LabelledRun } from "./events.ts";
+
+/** Two steps coincide when they differ by at most this share of the later one, or by one evaluation. */
+const COINCIDENCE = 0.1;
+
+/** A generalisation that begins at most this factor after memorisation did not wait for it. */
+const NO_DELAY = 1.1;
+
+/** From this normalised accuracy on, unseen tasks count as partly solved: the members' agreement is not on errors. */
+const PARTIAL = 0.5;
+
+export interface VerdictOptions {
+  /** Steps between evaluations: the resolution of every event. */
+  evaluationEvery?: number;
+}
+
+/**
+ * What happened, and whether the label-free collapse told it.
+ *
+ * @param labelled the labelled events, or null for predictions without labels
+ * @param detector the detector's state at the end of the run
+ * @returns plain text without line breaks
+ * @throws RangeError if `evaluationEvery` is negative or not finite
+ */
+export function verdict(
+  labelled: LabelledRun | null,
+  detector: DetectorState,
+  { evaluationEvery = 0 }: VerdictOptions = {},
+): string {
+  if (!(evaluationEvery >= 0 && Number.isFinite(evaluationEvery))) {
+    throw new RangeError(`evaluationEvery must be finite and >= 0, got ${evaluationEvery}`);
+  }
+  if (detector.step === null) return "No evaluation yet: nothing can be said.";
+  const uncertainty = uncertaintyClauses(detector);
+  if (!labelled) return sentence([...uncertainty, `without labels: ${judgement(detector)}`]);
+  return `${sentence([...labelledClauses(labelled), ...uncertainty])} ${sentence([
+    comparison(labelled, detector, evaluationEvery),
+    ...memberClauses(labelled),
+  ])}`;
+}
+
+/** Clauses joined by semicolons, with a capital and a full stop. */
+function sentence(clauses: string[]): string {
+  const text = clauses.join("; ");
+  return `${text[0].toUpperCase()}${text.slice(1)}.`;
+}
+
+const ensembleSize = (members: number) => `${members} ${members === 1 ? "member" : "members"}`;
+
+const percent = (share: number) => `${Math.round(100 * share)} %`;
+
+function labelledClauses({ memorisedStep, grokStep, final }: LabelledRun): string[] {
+  const clauses = [
+    memorisedStep === null
+      ? unmet("seen tasks", "memorised", final.seenTasks)
+      : `memorised at step ${memorisedStep}`,
+  ];
+  if (grokStep === null) {
+    clauses.push(unmet("unseen tasks", "solved", final.unseenTasks));
+  } else {
+    clauses.push(`grokked at step ${grokStep}${delay(memorisedStep, grokStep)}`);
+    if (final.unseenTasks !== null && final.unseenTasks < EVENT_LEVEL) {
+      clauses.push(`the generalisation did not last (${percent(final.unseenTasks)} at the end)`);
+    }
+  }
+  return clauses;
+}
+
+function unmet(tasks: string, what: string, final: number | null): string {
+  return final === null
+    ? `${tasks} without a measure (no labelled evaluation, or a ceiling at chance)`
+    : `${tasks} not ${what} (${percent(final)} of the way from chance to the ceiling at the end)`;
+}
+
+function delay(memorisedStep: number | null, grokStep: number): string {
+  if (memorisedStep === null) return "";
+  if (grokStep <= memorisedStep * NO_DELAY) return ", as it learnt the seen tasks: no delay";
+  return memorisedStep > 0
+    ? `, ${(grokStep / memorisedStep).toFixed(1)} times the steps it took to memorise`
+    : "";
+}
+
+function uncertaintyClauses({
+  members,
+  uncertaintyPeakStep,
+  peakMutualInformation,
+  collapseStep,
+  mutualInformation,
+  phase,
+  reversals,
+}: DetectorState): string[] {
+  if (uncertaintyPeakStep === null) {
+    return [
+      `uncertainty shows no peak (now ${mutualInformation!.toFixed(2)} nats, ${ensembleSize(members!)})`,
+    ];
+  }
+  const verb = phase === "diverging" ? "highest so far" : "peaked";
+  const clauses = [
+    `uncertainty ${verb} at step ${uncertaintyPeakStep} (${peakMutualInformation!.toFixed(2)} nats, ${ensembleSize(members!)})`,
+    collapseStep === null
+      ? `no collapse seen: now ${mutualInformation!.toFixed(2)} nats`
+      : `uncertainty collapsed at step ${collapseStep} (now ${mutualInformation!.toFixed(2)} nats)`,
+  ];
+  if (reversals.length > 0) {
+    clauses.push(`earlier collapse withdrawn (step ${reversals.map((r) => r.collapseStep).join(", ")})`);
+  }
+  return clauses;
+}
+
+/** What the predictions alone say. */
+function judgement({ phase, confidence, caveats }: DetectorState): string {
+  if (phase === "collapsed")
+    return `the members came to agree (confidence ${confidence}), which suggests grokking`;
+  return `no sign of grokking, ${caveats[0]}`;
+}
+
+/** The label-free collapse against the labelled grok step. */
+function comparison(
+  { grokStep, final }: LabelledRun,
+  detector: DetectorState,
+  evaluationEvery: number,
+): string {
+  const { collapseStep } = detector;
+  if (grokStep === null) {
+    if (final.unseenTasks === null) return `without labels: ${judgement(detector)}`;
+    if (collapseStep === null)
+      return `no collapse and no grok: predictions and labels agree (${detector.caveats[0]})`;
+    if (final.unseenTasks >= PARTIAL) {
+      return `the uncertainty collapsed while generalisation is partial (${percent(final.unseenTasks)} at the end)`;
+    }
+    return "the uncertainty collapsed without generalisation: the diagnostic is wrong here, the members agree on wrong answers";
+  }
+  if (collapseStep === null) {
+    return `it grokked without a collapse: the diagnostic misses it (${detector.caveats[0]})`;
+  }
+  const difference = collapseStep - grokStep;
+  const tolerance = Math.max(evaluationEvery, COINCIDENCE * Math.max(collapseStep, grokStep));
+  const steps = `${Math.abs(difference)} steps`;
+  if (Math.abs(difference) <= tolerance) {
+    return difference === 0
+      ? "the label-free collapse coincides with the grok step"
+      : `the label-free collapse coincides with the grok step (${steps} ${difference < 0 ? "before" : "after"})`;
+  }
+  return `the label-free collapse ${difference < 0 ? "precedes" : "follows"} the grok step by ${steps}`;
+}
+
+function memberClauses({ perMember }: LabelledRun): string[] {
+  if (perMember.length === 0) return [];
+  const grokked = perMember.filter(({ grokStep }) => grokStep !== null).length;
+  return [`${grokked} of ${perMember.length} members grokked`];
+}
