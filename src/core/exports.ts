@@ -85,4 +85,5 @@ export interface CoreExports {
   tanh(x: number): number;
   multiplyAdd(a: number, b: number, c: number): number;
   ceiling(n: number): number;
+  ceilingChains(): number;
 }

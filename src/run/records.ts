@@ -34,8 +34,9 @@ export interface EnsembleMeasures extends PredictiveMeasures {
 
 export interface MemberRecord {
   member: number;
-  loss: number;
-  gradientNorm: number;
+  /** Means over the training steps since the previous evaluation; null at step 0, where there are none. */
+  loss: number | null;
+  gradientNorm: number | null;
   sets: Partial<Record<ProbeSetName, PredictiveMeasures>>;
 }
 

@@ -1,0 +1,56 @@
+#!/usr/bin/env node
+/** The command line: picks the command, turns errors into messages and exit codes. */
+import { debuglog } from "node:util";
+import yargs, { type CommandModule } from "yargs";
+import { hideBin } from "yargs/helpers";
+import { doctorCommand } from "./commands/doctor.ts";
+import { presetsCommand } from "./commands/presets.ts";
+import { reportCommand } from "./commands/report.ts";
+import { runCommand } from "./commands/run.ts";
+import { theoryCommand } from "./commands/theory.ts";
+import { messageOf, UsageError } from "./errors.ts";
+import { packageVersion } from "./run/environment.ts";
+
+const commands = [runCommand, reportCommand, presetsCommand, theoryCommand, doctorCommand] as CommandModule[];
+
+const parser = yargs(hideBin(process.argv))
+  .scriptName("epigrok")
+  .usage("$0 <command>")
+  .locale("en")
+  .parserConfiguration({ "dot-notation": false })
+  .command(commands)
+  .demandCommand(1, "which command?")
+  .recommendCommands()
+  .strict()
+  .completion("completion", "print a completion script for bash or zsh")
+  .version(packageVersion())
+  .help()
+  .alias("help", "h")
+  .middleware(refuseRepeated)
+  .wrap(Math.min(100, process.stdout.columns ?? 100))
+  .exitProcess(false)
+  .fail((message, error) => {
+    // Without an error, or with its own, yargs complains about the arguments; other errors come from the commands.
+    throw error === undefined || error.name === "YError" ? new UsageError(message) : error;
+  });
+
+/** Given twice, a flag for one value becomes a list: only --set and positionals may be lists. */
+function refuseRepeated(args: Record<string, unknown>): void {
+  for (const [name, value] of Object.entries(args))
+    if (Array.isArray(value) && !["_", "set", "dirs"].includes(name))
+      throw new UsageError(`--${name} is given more than once`);
+}
+
+// A reader such as `head` may close the pipe before everything is printed.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+  throw error;
+});
+
+try {
+  await parser.parseAsync();
+} catch (error) {
+  debuglog("epigrok")("%O", error);
+  for (const line of messageOf(error).split("\n")) console.error(`epigrok: ${line}`);
+  process.exitCode = error instanceof UsageError ? 2 : 1;
+}

@@ -1,0 +1,238 @@
+/** `epigrok run`: train an ensemble, or continue a run. */
+import { availableParallelism } from "node:os";
+import { basename, extname } from "node:path";
+import type { Argv, CommandModule } from "yargs";
+import type { Config } from "../config.ts";
+import { messageOf, UsageError } from "../errors.ts";
+import type { ConfigLayer } from "../load-config.ts";
+import type { OpenMode } from "../run/directory.ts";
+import type { RunPlan } from "../run/plan.ts";
+import type { RunSummary } from "../run/records.ts";
+
+interface RunArguments {
+  preset?: string;
+  config?: string;
+  set: string[];
+  members?: number;
+  workers?: number;
+  seed?: number;
+  math?: string;
+  out?: string;
+  resume?: string;
+  overwrite: boolean;
+  dryRun: boolean;
+  json: boolean;
+  quiet: boolean;
+}
+
+const EXIT_CODES: Partial<Record<NodeJS.Signals, number>> = { SIGINT: 130, SIGTERM: 143 };
+
+export const runCommand: CommandModule<object, RunArguments> = {
+  command: "run",
+  describe: "train an ensemble and follow its uncertainty",
+  builder: (yargs: Argv) =>
+    yargs
+      .option("preset", {
+        type: "string",
+        requiresArg: true,
+        describe: "start from a preset (epigrok presets)",
+      })
+      .option("config", { type: "string", requiresArg: true, describe: "YAML file with the configuration" })
+      .option("set", {
+        type: "string",
+        array: true,
+        default: [] as string[],
+        requiresArg: true,
+        describe: "key=value, such as model.dModel=128; repeatable",
+      })
+      .option("members", { type: "number", requiresArg: true, describe: "members of the ensemble" })
+      .option("workers", {
+        type: "number",
+        requiresArg: true,
+        describe: "worker threads; no influence on the results  [default: all cores]",
+      })
+      .option("seed", { type: "number", requiresArg: true, describe: "root of every random stream" })
+      .option("math", {
+        type: "string",
+        requiresArg: true,
+        describe: "fast, or strict: equal bytes everywhere",
+      })
+      .option("out", {
+        type: "string",
+        requiresArg: true,
+        describe: "run directory  [default: runs/<date>-<name>]",
+      })
+      .option("resume", { type: "string", describe: "continue the run in this directory, or in --out" })
+      .option("overwrite", { type: "boolean", default: false, describe: "replace the run in --out" })
+      .option("dry-run", { type: "boolean", default: false, describe: "only say what the run would cost" })
+      .option("json", { type: "boolean", default: false, describe: "print the result as one JSON object" })
+      .option("quiet", { type: "boolean", default: false, describe: "no progress" })
+      .epilogue(
+        "Precedence: defaults, preset, config, EPIGROK_* variables (EPIGROK_TRAINING__STEPS=100), --set, flags.\n" +
+          "Exit codes: 0 done, 1 failed, 2 usage or configuration, 130/143 stopped by a signal and resumable.",
+      ) as unknown as Argv<RunArguments>,
+  handler: async (args) => {
+    const { config, layers, out, mode } = await resolveRun(args);
+    const workers = workerCount(args.workers);
+    if (args.dryRun) {
+      const { planRun } = await import("../run/plan.ts");
+      const plan = await planRun(config, workers);
+      console.log(
+        args.json
+          ? JSON.stringify({ schema: "epigrok-plan/1", config, ...plan })
+          : await planText(config, plan),
+      );
+      return;
+    }
+    const { runEnsemble } = await import("../run/run.ts");
+    const { survived } = await import("../run/summary.ts");
+    const { createProgress } = await import("../progress.ts");
+    const progress = createProgress(process.stderr, args.quiet);
+    const interruption = stopOnSignal(() => progress.close());
+    try {
+      const { runDir, summary } = await runEnsemble(config, {
+        out,
+        mode,
+        workers,
+        overrides: layers,
+        commandLine: process.argv.slice(2),
+        signal: interruption.signal,
+        observer: progress,
+      });
+      progress.close();
+      if (!summary) {
+        console.error(`Stopped, nothing is lost. Continue with: epigrok run --resume ${quoted(out)}`);
+        process.exitCode = EXIT_CODES[interruption.received() ?? "SIGINT"];
+        return;
+      }
+      const report = await reportOn(runDir);
+      console.log(args.json ? JSON.stringify(summary) : summaryText(summary, report));
+      if (!survived(summary)) process.exitCode = 1;
+    } finally {
+      progress.close();
+      interruption.dispose();
+    }
+  },
+};
+
+interface ResolvedRun {
+  config: Config;
+  layers: ConfigLayer[];
+  out: string;
+  mode: OpenMode;
+}
+
+/**
+ * The configuration and the directory. Without preset and config file, a resumed run's own configuration takes the
+ * place of the defaults, so that `--resume DIR` alone is enough.
+ */
+async function resolveRun(args: RunArguments): Promise<ResolvedRun> {
+  const { environmentLayers, fileLayer, flagLayer, overrideLayer, resolveConfig } = await import(
+    "../load-config.ts"
+  );
+  const { defaultRunDirectory, readManifest } = await import("../run/directory.ts");
+  const base: ConfigLayer[] = [];
+  if (args.preset !== undefined) base.push((await import("../presets.ts")).presetLayer(args.preset));
+  if (args.config !== undefined) base.push(fileLayer(args.config));
+
+  const resuming = args.resume !== undefined;
+  if (resuming && args.overwrite) throw new UsageError("--resume and --overwrite contradict each other");
+  if (args.resume && args.out !== undefined && args.resume !== args.out)
+    throw new UsageError("--resume DIR and --out name two directories; give one of them");
+  const given = args.resume || args.out;
+  if (resuming && given === undefined) throw new UsageError("--resume needs a directory, its own or --out");
+  if (resuming && base.length === 0) {
+    const manifest = await readManifest(given!);
+    if (manifest) base.push({ source: given!, values: manifest.config });
+    else if (args.resume) throw new UsageError(`there is no run to resume in ${args.resume}`);
+  }
+
+  const overrides = [...environmentLayers(process.env), ...args.set.map(overrideLayer)];
+  if (args.members !== undefined) overrides.push(flagLayer("--members", "ensemble.members", args.members));
+  if (args.seed !== undefined) overrides.push(flagLayer("--seed", "seed", args.seed));
+  if (args.math !== undefined) overrides.push(flagLayer("--math", "math", args.math));
+  const layers = [...base, ...overrides];
+  const name =
+    args.preset ?? (args.config === undefined ? "run" : basename(args.config, extname(args.config)));
+  return {
+    config: resolveConfig(layers),
+    layers,
+    out: given ?? defaultRunDirectory(name),
+    mode: resuming ? "resume" : args.overwrite ? "overwrite" : "new",
+  };
+}
+
+function workerCount(given: number | undefined): number {
+  if (given === undefined) return availableParallelism();
+  if (!Number.isInteger(given) || given < 1)
+    throw new UsageError(`--workers: got ${given}, must be a positive integer`);
+  return given;
+}
+
+/** The first SIGINT or SIGTERM asks the run to stop; the second ends the process at once. */
+function stopOnSignal(cleanUp: () => void) {
+  const controller = new AbortController();
+  let received: NodeJS.Signals | undefined;
+  const listener = (signal: NodeJS.Signals) => {
+    if (received !== undefined) {
+      cleanUp();
+      process.exit(EXIT_CODES[signal]);
+    }
+    received = signal;
+    controller.abort();
+  };
+  const signals = Object.keys(EXIT_CODES) as NodeJS.Signals[];
+  for (const signal of signals) process.on(signal, listener);
+  return {
+    signal: controller.signal,
+    received: () => received,
+    dispose: () => {
+      for (const signal of signals) process.off(signal, listener);
+    },
+  };
+}
+
+/** The run's results are complete without its report, so a report that fails is a warning. */
+async function reportOn(runDir: string): Promise<string | null> {
+  try {
+    const { writeReport } = await import("../report/report.ts");
+    return await writeReport([runDir]);
+  } catch (error) {
+    console.error(`No report: ${messageOf(error)}. Try again with: epigrok report ${quoted(runDir)}`);
+    return null;
+  }
+}
+
+function summaryText(summary: RunSummary, report: string | null): string {
+  const { verdict, accuracy, mutualInformation, runDir } = summary;
+  // Not finite: without a single evaluation.
+  const percent = (share: number) => (Number.isFinite(share) ? `${(100 * share).toFixed(1)} %` : "-");
+  const nats = (value: number) => (Number.isFinite(value) ? `${value.toFixed(3)} nats` : "-");
+  return [
+    verdict,
+    "",
+    `accuracy   seen tasks ${percent(accuracy.seenTasks)}, unseen tasks ${percent(accuracy.unseenTasks)}`,
+    `epistemic  peak ${nats(mutualInformation.peak)}, now ${nats(mutualInformation.final)}`,
+    `run        ${runDir}`,
+    ...(report === null ? [] : [`report     ${report}`]),
+  ].join("\n");
+}
+
+async function planText(config: Config, plan: RunPlan): Promise<string> {
+  const { stringify } = await import("yaml");
+  const { formatDuration, shortNumber } = await import("../progress.ts");
+  const { members } = config.ensemble;
+  return [
+    stringify(config).trimEnd(),
+    "",
+    `# parameters   ${plan.parameters} in each of ${members} members`,
+    `# memory       ${Math.ceil(plan.memoryBytes / 2 ** 20)} MiB for ${plan.workers} workers and all states`,
+    `# compute      ${shortNumber(plan.flopsPerStep)}FLOP a step, ${shortNumber(plan.totalFlops)}FLOP in all (nominal)`,
+    `# evaluations  ${plan.evaluations}`,
+    `# speed        ${shortNumber(plan.tokensPerSecond)} tokens/s, measured (${plan.math} math)`,
+    `# time         ${formatDuration(plan.estimatedSeconds)} on ${plan.workers} workers, estimated from it`,
+  ].join("\n");
+}
+
+/** As a shell wants it. */
+const quoted = (text: string) => (/^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);

@@ -1,0 +1,134 @@
+/** `epigrok theory`: curves, times and figures of the Bayesian linear model. */
+import type { Argv, CommandModule } from "yargs";
+import { UsageError } from "../errors.ts";
+import type { StudyOptions } from "../theory/study.ts";
+
+interface TheoryArguments {
+  lambda: number;
+  noise: string;
+  labelNoise: number;
+  u0: number;
+  level: number;
+  theta: number;
+  simulate: boolean;
+  d: number;
+  draws: number;
+  seed: number;
+  out: string;
+  json: boolean;
+}
+
+export const theoryCommand: CommandModule<object, TheoryArguments> = {
+  command: "theory",
+  describe: "uncertainty and grokking in the Bayesian linear model, with an HTML report",
+  builder: (yargs: Argv) =>
+    yargs
+      .option("lambda", {
+        type: "number",
+        default: 0.9,
+        requiresArg: true,
+        describe: "parameters per data point, d/N",
+      })
+      .option("noise", {
+        choices: ["all", "fixed", "residual", "elbo"] as const,
+        default: "all",
+        requiresArg: true,
+        describe: "how the likelihood noise is set",
+      })
+      .option("label-noise", {
+        type: "number",
+        default: 1e-4,
+        requiresArg: true,
+        describe: "variance of the label noise; the teacher has norm 1",
+      })
+      .option("u0", {
+        type: "number",
+        default: 0.01,
+        requiresArg: true,
+        describe: "initial total variance, learned noise",
+      })
+      .option("level", {
+        type: "number",
+        default: 0.01,
+        requiresArg: true,
+        describe: "loss that counts as arrived, between 0 and 1",
+      })
+      .option("theta", {
+        type: "number",
+        default: 0.95,
+        requiresArg: true,
+        describe: "accuracy at that loss",
+      })
+      .option("simulate", {
+        type: "boolean",
+        default: true,
+        describe: "finite-size simulations (--no-simulate: none)",
+      })
+      .option("d", {
+        type: "number",
+        default: 400,
+        requiresArg: true,
+        describe: "dimension of the simulations",
+      })
+      .option("draws", { type: "number", default: 5, requiresArg: true, describe: "independent simulations" })
+      .option("seed", {
+        type: "number",
+        default: 0,
+        requiresArg: true,
+        describe: "root of the random streams",
+      })
+      .option("out", {
+        type: "string",
+        default: "runs/theory",
+        requiresArg: true,
+        describe: "directory for report.html, theory.json and curves.csv",
+      })
+      .option("json", { type: "boolean", default: false, describe: "print the study as one JSON object" })
+      .epilogue(
+        "Times are those of gradient flow on half the mean squared error.",
+      ) as unknown as Argv<TheoryArguments>,
+  handler: async (args) => {
+    const { study } = await import("../theory/study.ts");
+    const { studyJson, summary, timesTable, writeTheoryReport } = await import("../theory/report.ts");
+    const result = asUsage(() => study(studyOptions(args)));
+    const path = await writeTheoryReport(result, args.out);
+    if (args.json) {
+      console.log(studyJson(result));
+    } else {
+      console.log(summary(result.times));
+      console.log();
+      console.log(textTable(timesTable([result.times, ...result.table])));
+    }
+    console.error(`report: ${path}`);
+  },
+};
+
+function studyOptions(args: TheoryArguments): StudyOptions {
+  const { lambda, labelNoise, u0, level, theta, simulate, d, draws, seed } = args;
+  return {
+    lambda,
+    sn2: labelNoise,
+    u0,
+    level,
+    theta,
+    ...(args.noise === "all" ? {} : { noise: [args.noise as "fixed" | "residual" | "elbo"] }),
+    ...(simulate ? { simulation: { d, draws, seed } } : {}),
+  };
+}
+
+/** A value outside its range is a mistake in the flags. */
+function asUsage<T>(compute: () => T): T {
+  try {
+    return compute();
+  } catch (error) {
+    throw error instanceof RangeError ? new UsageError(error.message) : error;
+  }
+}
+
+/** Columns aligned to the right; the caption comes last. */
+function textTable({ head, rows, caption }: { head: string[]; rows: string[][]; caption: string }): string {
+  const lines = [head, ...rows];
+  const widths = head.map((_, i) => Math.max(...lines.map((line) => line[i].length)));
+  const format = (line: string[]) => line.map((cell, i) => cell.padStart(widths[i])).join("  ");
+  return [...lines.map(format), "", caption].join("\n");
+}

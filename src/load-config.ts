@@ -1,0 +1,234 @@
+/**
+ * From presets, YAML files, EPIGROK_* variables, `--set` and flags to one validated configuration. Each source is a
+ * layer; a later layer overrides an earlier one key by key.
+ */
+import { readFileSync } from "node:fs";
+import { parse } from "yaml";
+import { z } from "zod";
+import { type Config, configSchema } from "./config.ts";
+import { messageOf, UsageError } from "./errors.ts";
+import { splitTasks } from "./tasks/split.ts";
+
+export interface ConfigLayer {
+  /** Where the values come from, for messages: a file name, a variable, a flag. */
+  source: string;
+  values: Record<string, unknown>;
+}
+
+const ENVIRONMENT_PREFIX = "EPIGROK_";
+
+/** The configuration in a YAML file: the keys of the schema, and a `name` and `description` which are left out. */
+export function fileLayer(path: string): ConfigLayer {
+  return { source: path, values: readConfigFile(path).values };
+}
+
+export function readConfigFile(path: string): {
+  name?: string;
+  description?: string;
+  values: Record<string, unknown>;
+} {
+  let content: unknown;
+  try {
+    content = parse(readFileSync(path, "utf8")) ?? {};
+  } catch (error) {
+    throw new UsageError(`${path}: ${messageOf(error).trim()}`);
+  }
+  if (!isSection(content)) throw new UsageError(`${path}: expected keys and values, got ${show(content)}`);
+  const { name, description, ...values } = content;
+  for (const [key, value] of Object.entries({ name, description }))
+    if (value !== undefined && typeof value !== "string")
+      throw new UsageError(`${path}: ${key}: got ${show(value)}, must be a text`);
+  // A section with nothing below it is null in YAML.
+  for (const key of Object.keys(values)) if (values[key] === null) delete values[key];
+  return { name: name as string | undefined, description: description as string | undefined, values };
+}
+
+/**
+ * The layers of EPIGROK_* variables: sections are separated by two underscores, case and single underscores do not
+ * count, values are YAML. EPIGROK_TRAINING__BATCH_SIZE=64 sets training.batchSize.
+ */
+export function environmentLayers(environment: NodeJS.ProcessEnv): ConfigLayer[] {
+  const fold = (key: string) => key.replaceAll("_", "").toLowerCase();
+  const known = new Map(configKeys().map((key) => [fold(key), key]));
+  return Object.entries(environment).flatMap(([name, text]) => {
+    if (!name.startsWith(ENVIRONMENT_PREFIX) || text === undefined) return [];
+    const written = name.slice(ENVIRONMENT_PREFIX.length).replaceAll("__", ".");
+    const key = known.get(fold(written));
+    if (key === undefined) throw new UsageError(`${name}: ${unknownKey(written)}`);
+    return [{ source: name, values: nested(key, parseValue(name, text)) }];
+  });
+}
+
+/** The layer of one `--set a.b=value`; the value is YAML. */
+export function overrideLayer(assignment: string): ConfigLayer {
+  const equals = assignment.indexOf("=");
+  if (equals < 1) throw new UsageError(`--set ${assignment}: must have the form key=value`);
+  const key = assignment.slice(0, equals);
+  const source = `--set ${assignment}`;
+  // Checked here because a key like __proto__ must not become an object's key at all.
+  if (!configKeys({ sections: true }).includes(key)) throw new UsageError(`--set: ${unknownKey(key)}`);
+  return { source, values: nested(key, parseValue(source, assignment.slice(equals + 1))) };
+}
+
+/** The layer of a flag of its own, such as --seed. */
+export function flagLayer(flag: string, key: string, value: unknown): ConfigLayer {
+  return { source: flag, values: nested(key, value) };
+}
+
+/**
+ * Merges the layers over the defaults and checks the result.
+ * @throws UsageError with one line for each problem.
+ */
+export function resolveConfig(layers: readonly ConfigLayer[]): Config {
+  for (const { source, values } of layers) {
+    const unknown = check(values).filter((issue) => issue.code === "unrecognized_keys");
+    if (unknown.length > 0)
+      throw new UsageError(
+        unknown.flatMap((i) => describe(i, values).map((line) => `${source}: ${line}`)).join("\n"),
+      );
+  }
+  const values = layers.reduce((merged, layer) => merge(merged, layer.values), {} as Record<string, unknown>);
+  const result = configSchema.safeParse(values);
+  if (!result.success)
+    throw new UsageError(result.error.issues.flatMap((i) => describe(i, values)).join("\n"));
+  checkTogether(result.data);
+  return result.data;
+}
+
+/** The dotted keys whose values differ. */
+export function differingKeys(a: object, b: object): string[] {
+  const flatA = new Map(flatten(a));
+  const flatB = new Map(flatten(b));
+  return [...new Set([...flatA.keys(), ...flatB.keys()])].filter((key) => flatA.get(key) !== flatB.get(key));
+}
+
+/** What the schema cannot see in one field alone. */
+function checkTogether(config: Config): void {
+  try {
+    splitTasks(config.task, config.seed);
+  } catch (error) {
+    throw new UsageError(messageOf(error));
+  }
+  const { dModel, nHeads } = config.model;
+  if (dModel % nHeads !== 0 || (dModel / nHeads) % 2 !== 0)
+    throw new UsageError(
+      `model.dModel: got ${dModel} with model.nHeads ${nHeads}, must be an even multiple of nHeads`,
+    );
+}
+
+type Issue = z.core.$ZodIssue;
+
+function check(values: unknown): readonly Issue[] {
+  const result = configSchema.safeParse(values);
+  return result.success ? [] : result.error.issues;
+}
+
+/** A problem as lines like `training.batchSize: got -3, must be > 0`. */
+function describe(issue: Issue, values: unknown): string[] {
+  const path = issue.path.join(".");
+  if (issue.code === "unrecognized_keys")
+    return issue.keys.map((key) => unknownKey([...issue.path, key].join(".")));
+  const value = issue.path.reduce<unknown>((v, key) => (v as Record<PropertyKey, unknown>)?.[key], values);
+  return [`${path || "configuration"}: got ${show(value)}, must be ${requirement(issue)}`];
+}
+
+const NAMES_OF_TYPES: Record<string, string> = {
+  int: "an integer",
+  number: "a number",
+  boolean: "true or false",
+  array: "a list",
+  object: "a section with keys",
+};
+
+function requirement(issue: Issue): string {
+  switch (issue.code) {
+    case "too_small":
+      return `${issue.inclusive ? ">=" : ">"} ${issue.minimum}`;
+    case "too_big":
+      return `${issue.inclusive ? "<=" : "<"} ${issue.maximum}`;
+    case "invalid_value":
+      return `one of ${issue.values.join(", ")}`;
+    case "invalid_type":
+      return NAMES_OF_TYPES[issue.expected] ?? issue.expected;
+    default:
+      return `different (${issue.message})`;
+  }
+}
+
+function unknownKey(key: string): string {
+  const near = nearestName(key, configKeys({ sections: true }));
+  return `unknown key "${key}"${near ? `; did you mean "${near}"?` : ""}`;
+}
+
+/** All keys of the schema in dotted form, with the sections themselves if wanted. */
+function configKeys({ sections = false } = {}): string[] {
+  const walk = (schema: z.core.JSONSchema.BaseSchema, prefix: string): string[] =>
+    Object.entries(schema.properties ?? {}).flatMap(([name, property]) => {
+      const key = prefix + name;
+      const inner = walk(property as z.core.JSONSchema.BaseSchema, `${key}.`);
+      return inner.length > 0 ? [...(sections ? [key] : []), ...inner] : [key];
+    });
+  return walk(z.toJSONSchema(configSchema, { io: "input" }), "");
+}
+
+/**
+ * The name nearest to what was written, by the last part of dotted names or by the whole; undefined if none is near.
+ */
+export function nearestName(written: string, names: readonly string[]): string | undefined {
+  const fold = (name: string) => name.replaceAll(/[_-]/g, "").toLowerCase();
+  const leaf = (name: string) => name.slice(name.lastIndexOf(".") + 1);
+  const share = (a: string, b: string) => editDistance(fold(a), fold(b)) / fold(b).length;
+  const [best] = names
+    .map((name) => ({ name, whole: share(written, name), last: share(leaf(written), leaf(name)) }))
+    // Between equally near last parts the whole name decides.
+    .sort((a, b) => Math.min(a.whole, a.last) - Math.min(b.whole, b.last) || a.whole - b.whole);
+  return best !== undefined && Math.min(best.whole, best.last) <= 0.5 ? best.name : undefined;
+}
+
+/** Levenshtein distance. */
+function editDistance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++)
+      row[j] = Math.min(previous[j] + 1, row[j - 1] + 1, previous[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
+    previous = row;
+  }
+  return previous[b.length];
+}
+
+function parseValue(source: string, text: string): unknown {
+  try {
+    return parse(text);
+  } catch (error) {
+    throw new UsageError(`${source}: ${messageOf(error).trim()}`);
+  }
+}
+
+const nested = (key: string, value: unknown): Record<string, unknown> =>
+  key.split(".").reduceRight<unknown>((inner, part) => ({ [part]: inner }), value) as Record<string, unknown>;
+
+const isSection = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** `over` wins; sections are merged, everything else is replaced. */
+function merge(under: Record<string, unknown>, over: Record<string, unknown>): Record<string, unknown> {
+  const merged = { ...under };
+  for (const [key, value] of Object.entries(over)) {
+    const below = merged[key];
+    if (isSection(value)) merged[key] = merge(isSection(below) ? below : {}, value);
+    else merged[key] = value;
+  }
+  return merged;
+}
+
+function flatten(value: object, prefix = ""): [string, string][] {
+  return Object.entries(value).flatMap(([key, inner]) =>
+    isSection(inner)
+      ? flatten(inner, `${prefix}${key}.`)
+      : [[prefix + key, JSON.stringify(inner)] as [string, string]],
+  );
+}
+
+const show = (value: unknown) =>
+  typeof value === "number" ? String(value) : (JSON.stringify(value) ?? "nothing");

@@ -1,0 +1,223 @@
+/**
+ * The ensemble controller: it owns the state of every member and hands segments to whichever worker is free.
+ * There is no barrier between members. Reads and writes no files and knows no clock: what it reports, and the
+ * order in which it reports it, is a function of the segments' results only.
+ */
+import type { Config } from "../config.ts";
+import { messageOf } from "../errors.ts";
+import type {
+  IntervalSums,
+  MemberState,
+  ProbePrediction,
+  SegmentRequest,
+  SegmentResult,
+} from "./protocol.ts";
+
+/** How often a segment is tried when its worker crashes. */
+const ATTEMPTS = 3;
+
+/** One member's part of an evaluation: its predictions at `step`, and means over the interval that led there. */
+export interface MemberEvaluation {
+  member: number;
+  step: number;
+  /** Training tokens of the member so far. */
+  tokens: number;
+  /** Means over the training steps since the previous evaluation; NaN at step 0. */
+  loss: number;
+  gradientNorm: number;
+  predictions: ProbePrediction[];
+}
+
+export interface MemberFailure {
+  member: number;
+  step: number;
+  reason: "nonFinite" | "crash";
+  message: string;
+}
+
+/** Everything known of a member. Never mutated: an update is a new object, so it can be saved while training goes on. */
+export interface MemberProgress {
+  member: number;
+  /** null before the first segment. */
+  state: MemberState | null;
+  /** The last evaluation step the member has completed; -1 before the first. */
+  evaluated: number;
+  tokens: number;
+  /** Sums since `evaluated`; other than zero only after an interruption. */
+  sums: IntervalSums;
+  /** Evaluations that wait for the other members, ascending. */
+  pending: readonly MemberEvaluation[];
+  failure: MemberFailure | null;
+}
+
+export interface ControllerOptions {
+  config: Config;
+  /** Evaluation steps, ascending. */
+  steps: readonly number[];
+  /** Where each member starts: `newMember(m)`, or what an earlier run saved. */
+  members: readonly MemberProgress[];
+  /** Evaluations up to this step have been reported before; -1: none. */
+  aggregated: number;
+  workers: number;
+  runSegment: (request: SegmentRequest) => Promise<SegmentResult>;
+  /** Persists a member after a segment. `evaluated` is set if the segment ended in an evaluation. */
+  saveMember: (progress: MemberProgress, evaluated: MemberEvaluation | null) => Promise<void>;
+  /** Persists one evaluation of the ensemble: the members that reached it, ascending. Called in the order of steps. */
+  saveEvaluation: (step: number, members: MemberEvaluation[]) => Promise<void>;
+  /** Whether the run has been asked to stop. */
+  stopped: () => boolean;
+  /** Asks the running segments to return at their next step. */
+  stop: () => void;
+}
+
+/** The fewest members an ensemble of `members` may shrink to: two disagree, one cannot. */
+export const quorum = (members: number) => Math.min(2, members);
+
+export function newMember(member: number): MemberProgress {
+  const sums = { steps: 0, loss: 0, gradientNorm: 0 };
+  return { member, state: null, evaluated: -1, tokens: 0, sums, pending: [], failure: null };
+}
+
+/**
+ * Trains all members to the last of `steps`, or until stopped. The free worker takes the member with the least
+ * progress; an evaluation is reported once every live member has reached its step. A failed member counts in
+ * the evaluations it had reached; evaluations that fewer than `quorum` members can reach do not take place.
+ * A crashed segment is run again from the controller's copy of the state, so a retry changes no result.
+ *
+ * Saving is one queue in the order of the results: what a member's file no longer holds as pending has been
+ * saved as an evaluation before.
+ * @returns the members as they are at the end.
+ * @throws whatever `saveMember` or `saveEvaluation` throws, after the running segments have returned.
+ */
+export async function trainEnsemble(options: ControllerOptions): Promise<MemberProgress[]> {
+  const { config, steps, runSegment, saveMember, saveEvaluation, stopped, stop } = options;
+  const members = [...options.members];
+  const busy = new Set<number>();
+  const needed = quorum(members.length);
+  let aggregated = options.aggregated;
+  let queue: Promise<void> = Promise.resolve();
+  let broken = false;
+
+  const nextStep = (progress: MemberProgress) => steps.find((step) => step > progress.evaluated);
+  const canReach = (step: number) => members.filter((m) => !m.failure || m.evaluated >= step).length;
+
+  function leastAdvanced(): MemberProgress | undefined {
+    let least: MemberProgress | undefined;
+    for (const candidate of members) {
+      if (candidate.failure || busy.has(candidate.member)) continue;
+      const step = nextStep(candidate);
+      if (step === undefined || canReach(step) < needed) continue;
+      if (!least || (candidate.state?.step ?? -1) < (least.state?.step ?? -1)) least = candidate;
+    }
+    return least;
+  }
+
+  function enqueue(save: () => Promise<void>): Promise<void> {
+    queue = queue.then(save);
+    queue.catch(() => {
+      if (!broken) stop();
+      broken = true;
+    });
+    return queue;
+  }
+
+  /** Reports every evaluation that no live member has still to reach. */
+  function aggregate(): void {
+    for (;;) {
+      const step = steps.find((s) => s > aggregated);
+      if (step === undefined || members.some((m) => !m.failure && m.evaluated < step)) return;
+      const parts = members.flatMap((m) => m.pending.filter((p) => p.step === step));
+      if (parts.length < needed) return;
+      for (const [i, m] of members.entries())
+        members[i] = { ...m, pending: m.pending.filter((p) => p.step > step) };
+      aggregated = step;
+      enqueue(() => saveEvaluation(step, parts));
+    }
+  }
+
+  /** One worker's life: segment after segment until no idle member has anything left to do. */
+  async function lane(): Promise<void> {
+    let saved = Promise.resolve();
+    for (let before = leastAdvanced(); before && !stopped() && !broken; before = leastAdvanced()) {
+      busy.add(before.member);
+      const toStep = nextStep(before)!;
+      const { state, member, sums: carried } = before;
+      const outcome = await attempt(() => runSegment({ config, member, state, toStep, carried }), stopped);
+      await saved;
+      if (outcome === null) break;
+      // `pending` may have shrunk meanwhile, so the update starts from the member as it is now.
+      const { after, evaluation } = advance(members[member], outcome, toStep);
+      members[member] = after;
+      busy.delete(member);
+      saved = enqueue(() => saveMember(after, evaluation));
+      aggregate();
+    }
+    await saved;
+  }
+
+  aggregate();
+  const lanes = Array.from({ length: Math.min(options.workers, members.length) }, lane);
+  await Promise.allSettled(lanes);
+  await queue;
+  await Promise.all(lanes);
+  return members;
+}
+
+/** The segment's result, the error of its last attempt, or null if it failed while the run was stopping. */
+async function attempt(
+  run: () => Promise<SegmentResult>,
+  stopped: () => boolean,
+): Promise<SegmentResult | Error | null> {
+  for (let i = 1; ; i++) {
+    try {
+      return await run();
+    } catch (error) {
+      if (stopped()) return null;
+      if (i === ATTEMPTS) return error instanceof Error ? error : new Error(messageOf(error));
+    }
+  }
+}
+
+function advance(
+  before: MemberProgress,
+  outcome: SegmentResult | Error,
+  toStep: number,
+): { after: MemberProgress; evaluation: MemberEvaluation | null } {
+  const { member } = before;
+  if (outcome instanceof Error) {
+    const step = before.state?.step ?? 0;
+    const message = `member ${member} failed after step ${step}, ${ATTEMPTS} attempts: ${outcome.message}`;
+    return {
+      after: { ...before, failure: { member, step, reason: "crash", message } },
+      evaluation: null,
+    };
+  }
+  const { state, sums, predictions, nonFiniteStep } = outcome;
+  const tokens = before.tokens + outcome.tokens;
+  if (nonFiniteStep !== undefined) {
+    const message = `member ${member}: the loss became non-finite at step ${nonFiniteStep}`;
+    return {
+      after: { ...before, failure: { member, step: nonFiniteStep, reason: "nonFinite", message } },
+      evaluation: null,
+    };
+  }
+  if (predictions.length === 0) return { after: { ...before, state, sums, tokens }, evaluation: null };
+  const evaluation: MemberEvaluation = {
+    member,
+    step: toStep,
+    tokens,
+    loss: sums.loss / sums.steps,
+    gradientNorm: sums.gradientNorm / sums.steps,
+    predictions,
+  };
+  return {
+    after: {
+      ...newMember(member),
+      state,
+      evaluated: toStep,
+      tokens,
+      pending: [...before.pending, evaluation],
+    },
+    evaluation,
+  };
+}

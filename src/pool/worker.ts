@@ -1,0 +1,31 @@
+/** A worker thread: a pure function of the request, plus a stop word and a progress display in shared memory. */
+import { move, transferableSymbol, valueSymbol, workerData } from "piscina";
+import { trainSegment } from "../training/segment.ts";
+import type { WorkerContext } from "./pool.ts";
+import type { SegmentRequest, SegmentResult } from "./protocol.ts";
+
+const { core, stopWord, progress } = workerData as WorkerContext;
+const stopFlag = new Int32Array(stopWord);
+const display = new Float64Array(progress);
+
+/** The type is what arrives on the other side: Piscina unwraps the value and transfers its buffers. */
+export default function runSegment(request: SegmentRequest): SegmentResult {
+  const slot = 2 * request.member;
+  const result = trainSegment(request, {
+    core,
+    stop: () => Atomics.load(stopFlag, 0) !== 0,
+    onStep: (step, loss) => {
+      display[slot] = step;
+      display[slot + 1] = loss;
+    },
+  });
+  return transferred(result);
+}
+
+function transferred(result: SegmentResult): SegmentResult {
+  const { parameters, firstMoment, secondMoment } = result.state;
+  const arrays = [parameters, firstMoment, secondMoment, ...result.predictions.map((p) => p.probabilities)];
+  // Predictions may be views of one buffer; a buffer can be listed only once.
+  const buffers = [...new Set(arrays.map((array) => array.buffer as ArrayBuffer))];
+  return move({ [transferableSymbol]: buffers, [valueSymbol]: result } as never) as unknown as SegmentResult;
+}

@@ -1,0 +1,46 @@
+/** The configurations that come with the package: YAML files of the configuration form, with a description. */
+import { readdirSync } from "node:fs";
+import { basename } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Config } from "./config.ts";
+import { UsageError } from "./errors.ts";
+import { type ConfigLayer, nearestName, readConfigFile, resolveConfig } from "./load-config.ts";
+
+/** The same folder from src/ and from dist/: the package ships src/presets. */
+const directory = fileURLToPath(new URL("../src/presets/", import.meta.url));
+
+export interface Preset {
+  name: string;
+  description: string;
+  config: Config;
+}
+
+/** Names of the presets, sorted. */
+export function presetNames(): string[] {
+  return readdirSync(directory)
+    .filter((file) => file.endsWith(".yaml"))
+    .map((file) => basename(file, ".yaml"))
+    .sort();
+}
+
+/** @throws UsageError if there is no preset of that name. */
+export function presetLayer(name: string): ConfigLayer {
+  return { source: `preset ${name}`, values: readConfigFile(presetPath(name)).values };
+}
+
+export function listPresets(): Preset[] {
+  return presetNames().map((name) => ({
+    name,
+    description: readConfigFile(presetPath(name)).description ?? "",
+    config: resolveConfig([presetLayer(name)]),
+  }));
+}
+
+function presetPath(name: string): string {
+  const names = presetNames();
+  if (names.includes(name)) return `${directory}${name}.yaml`;
+  const near = nearestName(name, names);
+  throw new UsageError(
+    `unknown preset "${name}"; ${near ? `did you mean "${near}"?` : `there are: ${names.join(", ")}`}`,
+  );
+}

@@ -1,0 +1,215 @@
+/** Progress of a run for people, on stderr: live bars on a terminal, plain lines elsewhere. */
+import { MultiBar } from "cli-progress";
+import type { MetricsRecord, RunEvents } from "./run/records.ts";
+import type { RunObserver, RunStart } from "./run/run.ts";
+import { eventsSoFar } from "./run/summary.ts";
+import { estimateCost } from "./training/cost.ts";
+
+/** Without a terminal, evaluations closer together than this are not all printed. */
+const PLAIN_INTERVAL_SECONDS = 5;
+const LIVE_INTERVAL_MILLISECONDS = 200;
+
+export interface Progress extends RunObserver {
+  /** Leaves the terminal as it was; idempotent. */
+  close(): void;
+}
+
+const MILESTONES: Record<keyof RunEvents, string> = {
+  memorisedStep: "seen tasks memorised",
+  grokStep: "unseen tasks solved (grokked)",
+  uncertaintyPeakStep: "uncertainty peak so far",
+  collapseStep: "uncertainty collapsed",
+};
+
+/** Where the lines go: a terminal gets bars if `isTTY`. */
+export type ProgressStream = NodeJS.WritableStream & { isTTY?: boolean };
+
+export function createProgress(stream: ProgressStream, quiet: boolean): Progress {
+  if (quiet) return { close: () => {} };
+  return stream.isTTY ? liveProgress(stream) : plainProgress((line) => stream.write(`${line}\n`));
+}
+
+function plainProgress(print: (line: string) => void): Progress {
+  let speed: Speedometer;
+  let milestones: Milestones;
+  let printedAt = Number.NEGATIVE_INFINITY;
+  return {
+    started(start) {
+      speed = new Speedometer(start);
+      milestones = new Milestones(start);
+      print(opening(start));
+    },
+    evaluated(record, { seconds }, records) {
+      const news = milestones.news(records);
+      for (const line of news) print(line);
+      const last = record.step === speed.steps;
+      if (!last && news.length === 0 && seconds - printedAt < PLAIN_INTERVAL_SECONDS) return;
+      printedAt = seconds;
+      print(`step ${record.step}/${speed.steps}  ${scores(record)}  ${speed.text()}`);
+    },
+    memberFailed: ({ message }) => print(message),
+    warned: (message) => print(`warning: ${message}`),
+    close: () => {},
+  };
+}
+
+function liveProgress(stream: NodeJS.WritableStream): Progress {
+  const bars = new MultiBar({
+    stream,
+    hideCursor: true,
+    gracefulExit: false,
+    barsize: 24,
+    barCompleteChar: "=",
+    barIncompleteChar: "-",
+    format: "member {label} [{bar}] {value}/{total}  loss {loss}  seen {seen}  unseen {unseen}",
+  });
+  let milestones: Milestones;
+  let timer: NodeJS.Timeout | undefined;
+  let redraw = () => {};
+  let onRecord: (record: MetricsRecord) => void = () => {};
+  return {
+    started(start) {
+      const speed = new Speedometer(start);
+      milestones = new Milestones(start);
+      stream.write(`${opening(start)}\n`);
+      const members = start.memberSteps.map((step, member) =>
+        bars.create(speed.steps, step, { label: member, loss: "-", seen: "-", unseen: "-" }),
+      );
+      const ensemble = bars.create(1, 0, { text: "" }, { format: "ensemble {text}" });
+      let text = "";
+      onRecord = (record) => {
+        text = scores(record);
+        for (const { member, sets } of record.members) {
+          const seen = percent(sets.seenTasks?.accuracy);
+          members[member].update({ seen, unseen: percent(sets.unseenTasks?.accuracy) });
+        }
+      };
+      redraw = () => {
+        for (const [member, bar] of members.entries()) {
+          const { loss } = start.progress(member);
+          bar.update(speed.stepOf(member), Number.isNaN(loss) ? {} : { loss: loss.toFixed(3) });
+        }
+        ensemble.update(0, { text: `${text}  ${speed.text()}` });
+      };
+      const latest = start.records.at(-1);
+      if (latest) onRecord(latest);
+      redraw();
+      timer = setInterval(() => redraw(), LIVE_INTERVAL_MILLISECONDS);
+    },
+    evaluated(record, _, records) {
+      onRecord(record);
+      for (const line of milestones.news(records)) bars.log(`${line}\n`);
+    },
+    memberFailed: ({ message }) => bars.log(`${message}\n`),
+    // Comes before the bars are there.
+    warned: (message) => void stream.write(`warning: ${message}\n`),
+    close() {
+      if (timer === undefined) return;
+      clearInterval(timer);
+      timer = undefined;
+      redraw();
+      bars.stop();
+    },
+  };
+}
+
+function opening({ runDir, config, workers, math, records }: RunStart): string {
+  const { parameters } = estimateCost(config);
+  const resumed = records.length > 0 ? `, resumed after step ${records[records.length - 1].step}` : "";
+  return (
+    `${runDir}: ${count(config.ensemble.members, "member")} of ${parameters} parameters, ` +
+    `${count(workers, "worker")}, ${math} math${resumed}`
+  );
+}
+
+const count = (n: number, noun: string) => `${n} ${noun}${n === 1 ? "" : "s"}`;
+
+/** The ensemble's scores on the tasks of the training and on unseen ones. */
+function scores({ ensemble: { seenTasks, unseenTasks } }: MetricsRecord): string {
+  const information = unseenTasks ? `${unseenTasks.mutualInformation.toFixed(3)} nats` : "-";
+  return `seen ${percent(seenTasks?.accuracy)}  unseen ${percent(unseenTasks?.accuracy)}  MI ${information}`;
+}
+
+const percent = (share: number | undefined) => (share === undefined ? "-" : `${(100 * share).toFixed(1)} %`);
+
+/** Tokens per second and remaining time, over what this part of the run has done so far. */
+class Speedometer {
+  readonly steps: number;
+  readonly #start: RunStart;
+  readonly #tokensPerStep: number;
+  readonly #startedAt = performance.now();
+
+  constructor(start: RunStart) {
+    this.#start = start;
+    this.steps = start.config.training.steps;
+    this.#tokensPerStep = estimateCost(start.config).tokensPerStep;
+  }
+
+  stepOf(member: number): number {
+    return Math.max(this.#start.memberSteps[member], this.#start.progress(member).step);
+  }
+
+  text(): string {
+    const { memberSteps } = this.#start;
+    const seconds = (performance.now() - this.#startedAt) / 1000;
+    let done = 0;
+    let left = 0;
+    for (const [member, from] of memberSteps.entries()) {
+      done += this.stepOf(member) - from;
+      left += this.steps - this.stepOf(member);
+    }
+    if (done === 0) return "";
+    const rate = done / seconds;
+    return `${shortNumber(rate * this.#tokensPerStep)} tokens/s  ETA ${formatDuration(left / rate)}`;
+  }
+}
+
+/** Events of the run that have become known since they were last asked for. */
+class Milestones {
+  readonly #start: RunStart;
+  #known: RunEvents;
+
+  constructor(start: RunStart) {
+    this.#start = start;
+    this.#known = this.#events(start.records);
+  }
+
+  news(records: readonly MetricsRecord[]): string[] {
+    const before = this.#known;
+    this.#known = this.#events(records);
+    return (Object.keys(MILESTONES) as (keyof RunEvents)[]).flatMap((event) => {
+      const step = this.#known[event];
+      // The provisional peak moves with every new maximum: only its first appearance is news.
+      const isNews = step !== null && before[event] === null;
+      return isNews ? [`${MILESTONES[event]}: step ${step}`] : [];
+    });
+  }
+
+  #events(records: readonly MetricsRecord[]): RunEvents {
+    const none = { memorisedStep: null, grokStep: null, uncertaintyPeakStep: null, collapseStep: null };
+    if (records.length === 0) return none;
+    return eventsSoFar(records, this.#start.references(), this.#start.config.task.modulus);
+  }
+}
+
+/** 950, 12.3k, 4.56M, three digits. */
+export function shortNumber(value: number): string {
+  const units = ["", "k", "M", "G", "T", "P", "E"];
+  let unit = 0;
+  let rest = value;
+  while (rest >= 999.5 && unit < units.length - 1) {
+    rest /= 1000;
+    unit++;
+  }
+  return `${rest >= 100 || unit === 0 ? Math.round(rest) : rest.toPrecision(3)}${units[unit]}`;
+}
+
+/** 8 s, 3 min 20 s, 2 h 05 min, 3 d 4 h. */
+export function formatDuration(seconds: number): string {
+  const s = Math.round(seconds);
+  const two = (n: number) => String(n).padStart(2, "0");
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ${two(s % 60)} s`;
+  if (s < 48 * 3600) return `${Math.floor(s / 3600)} h ${two(Math.floor((s % 3600) / 60))} min`;
+  return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
+}

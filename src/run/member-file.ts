@@ -1,0 +1,80 @@
+/** A member's resume state as one safetensors file: parameters, both moments and the evaluations still pending. */
+import type { MemberEvaluation, MemberFailure, MemberProgress } from "../pool/controller.ts";
+import type { IntervalSums, ProbeSetName } from "../pool/protocol.ts";
+import { decodeSafetensors, encodeSafetensors, type Tensor } from "./safetensors.ts";
+
+/** What the tensors do not hold; kept as JSON under the metadata key `progress`. NaN becomes null in JSON. */
+interface ProgressRecord {
+  member: number;
+  step: number | null;
+  evaluated: number;
+  tokens: number;
+  sums: IntervalSums;
+  pending: {
+    step: number;
+    tokens: number;
+    loss: number | null;
+    gradientNorm: number | null;
+    sets: ProbeSetName[];
+  }[];
+  failure: MemberFailure | null;
+}
+
+const flat = (data: Float32Array): Tensor => ({ shape: [data.length], data });
+
+const pendingName = (step: number, set: ProbeSetName) => `pending.${step}.${set}`;
+
+export function encodeMember({ state, pending, ...progress }: MemberProgress): Uint8Array {
+  const record: ProgressRecord = {
+    ...progress,
+    step: state?.step ?? null,
+    pending: pending.map(({ step, tokens, loss, gradientNorm, predictions }) => {
+      return { step, tokens, loss, gradientNorm, sets: predictions.map((p) => p.set) };
+    }),
+  };
+  const tensors: [string, Tensor][] = pending.flatMap(({ step, predictions }) =>
+    predictions.map((p): [string, Tensor] => [pendingName(step, p.set), flat(p.probabilities)]),
+  );
+  if (state) {
+    tensors.push(["parameters", flat(state.parameters)]);
+    tensors.push(["firstMoment", flat(state.firstMoment)]);
+    tensors.push(["secondMoment", flat(state.secondMoment)]);
+  }
+  return encodeSafetensors(tensors, { progress: JSON.stringify(record) });
+}
+
+/** @throws RangeError if the bytes are not a complete state of this kind. */
+export function decodeMember(bytes: Uint8Array): MemberProgress {
+  const { metadata, tensors } = decodeSafetensors(bytes);
+  const tensor = (name: string): Float32Array => {
+    const found = tensors.get(name)?.data;
+    if (!(found instanceof Float32Array)) throw new RangeError(`member state without tensor ${name}`);
+    return found;
+  };
+  if (metadata.progress === undefined) throw new RangeError("member state without its progress record");
+  const { step, pending, ...progress }: ProgressRecord = JSON.parse(metadata.progress);
+  return {
+    ...progress,
+    state:
+      step === null
+        ? null
+        : {
+            step,
+            parameters: tensor("parameters"),
+            firstMoment: tensor("firstMoment"),
+            secondMoment: tensor("secondMoment"),
+          },
+    pending: pending.map(
+      ({ sets, ...evaluation }): MemberEvaluation => ({
+        ...evaluation,
+        member: progress.member,
+        loss: evaluation.loss ?? Number.NaN,
+        gradientNorm: evaluation.gradientNorm ?? Number.NaN,
+        predictions: sets.map((set) => ({
+          set,
+          probabilities: tensor(pendingName(evaluation.step, set)),
+        })),
+      }),
+    ),
+  };
+}

@@ -1,0 +1,82 @@
+/** What a run would cost on this machine: counted, and measured on a few training steps. Writes nothing. */
+import type { Config } from "../config.ts";
+import { loadCoreModule } from "../core/build.ts";
+import { Transformer } from "../core/transformer.ts";
+import { createWorkerPool, type WorkerPool } from "../pool/pool.ts";
+import type { SegmentResult } from "../pool/protocol.ts";
+import { type Cost, estimateCost } from "../training/cost.ts";
+import { transformerShape } from "../training/model.ts";
+import { evaluationSteps } from "./schedule.ts";
+
+/** Nominal FLOPs of one measured step: large batches are measured on a part of them. */
+const STEP_FLOPS = 2e9;
+const MEASURED_SECONDS = 0.7;
+const MAX_MEASURED_STEPS = 200;
+
+export interface RunPlan extends Cost {
+  math: "fast" | "strict";
+  workers: number;
+  evaluations: number;
+  /** WebAssembly memory of all workers, and the controller's copies of all members' states, in bytes. */
+  memoryBytes: number;
+  /** Measured, one member on one of `workers` busy workers. */
+  secondsPerStep: number;
+  tokensPerSecond: number;
+  estimatedSeconds: number;
+}
+
+/** Measures for about a second, with all workers busy at once because they share memory bandwidth and power. */
+export async function planRun(config: Config, wantedWorkers: number): Promise<RunPlan> {
+  const { ensemble, training, task, evaluation } = config;
+  const core = await loadCoreModule(config.math);
+  const workers = Math.min(wantedWorkers, ensemble.members);
+  const cost = estimateCost(config);
+  const { memoryBytes, parameterCount } = new Transformer(core, transformerShape(config));
+  const pool = createWorkerPool({ workers, members: ensemble.members, core });
+  try {
+    const secondsPerStep = await measureStep(config, cost, pool, workers);
+    const evaluations = evaluationSteps(config).length;
+    const probeSets = task.inputFraction < 1 ? 4 : 2;
+    // A prediction is the forward third of a training step on as many prompts.
+    const promptSeconds = secondsPerStep / training.batchSize / 3;
+    const evaluationSeconds = evaluations * probeSets * evaluation.prompts * promptSeconds;
+    const memberSeconds = training.steps * secondsPerStep + evaluationSeconds;
+    return {
+      ...cost,
+      math: core.math,
+      workers,
+      evaluations,
+      memoryBytes: workers * memoryBytes + ensemble.members * 3 * 4 * parameterCount,
+      secondsPerStep,
+      tokensPerSecond: (workers * cost.tokensPerStep) / secondsPerStep,
+      estimatedSeconds: (memberSeconds * ensemble.members) / workers,
+    };
+  } finally {
+    await pool.close();
+  }
+}
+
+/** Seconds of one training step: a first segment warms up the code, a second one is timed. */
+async function measureStep(config: Config, cost: Cost, pool: WorkerPool, workers: number): Promise<number> {
+  const { batchSize } = config.training;
+  const flopsPerPrompt = cost.flopsPerStep / batchSize;
+  const part = Math.min(batchSize, Math.max(1, Math.round(STEP_FLOPS / flopsPerPrompt)));
+  const sample: Config = {
+    ...config,
+    training: { ...config.training, batchSize: part },
+    evaluation: { ...config.evaluation, prompts: 1 },
+  };
+  const segments = (before: (SegmentResult | null)[], steps: number) =>
+    Promise.all(
+      before.map((result, member) => {
+        const state = result?.state ?? null;
+        return pool.runSegment({ config: sample, member, state, toStep: (state?.step ?? 0) + steps });
+      }),
+    );
+  const warm = await segments(Array(workers).fill(null), 3);
+  const roughly = Math.max(...warm.map((r) => r.trainSeconds)) / 3;
+  const steps = Math.min(MAX_MEASURED_STEPS, Math.max(2, Math.round(MEASURED_SECONDS / roughly)));
+  const timed = await segments(warm, steps);
+  const mean = timed.reduce((sum, r) => sum + r.trainSeconds / steps, 0) / workers;
+  return (mean * batchSize) / part;
+}

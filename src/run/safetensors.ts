@@ -1,0 +1,115 @@
+/**
+ * Reading and writing safetensors: 8 bytes of header length (u64), a JSON header padded with spaces to a
+ * multiple of 8, then the tensors, little endian, row-major, without holes. PyTorch reads what this writes.
+ */
+
+const DTYPES = {
+  F32: Float32Array,
+  F64: Float64Array,
+  I32: Int32Array,
+  I64: BigInt64Array,
+} as const;
+
+type Dtype = keyof typeof DTYPES;
+export type TensorData = Float32Array | Float64Array | Int32Array | BigInt64Array;
+
+export interface Tensor {
+  shape: readonly number[];
+  data: TensorData;
+}
+
+export interface Safetensors {
+  metadata: Record<string, string>;
+  tensors: Map<string, Tensor>;
+}
+
+interface HeaderEntry {
+  dtype: Dtype;
+  shape: number[];
+  data_offsets: [number, number];
+}
+
+function dtypeOf(data: TensorData): Dtype {
+  const found = (Object.keys(DTYPES) as Dtype[]).find((name) => data instanceof DTYPES[name]);
+  if (!found) throw new TypeError(`no safetensors type for ${Object.prototype.toString.call(data)}`);
+  return found;
+}
+
+const elements = (shape: readonly number[]) => shape.reduce((product, n) => product * n, 1);
+
+/**
+ * The bytes of a safetensors file. Wider types come first, so that every tensor is aligned to its element.
+ * @throws RangeError if a tensor's shape does not fit its data.
+ */
+export function encodeSafetensors(
+  tensors: Iterable<readonly [string, Tensor]>,
+  metadata: Record<string, string> = {},
+): Uint8Array {
+  const sorted = [...tensors].sort(([, a], [, b]) => b.data.BYTES_PER_ELEMENT - a.data.BYTES_PER_ELEMENT);
+  const header: Record<string, unknown> = { __metadata__: { format: "pt", ...metadata } };
+  let size = 0;
+  for (const [name, { shape, data }] of sorted) {
+    if (elements(shape) !== data.length)
+      throw new RangeError(`tensor ${name}: shape [${shape}] does not hold ${data.length} elements`);
+    header[name] = { dtype: dtypeOf(data), shape, data_offsets: [size, size + data.byteLength] };
+    size += data.byteLength;
+  }
+  const json = new TextEncoder().encode(JSON.stringify(header));
+  const headerSize = Math.ceil(json.length / 8) * 8;
+  const bytes = new Uint8Array(8 + headerSize + size);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(headerSize), true);
+  bytes.fill(0x20, 8, 8 + headerSize);
+  bytes.set(json, 8);
+  let offset = 8 + headerSize;
+  for (const [, { data }] of sorted) {
+    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), offset);
+    offset += data.byteLength;
+  }
+  return bytes;
+}
+
+/**
+ * The tensors of a safetensors file, copied out of `bytes`.
+ * @throws RangeError if the bytes are not a complete, well-formed file or use a type other than F32, F64, I32, I64.
+ */
+export function decodeSafetensors(bytes: Uint8Array): Safetensors {
+  const bad = (what: string): never => {
+    throw new RangeError(`not a valid safetensors file: ${what}`);
+  };
+  if (bytes.length < 8) bad(`${bytes.length} bytes, fewer than 8`);
+  const headerSize = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
+  const start = 8 + headerSize;
+  if (start > bytes.length) bad(`header of ${headerSize} bytes in a file of ${bytes.length}`);
+  const { __metadata__: metadata = {}, ...entries } = parseHeader(bytes.subarray(8, start), bad);
+
+  const tensors = new Map<string, Tensor>();
+  let end = 0;
+  const byOffset = Object.entries(entries as Record<string, HeaderEntry>).sort(
+    ([, a], [, b]) => (a?.data_offsets?.[0] ?? 0) - (b?.data_offsets?.[0] ?? 0),
+  );
+  for (const [name, entry] of byOffset) {
+    const type = DTYPES[entry?.dtype] ?? bad(`tensor ${name} has type ${entry?.dtype}`);
+    const { shape, data_offsets: offsets } = entry;
+    if (!Array.isArray(shape) || !shape.every((n) => Number.isSafeInteger(n) && n >= 0))
+      bad(`tensor ${name} has shape ${JSON.stringify(shape)}`);
+    if (offsets?.[0] !== end || offsets[1] - end !== elements(shape) * type.BYTES_PER_ELEMENT)
+      bad(`tensor ${name} at ${JSON.stringify(offsets)} does not fit shape [${shape}] after byte ${end}`);
+    end = offsets[1];
+    if (start + end > bytes.length) bad(`tensor ${name} ends after the file`);
+    // Not slice(): a Buffer's slice is a view, at any offset, of a larger buffer.
+    const copy = new Uint8Array(bytes.subarray(start + offsets[0], start + end));
+    tensors.set(name, { shape, data: new type(copy.buffer) });
+  }
+  if (start + end !== bytes.length) bad(`${bytes.length - start - end} bytes after the last tensor`);
+  return { metadata: metadata as Record<string, string>, tensors };
+}
+
+function parseHeader(bytes: Uint8Array, bad: (what: string) => never): Record<string, unknown> {
+  try {
+    const header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    if (header !== null && typeof header === "object" && !Array.isArray(header)) return header;
+  } catch {
+    return bad("its header is not JSON");
+  }
+  return bad("its header is not an object");
+}

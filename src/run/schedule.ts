@@ -1,0 +1,51 @@
+/** Which steps are evaluated and which of them keep a checkpoint. Both follow from the configuration alone. */
+import type { Config } from "../config.ts";
+
+/** Steps in one log-spaced interval, as a fraction of the step it starts from: about 12 evaluations a decade. */
+const LOG_GAP = 0.2;
+
+/** The evaluation steps, ascending: 0, then spaced as `evaluation` says, and `training.steps` at the end. */
+export function evaluationSteps({ training, evaluation }: Pick<Config, "training" | "evaluation">): number[] {
+  const { every, spacing } = evaluation;
+  const steps: number[] = [];
+  for (let step = 0; step < training.steps; ) {
+    steps.push(step);
+    step += spacing === "linear" ? every : Math.min(every, Math.max(1, Math.floor(step * LOG_GAP)));
+  }
+  steps.push(training.steps);
+  return steps;
+}
+
+/**
+ * The evaluation steps at which every member's parameters are kept. `log`: step 0, the last step and, between
+ * them, the evaluations nearest to a geometric series, at most `checkpoints.keep` in all. `evaluations`: all.
+ */
+export function checkpointSteps(
+  config: Pick<Config, "training" | "evaluation" | "checkpoints">,
+): Set<number> {
+  const { schedule, keep } = config.checkpoints;
+  const steps = evaluationSteps(config);
+  const last = steps[steps.length - 1];
+  if (schedule === "last" || keep === 1) return new Set([last]);
+  if (schedule === "evaluations") return new Set(steps);
+  if (steps.length <= keep) return new Set(steps);
+  const first = steps[1];
+  const kept = new Set([0]);
+  for (let i = keep - 2; i >= 0; i--) {
+    const target = keep === 2 ? last : first * (last / first) ** (i / (keep - 2));
+    kept.add(nearest(steps, target));
+  }
+  return new Set([...kept].sort((a, b) => a - b));
+}
+
+/** The entry of ascending `steps` nearest to `target`; of two equally near ones the later. */
+function nearest(steps: number[], target: number): number {
+  let low = 0;
+  let high = steps.length - 1;
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (steps[middle] <= target) low = middle;
+    else high = middle;
+  }
+  return target - steps[low] < steps[high] - target ? steps[low] : steps[high];
+}

@@ -1,0 +1,135 @@
+import { Writable } from "node:stream";
+import { describe, expect, it } from "vitest";
+import { createProgress, formatDuration, type Progress, shortNumber } from "../src/progress.ts";
+import type { EnsembleMeasures, MetricsRecord, ProbeReference } from "../src/run/records.ts";
+import type { RunStart } from "../src/run/run.ts";
+import { fakeConfig } from "./fixtures/fake-trainer.ts";
+
+class Sink extends Writable {
+  text = "";
+  isTTY: boolean;
+  columns = 120;
+  constructor(isTTY: boolean) {
+    super();
+    this.isTTY = isTTY;
+  }
+  override _write(chunk: Buffer, _: string, done: () => void) {
+    this.text += chunk;
+    done();
+  }
+  // What cli-progress asks of a terminal.
+  cursorTo = () => true;
+  moveCursor = () => true;
+  clearLine = () => true;
+  clearScreenDown = () => true;
+}
+
+const reference = { chance: 0.2, ceiling: 1 } as ProbeReference;
+const start: RunStart = {
+  runDir: "/runs/x",
+  config: fakeConfig(2),
+  math: "strict",
+  workers: 1,
+  records: [],
+  memberSteps: [0, 0],
+  progress: (member) => ({ step: 10 + member, loss: 1.25 + member }),
+  references: () => ({ seenTasks: reference, unseenTasks: reference }),
+};
+
+/** An evaluation of members that get the share `accuracy` of both probe sets right. */
+function evaluation(step: number, accuracy: number): MetricsRecord {
+  const measures = {
+    accuracy,
+    mutualInformation: 0.5,
+    totalEntropy: 1,
+    expectedEntropy: 0.5,
+    disagreement: 0.5,
+  };
+  const sets = {
+    seenTasks: measures,
+    unseenTasks: measures,
+  } as unknown as MetricsRecord["members"][0]["sets"];
+  const members = [0, 1].map((member) => ({ member, loss: 1, gradientNorm: 1, sets }));
+  const ensemble = { seenTasks: measures as EnsembleMeasures, unseenTasks: measures as EnsembleMeasures };
+  return { step, tokens: 0, learningRate: 0, members, ensemble };
+}
+
+/** Feeds evaluations one second apart. */
+function play(progress: Progress, accuracies: number[]): void {
+  progress.started?.(start);
+  const records: MetricsRecord[] = [];
+  for (const [i, accuracy] of accuracies.entries()) {
+    records.push(evaluation(i, accuracy));
+    const timing = { step: i, seconds: i, tokens: 0, trainSeconds: 0, evaluationSeconds: 0 };
+    progress.evaluated?.(records[i], timing, records);
+  }
+}
+
+describe("progress", () => {
+  it("prints nothing when quiet", () => {
+    const sink = new Sink(true);
+    const progress = createProgress(sink, true);
+    play(progress, [0.2, 1, 1, 1]);
+    progress.close();
+    expect(sink.text).toBe("");
+  });
+
+  it("prints plain lines without a terminal, one in five seconds, and milestones when they are known", () => {
+    const sink = new Sink(false);
+    play(createProgress(sink, false), [0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 1, 1, 1, 1]);
+    const lines = sink.text.trimEnd().split("\n");
+    expect(lines[0]).toMatch(/^\/runs\/x: 2 members of \d+ parameters, 1 worker, strict math$/);
+    const steps = lines.flatMap((line) => line.match(/^step (\d+)\/20 /)?.[1] ?? []);
+    // A qualified peak is news at step 1, accuracy held for three evaluations at step 9.
+    expect(steps).toEqual(["0", "1", "6", "9"]);
+    expect(lines).toContain("seen tasks memorised: step 7");
+    expect(lines).toContain("unseen tasks solved (grokked): step 7");
+    expect(lines.filter((line) => line.startsWith("uncertainty peak so far"))).toHaveLength(1);
+    expect(lines[1]).toMatch(/seen 20\.0 % {2}unseen 20\.0 % {2}MI 0\.500 nats {2}.*tokens\/s {2}ETA /);
+    expect(sink.text).not.toContain("\u001b");
+  });
+
+  it("draws a line for each member and one for the ensemble on a terminal", () => {
+    const sink = new Sink(true);
+    const progress = createProgress(sink, false);
+    play(progress, [0.2, 0.2]);
+    progress.close();
+    progress.close();
+    expect(sink.text).toMatch(/member 0 \[=+-+\] 10\/20 {2}loss 1\.250 {2}seen 20\.0 % {2}unseen 20\.0 %/);
+    expect(sink.text).toMatch(/member 1 \[=+-+\] 11\/20 {2}loss 2\.250/);
+    expect(sink.text).toMatch(/ensemble seen 20\.0 % {2}unseen 20\.0 % {2}MI 0\.500 nats .*tokens\/s {2}ETA/);
+  });
+
+  it("names a member that fails", () => {
+    const sink = new Sink(false);
+    createProgress(sink, false).memberFailed?.({
+      member: 1,
+      step: 3,
+      reason: "crash",
+      message: "member 1 failed",
+    });
+    expect(sink.text).toBe("member 1 failed\n");
+  });
+});
+
+describe("numbers and durations", () => {
+  it("are short", () => {
+    expect([0, 7.4, 999, 1000, 12345, 999_600, 4.56e6, 4.5464e17].map(shortNumber)).toEqual([
+      "0",
+      "7",
+      "999",
+      "1.00k",
+      "12.3k",
+      "1.00M",
+      "4.56M",
+      "455P",
+    ]);
+    expect([0.4, 59.6, 200, 7500, 3600 * 24 * 3.2].map(formatDuration)).toEqual([
+      "0 s",
+      "1 min 00 s",
+      "3 min 20 s",
+      "2 h 05 min",
+      "3 d 4 h",
+    ]);
+  });
+});

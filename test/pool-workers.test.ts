@@ -1,0 +1,82 @@
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterEach, describe, expect, it } from "vitest";
+import { loadCoreModule } from "../src/core/build.ts";
+import { createWorkerPool, type WorkerPool } from "../src/pool/pool.ts";
+import type { SegmentRequest } from "../src/pool/protocol.ts";
+import { trainSegment } from "../src/training/segment.ts";
+import { fakeConfig } from "./fixtures/fake-trainer.ts";
+import { temporaryDirectory } from "./fixtures/temporary.ts";
+
+const root = temporaryDirectory();
+const core = await loadCoreModule("fast");
+const config = fakeConfig(2);
+let pool: WorkerPool;
+afterEach(() => pool.close());
+
+describe("worker threads", () => {
+  it("return what the same segment gives in the main thread, byte for byte", async () => {
+    pool = createWorkerPool({ workers: 2, members: 2, core });
+    const stop = () => false;
+    for (const member of [0, 1]) {
+      const first = await pool.runSegment({ config, member, state: null, toStep: 5 });
+      const second = await pool.runSegment({ config, member, state: first.state, toStep: 10 });
+      const here = trainSegment({ config, member, state: null, toStep: 5 }, { core, stop });
+      const after = trainSegment({ config, member, state: here.state, toStep: 10 }, { core, stop });
+      expect(second.state).toEqual(after.state);
+      expect(second.sums).toEqual(after.sums);
+      expect(second.predictions).toEqual(after.predictions);
+      expect(second.predictions.map((p) => p.set)).toEqual(["seenTasks", "unseenTasks"]);
+    }
+  });
+
+  it("leave the state they are sent with its owner", async () => {
+    pool = createWorkerPool({ workers: 1, members: 1, core });
+    const { state } = await pool.runSegment({ config, member: 0, state: null, toStep: 0 });
+    const before = structuredClone(state);
+    await pool.runSegment({ config, member: 0, state, toStep: 5 });
+    expect(state).toEqual(before);
+  });
+
+  it("show their step and loss while they work, and stop at the next step when told", async () => {
+    pool = createWorkerPool({ workers: 1, members: 2, core });
+    expect(pool.progress(1)).toEqual({ step: 0, loss: Number.NaN });
+    const endless = pool.runSegment({ config, member: 1, state: null, toStep: 1e9 });
+    while (pool.progress(1).step < 10) await new Promise((resolve) => setTimeout(resolve, 1));
+    expect(pool.progress(1).loss).toBeGreaterThan(0);
+    pool.stop();
+    const result = await endless;
+    expect(result.state.step).toBeGreaterThanOrEqual(10);
+    expect(result.sums.steps).toBe(result.state.step);
+    expect(result.predictions).toEqual([]);
+    expect(pool.stopped()).toBe(true);
+    expect(pool.progress(1).step).toBe(result.state.step);
+    expect(pool.progress(0).step).toBe(0);
+  });
+});
+
+describe("a worker that dies", () => {
+  const filename = fileURLToPath(new URL("./fixtures/crashing-worker.mjs", import.meta.url));
+  const request = (way: string): SegmentRequest => {
+    const state = { step: 3, parameters: new Float32Array([1, 2]), firstMoment: new Float32Array(2) };
+    const marker = join(root, way);
+    return { member: 0, state, toStep: 4, config: { way, marker } } as unknown as SegmentRequest;
+  };
+
+  it.each([
+    ["exit", /exited with code: 7/],
+    ["throw", /thrown by the worker/],
+  ])("by %s fails its segment, and the next attempt runs in a new one", async (way, message) => {
+    pool = createWorkerPool({ workers: 1, members: 1, core, filename });
+    const sent = request(way);
+    await expect(pool.runSegment(sent)).rejects.toThrow(message);
+    const { member, state, toStep } = sent;
+    expect(await pool.runSegment(sent)).toEqual({ member, state, toStep });
+  });
+
+  it("because it was never built is reported at once", () => {
+    expect(() => createWorkerPool({ workers: 1, members: 1, core, filename: join(root, "none.js") })).toThrow(
+      /none\.js does not exist: run "npm run build" first/,
+    );
+  });
+});

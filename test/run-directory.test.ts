@@ -1,0 +1,199 @@
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { UsageError } from "../src/errors.ts";
+import { newMember } from "../src/pool/controller.ts";
+import { configHash, defaultRunDirectory, type OpenMode, RunDirectory } from "../src/run/directory.ts";
+import { acquireLock } from "../src/run/lock.ts";
+import { decodeMember, encodeMember } from "../src/run/member-file.ts";
+import type { MetricsRecord } from "../src/run/records.ts";
+import { fakeConfig } from "./fixtures/fake-trainer.ts";
+import { temporaryDirectory } from "./fixtures/temporary.ts";
+
+const root = temporaryDirectory();
+let count = 0;
+const fresh = () => join(root, `d${count++}`);
+
+const config = fakeConfig(2);
+const manifest = { config, hash: configHash(config), overrides: [], commandLine: [] };
+
+async function withRun(): Promise<string> {
+  const path = fresh();
+  const directory = await RunDirectory.open(path, "new");
+  await directory.writeManifest(manifest);
+  await directory.appendMetrics({ step: 0 } as MetricsRecord);
+  directory.close();
+  return path;
+}
+
+describe("RunDirectory.open", () => {
+  const open = async (path: string, mode: OpenMode) => (await RunDirectory.open(path, mode)).close();
+
+  it("creates a new directory, also several levels deep, and uses an empty one", async () => {
+    await open(join(fresh(), "a", "b"), "new");
+    const empty = fresh();
+    mkdirSync(empty);
+    await open(empty, "new");
+  });
+
+  it("refuses a run that is there, and says what can be done", async () => {
+    const path = await withRun();
+    await expect(open(path, "new")).rejects.toThrow(/already holds a run.*--resume.*--overwrite/);
+    await expect(open(path, "new")).rejects.toBeInstanceOf(UsageError);
+  });
+
+  it.each<OpenMode>(["new", "resume", "overwrite"])(
+    "never touches a directory of something else (%s)",
+    async (mode) => {
+      const path = fresh();
+      mkdirSync(path);
+      writeFileSync(join(path, "thesis.tex"), "precious");
+      await expect(open(path, mode)).rejects.toThrow("not empty and not a run directory");
+      expect(readdirSync(path)).toEqual(["thesis.tex"]);
+    },
+  );
+
+  it("takes a directory in which a kill left only temporary files for empty", async () => {
+    const path = fresh();
+    mkdirSync(path);
+    writeFileSync(join(path, "config.json.2863311530"), "{");
+    await open(path, "new");
+    expect(readdirSync(path)).toEqual([]);
+  });
+
+  it("deletes the old run, but nothing else, when it overwrites", async () => {
+    const path = await withRun();
+    writeFileSync(join(path, "notes.txt"), "mine");
+    await open(path, "overwrite");
+    expect(readdirSync(path)).toEqual(["notes.txt"]);
+  });
+
+  it("names a path that cannot be a directory", async () => {
+    const file = fresh();
+    writeFileSync(file, "");
+    await expect(open(file, "new")).rejects.toThrow(`cannot use ${file}: it is not a directory`);
+    await expect(open(join(file, "below"), "new")).rejects.toBeInstanceOf(UsageError);
+  });
+
+  it("has one writer at a time", async () => {
+    const path = await withRun();
+    const first = await RunDirectory.open(path, "resume");
+    await expect(open(path, "resume")).rejects.toThrow(`written by process ${process.pid}`);
+    first.close();
+    await open(path, "resume");
+  });
+});
+
+describe("metrics.jsonl", () => {
+  it("loses a cut-off last line when it is read, and is appended to after it", async () => {
+    const path = await withRun();
+    const file = join(path, "metrics.jsonl");
+    writeFileSync(file, '{"step":0}\n{"step":4}\n{"step":8,"tokens"');
+    const directory = await RunDirectory.open(path, "resume");
+    expect(await directory.readMetrics()).toEqual([{ step: 0 }, { step: 4 }]);
+    await directory.appendMetrics({ step: 8 } as MetricsRecord);
+    directory.close();
+    expect(readFileSync(file, "utf8")).toBe('{"step":0}\n{"step":4}\n{"step":8}\n');
+  });
+});
+
+describe("a damaged file", () => {
+  it("is named", async () => {
+    const path = await withRun();
+    mkdirSync(join(path, "state"));
+    writeFileSync(join(path, "state", "member-00.safetensors"), "junk");
+    writeFileSync(join(path, "metrics.jsonl"), '{"step":0}\n{"step"\n{"step":8}\n');
+    writeFileSync(join(path, "summary.json"), "{");
+    const directory = await RunDirectory.open(path, "resume");
+    await expect(directory.readMember(0)).rejects.toThrow(
+      /member-00\.safetensors is damaged: not a valid safetensors/,
+    );
+    await expect(directory.readMetrics()).rejects.toThrow(/metrics\.jsonl, line 2 is damaged/);
+    await expect(directory.readSummary()).rejects.toThrow(/summary\.json is damaged/);
+    directory.close();
+  });
+});
+
+describe("the lock", () => {
+  const lockBy = (owner: object) => {
+    const path = fresh();
+    writeFileSync(path, JSON.stringify(owner));
+    return path;
+  };
+  const dead = spawnSync(process.execPath, ["--version"]).pid;
+
+  it("is taken over from a process that is gone", () => {
+    const path = lockBy({ pid: dead, host: hostname(), started: "1" });
+    acquireLock(path)();
+    expect(existsSync(path)).toBe(false);
+  });
+
+  it.runIf(existsSync("/proc/self/stat"))(
+    "is taken over if the owner's pid now belongs to another process",
+    () => {
+      acquireLock(lockBy({ pid: process.pid, host: hostname(), started: "1" }))();
+    },
+  );
+
+  it("is respected on another machine, whose processes cannot be seen", () => {
+    const path = lockBy({ pid: dead, host: "another-machine", started: "1" });
+    expect(() => acquireLock(path)).toThrow(/process \d+ on another-machine.*delete/);
+  });
+
+  it("is taken over if it was cut off while being written", () => {
+    const path = fresh();
+    writeFileSync(path, '{"pid":');
+    acquireLock(path)();
+  });
+});
+
+describe("a member's state", () => {
+  const state = {
+    step: 7,
+    parameters: new Float32Array([1, Number.MIN_VALUE, -0]),
+    firstMoment: new Float32Array([0.1, 0.2, 0.3]),
+    secondMoment: new Float32Array([1e-20, 2, 3]),
+  };
+  const progress = {
+    ...newMember(3),
+    state,
+    evaluated: 4,
+    tokens: 123456789012,
+    sums: { steps: 3, loss: 0.1 + 0.2, gradientNorm: 1 / 3 },
+    pending: [
+      {
+        member: 3,
+        step: 0,
+        tokens: 0,
+        loss: Number.NaN,
+        gradientNorm: Number.NaN,
+        predictions: [{ set: "unseenTasks" as const, probabilities: new Float32Array([0.25, 0.75]) }],
+      },
+    ],
+    failure: { member: 3, step: 8, reason: "crash" as const, message: "é" },
+  };
+
+  it("comes back bit for bit, with sums, pending evaluations and failure", () => {
+    expect(decodeMember(Buffer.from(encodeMember(progress)))).toEqual(progress);
+    expect(decodeMember(encodeMember(newMember(1)))).toEqual(newMember(1));
+  });
+
+  it("is refused when it is cut off", () => {
+    const bytes = encodeMember(progress);
+    expect(() => decodeMember(bytes.subarray(0, bytes.length - 4))).toThrow(RangeError);
+  });
+});
+
+describe("names and hashes", () => {
+  it("gives equal configurations equal hashes and others not", () => {
+    expect(configHash(fakeConfig(2))).toBe(configHash(config));
+    expect(configHash(fakeConfig(3))).not.toBe(configHash(config));
+  });
+
+  it("names a run by date and name", () => {
+    const date = new Date("2031-02-03T04:05:06Z");
+    expect(defaultRunDirectory("quick", date)).toBe(join("runs", "2031-02-03-quick"));
+  });
+});

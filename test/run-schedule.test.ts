@@ -1,0 +1,70 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { configSchema } from "../src/config.ts";
+import { checkpointSteps, evaluationSteps } from "../src/run/schedule.ts";
+
+const config = (steps: number, every: number, spacing: string, checkpoints: object = {}) =>
+  configSchema.parse({ training: { steps }, evaluation: { every, spacing }, checkpoints });
+
+describe("evaluationSteps", () => {
+  it("is linear by default, with step 0 and the last step", () => {
+    expect(evaluationSteps(config(10, 4, "linear"))).toEqual([0, 4, 8, 10]);
+    expect(evaluationSteps(config(8, 4, "linear"))).toEqual([0, 4, 8]);
+    expect(evaluationSteps(config(1, 250, "linear"))).toEqual([0, 1]);
+  });
+
+  it("is denser early when log-spaced, ascends, and never leaves a gap above `every`", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 30000 }), fc.integer({ min: 1, max: 999 }), (steps, every) => {
+        const list = evaluationSteps(config(steps, every, "log"));
+        expect([list[0], list.at(-1)]).toEqual([0, steps]);
+        const gaps = list.slice(1).map((step, i) => step - list[i]);
+        expect(Math.min(...gaps)).toBeGreaterThan(0);
+        expect(Math.max(...gaps)).toBeLessThanOrEqual(every);
+        // The last gap is what was left over; all others grow.
+        expect(gaps.slice(0, -1)).toEqual(gaps.slice(0, -1).sort((a, b) => a - b));
+      }),
+      { numRuns: 60 },
+    );
+    expect(evaluationSteps(config(100, 50, "log")).slice(0, 8)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+  });
+});
+
+describe("checkpointSteps", () => {
+  it("keeps all evaluations, or only the last, when told so", () => {
+    expect([...checkpointSteps(config(10, 4, "linear", { schedule: "evaluations", keep: 2 }))]).toEqual([
+      0, 4, 8, 10,
+    ]);
+    expect([...checkpointSteps(config(10, 4, "linear", { schedule: "last" }))]).toEqual([10]);
+  });
+
+  it("is an ascending selection of the evaluations with both ends, of at most `keep`", () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 20000 }),
+        fc.integer({ min: 1, max: 500 }),
+        fc.constantFrom("linear", "log"),
+        fc.integer({ min: 2, max: 40 }),
+        (steps, every, spacing, keep) => {
+          const settings = config(steps, every, spacing, { schedule: "log", keep });
+          const evaluations = evaluationSteps(settings);
+          const kept = [...checkpointSteps(settings)];
+          expect(kept.length).toBeLessThanOrEqual(keep);
+          expect(kept.every((step) => evaluations.includes(step))).toBe(true);
+          expect(kept).toEqual([...new Set(kept)].sort((a, b) => a - b));
+          expect([kept[0], kept.at(-1)]).toEqual([0, steps]);
+        },
+      ),
+      { numRuns: 80 },
+    );
+  });
+
+  it("spaces them evenly in the logarithm where evaluations are dense", () => {
+    const kept = [...checkpointSteps(config(10000, 10, "linear", { schedule: "log", keep: 9 }))];
+    expect(kept).toEqual([0, 10, 30, 70, 190, 520, 1390, 3730, 10000]);
+  });
+
+  it("keeps the last one if only one may be kept", () => {
+    expect([...checkpointSteps(config(10, 4, "linear", { schedule: "log", keep: 1 }))]).toEqual([10]);
+  });
+});
