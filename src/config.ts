@@ -17,7 +17,9 @@ export const taskSchema = z
     taskSplit: z
       .enum(["uniform", "rectangular"])
       .default("uniform")
-      .describe("how the D tasks are chosen: uniformly, or as disjoint rectangles of the task grid (variables = 2, D a multiple of 4)"),
+      .describe(
+        "how the D tasks are chosen: uniformly, or as disjoint rectangles of the task grid (variables = 2, D a multiple of 4)",
+      ),
     inputFraction: fraction
       .gt(0)
       .default(1)
@@ -118,7 +120,9 @@ export const checkpointsSchema = z
       .enum(["log", "evaluations", "last"])
       .default("log")
       .describe("which evaluations keep a checkpoint: log-spaced ones, all, or only the last"),
-    keep: count.default(24).describe("at most this many checkpoints with the log schedule, which is thinned to it"),
+    keep: count
+      .default(24)
+      .describe("at most this many checkpoints with the log schedule, which is thinned to it"),
   })
   .describe("checkpoints kept on disk");
 

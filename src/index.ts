@@ -13,3 +13,4 @@ export {
   Transformer,
   type TransformerShape,
 } from "./core/index.ts";
+export * as theory from "./theory/index.ts";

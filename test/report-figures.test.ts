@@ -122,7 +122,7 @@ describe("figures of a run", () => {
     const drawn = lines(lossFigure(run, "linear"));
     expect(drawn.get("loss")![0].y).toBeNull();
     expect(drawn.get("loss 1")![0].y).toBeNull();
-    const losses = run.records[5].members.map((member) => member.loss);
+    const losses = run.records[5].members.map((member) => member.loss!);
     expect(drawn.get("loss")![5].y).toBeCloseTo(losses.reduce((a, b) => a + b) / losses.length, 12);
   });
 

@@ -13,12 +13,19 @@ export interface CoreExports {
     tied: boolean,
     maxTokens: number,
     training: boolean,
+    ivon: boolean,
+    curvature: boolean,
   ): number;
   grow(bytes: number): boolean;
   initialise(ropeBase: number): void;
-  packWeights(training: boolean): void;
+  packWeights(backward: boolean): void;
+  packDirection(backward: boolean): void;
   forward(sequences: number, length: number, positions: number): void;
   forwardBackward(sequences: number, length: number, positions: number, weight: number): number;
+  backwardLogits(): void;
+  forwardJvp(sequences: number, length: number, positions: number): void;
+  hessianVector(sequences: number, length: number, positions: number, weight: number): void;
+  ggnVector(sequences: number, length: number, positions: number, weight: number): void;
   softmax(rows: number): void;
   zeroGradient(): void;
   gradientSquaredNorm(): number;
@@ -50,6 +57,9 @@ export interface CoreExports {
   targetsPointer(): number;
   logitsPointer(): number;
   logitsStride(): number;
+  featuresPointer(): number;
+  directionPointer(): number;
+  logitsTangentPointer(): number;
 
   heapBase(): number;
   packedAFloats(): number;

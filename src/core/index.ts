@@ -5,6 +5,7 @@ export {
   createTransformer,
   type ParameterInfo,
   Transformer,
+  type TransformerOptions,
   type TransformerShape,
   validateShape,
 } from "./transformer.ts";

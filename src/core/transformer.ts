@@ -53,6 +53,17 @@ export interface AdamWOptions {
   weightDecayExclude?: readonly ("layerNorm" | "embeddings")[];
 }
 
+/** What a `Transformer` reserves memory for, besides predictions. */
+export interface TransformerOptions {
+  /** Gradients and the optimiser's state: 3 more floats a parameter. Default true. */
+  training?: boolean;
+  /**
+   * Gradients and the tangents of Jacobian-, Hessian- and Gauss-Newton-vector products: a second copy of parameters,
+   * packed weights and activations. Default false.
+   */
+  curvature?: boolean;
+}
+
 /** Activations of a micro-batch should stay in the second-level cache: tokens x bytes per token aim at this. */
 const MICRO_BATCH_BYTES = 768 * 1024;
 /** Below this many tokens per micro-batch the weights' traffic outweighs what the cache saves. */
@@ -117,15 +128,16 @@ export class Transformer {
   readonly memoryBytes: number;
   readonly #core: CoreExports;
   readonly #maxTokens: number;
-  readonly #training: boolean;
+  readonly #reserved: Readonly<Required<TransformerOptions>>;
   #packed = false;
 
-  /** Use `createTransformer`; `training` false saves the memory of gradient and moments. */
-  constructor(core: CoreModule, shape: TransformerShape, training = true) {
+  /** As `createTransformer`, for a module compiled already. */
+  constructor(core: CoreModule, shape: TransformerShape, options: TransformerOptions = {}) {
     validateShape(shape);
     this.shape = { ropeBase: 10000, roles: 0, ...shape };
     this.math = core.math;
-    this.#training = training;
+    const { training = true, curvature = false } = options;
+    this.#reserved = { training, curvature };
     this.#core = instantiateCore(core);
     this.#maxTokens = microBatchTokens(shape);
     const { dVocab, dModel, nHeads, nLayers, dMlp, nCtx, actFn, tiedEmbeddings, roles, ropeBase } =
@@ -142,6 +154,8 @@ export class Transformer {
       tiedEmbeddings,
       this.#maxTokens,
       training,
+      false,
+      curvature,
     );
     if (bytes > MAX_MEMORY_BYTES)
       throw new RangeError(
@@ -244,35 +258,148 @@ export class Transformer {
     return { loss, gradientNorm };
   }
 
-  #accumulateGradient(batch: Batch): number {
-    if (!this.#training) throw new Error("this transformer was created for inference only");
+  /**
+   * J v, (B, P, V): the derivative of the logits when the parameters move along v (flat).
+   *
+   * @throws Error without `curvature`, RangeError unless v has parameterCount elements
+   */
+  jacobianVectorProduct(batch: Batch, v: Float32Array): Float32Array {
+    this.#checkBatch(batch, false);
+    this.#setDirection(v, false);
+    const core = this.#core;
+    return this.#collect(batch, core.logitsTangentPointer(), core.logitsStride(), this.shape.dVocab, (n) => {
+      core.forwardJvp(n, batch.length, batch.positions.length);
+    });
+  }
+
+  /**
+   * J^T c, flat: the gradient of sum(c x logits) for a cotangent c (B, P, V).
+   *
+   * @throws Error without `training` or `curvature`, RangeError unless c has B x P x V elements
+   */
+  jacobianTransposeProduct(batch: Batch, cotangent: Float32Array): Float32Array {
+    this.#checkBatch(batch, false);
+    const { dVocab } = this.shape;
+    const perSequence = batch.positions.length;
+    const size = batch.batchSize * perSequence * dVocab;
+    if (cotangent.length !== size)
+      throw new RangeError(
+        `cotangent: got ${cotangent.length} elements, must be batchSize x positions x dVocab = ${size}`,
+      );
+    const core = this.#core;
+    const stride = core.logitsStride();
+    return this.#sumGradients(batch, (sequences, first) => {
+      core.forward(sequences, batch.length, perSequence);
+      const rows = sequences * perSequence;
+      const logits = this.#floats(core.logitsPointer(), rows * stride);
+      const base = first * perSequence * dVocab;
+      for (let r = 0; r < rows; r++)
+        logits.set(cotangent.subarray(base + r * dVocab, base + (r + 1) * dVocab), r * stride);
+      core.backwardLogits();
+    });
+  }
+
+  /**
+   * H v, flat: the exact product with the Hessian of the mean negative log-likelihood (nats) over all B x P predictions,
+   * by forward-over-reverse differentiation (Pearlmutter 1994).
+   *
+   * @throws Error without `curvature`, RangeError unless v has parameterCount elements
+   */
+  hessianVectorProduct(batch: Batch, v: Float32Array): Float32Array {
     this.#checkBatch(batch, true);
+    this.#setDirection(v, true);
+    const weight = 1 / (batch.batchSize * batch.positions.length);
+    return this.#sumGradients(batch, (sequences) => {
+      this.#core.hessianVector(sequences, batch.length, batch.positions.length, weight);
+    });
+  }
+
+  /**
+   * G v, flat, for the generalised Gauss-Newton matrix G = mean over all B x P predictions of J^T (diag p - p p^T) J
+   * (Schraudolph 2002), the Fisher matrix of the model's own predictions p. Targets are not used.
+   *
+   * @throws Error without `curvature`, RangeError unless v has parameterCount elements
+   */
+  ggnVectorProduct(batch: Batch, v: Float32Array): Float32Array {
+    this.#checkBatch(batch, false);
+    this.#setDirection(v, false);
+    const weight = 1 / (batch.batchSize * batch.positions.length);
+    return this.#sumGradients(batch, (sequences) => {
+      this.#core.ggnVector(sequences, batch.length, batch.positions.length, weight);
+    });
+  }
+
+  /** Features (B, P, dModel) at the batch's positions: the input of the unembedding, the output of ln_f. */
+  features(batch: Batch): Float32Array {
+    this.#checkBatch(batch, false);
+    const core = this.#core;
+    const { dModel } = this.shape;
+    return this.#collect(batch, core.featuresPointer(), dModel, dModel, (n) => {
+      core.forward(n, batch.length, batch.positions.length);
+    });
+  }
+
+  /** The gradient left by `run`, which adds that of one micro-batch at a time. */
+  #sumGradients(batch: Batch, run: (sequences: number, first: number) => void): Float32Array {
+    this.#accumulate(batch, run);
+    return this.#floats(this.#core.gradientPointer(), this.parameterCount).slice();
+  }
+
+  #accumulate(batch: Batch, run: (sequences: number, first: number) => void): void {
+    const { training, curvature } = this.#reserved;
+    if (!training && !curvature)
+      throw new Error("this transformer was created for inference only: training and curvature are false");
     this.#pack();
     this.#core.zeroGradient();
+    this.#forEachMicroBatch(batch, run);
+  }
+
+  #accumulateGradient(batch: Batch): number {
+    this.#checkBatch(batch, true);
     const count = batch.batchSize * batch.positions.length;
     let loss = 0;
-    this.#forEachMicroBatch(batch, (sequences) => {
+    this.#accumulate(batch, (sequences) => {
       loss += this.#core.forwardBackward(sequences, batch.length, batch.positions.length, 1 / count);
     });
     return loss / count;
   }
 
+  #setDirection(v: Float32Array, backward: boolean): void {
+    if (!this.#reserved.curvature)
+      throw new Error("second-order products need a transformer created with curvature: true");
+    this.#checkLength("v", v.length);
+    this.#floats(this.#core.directionPointer(), this.parameterCount).set(v);
+    this.#core.packDirection(backward);
+  }
+
   #predict(batch: Batch, softmax: boolean): Float32Array {
     this.#checkBatch(batch, false);
-    this.#pack();
     const core = this.#core;
-    const { dVocab } = this.shape;
-    const stride = core.logitsStride();
     const perSequence = batch.positions.length;
-    const out = new Float32Array(batch.batchSize * perSequence * dVocab);
-    this.#forEachMicroBatch(batch, (sequences, first) => {
+    return this.#collect(batch, core.logitsPointer(), core.logitsStride(), this.shape.dVocab, (sequences) => {
       core.forward(sequences, batch.length, perSequence);
+      if (softmax) core.softmax(sequences * perSequence);
+    });
+  }
+
+  /** (B, P, width): the first `width` of the `stride` floats in each row that `run` leaves at `pointer`. */
+  #collect(
+    batch: Batch,
+    pointer: number,
+    stride: number,
+    width: number,
+    run: (sequences: number) => void,
+  ): Float32Array {
+    this.#pack();
+    const perSequence = batch.positions.length;
+    const out = new Float32Array(batch.batchSize * perSequence * width);
+    this.#forEachMicroBatch(batch, (sequences, first) => {
+      run(sequences);
       const rows = sequences * perSequence;
-      if (softmax) core.softmax(rows);
-      const logits = this.#floats(core.logitsPointer(), rows * stride);
-      const base = first * perSequence * dVocab;
+      const source = this.#floats(pointer, rows * stride);
+      const base = first * perSequence * width;
       for (let r = 0; r < rows; r++)
-        out.set(logits.subarray(r * stride, r * stride + dVocab), base + r * dVocab);
+        out.set(source.subarray(r * stride, r * stride + width), base + r * width);
     });
     return out;
   }
@@ -300,7 +427,8 @@ export class Transformer {
   }
 
   #pack(): void {
-    if (!this.#packed) this.#core.packWeights(this.#training);
+    const { training, curvature } = this.#reserved;
+    if (!this.#packed) this.#core.packWeights(training || curvature);
     this.#packed = true;
   }
 
@@ -344,7 +472,7 @@ export class Transformer {
 /** A transformer with all parameters zero; initialise it with `setParameters`. */
 export async function createTransformer(
   shape: TransformerShape,
-  options: { math?: MathMode; training?: boolean } = {},
+  options: TransformerOptions & { math?: MathMode } = {},
 ): Promise<Transformer> {
-  return new Transformer(await loadCoreModule(options.math ?? "fast"), shape, options.training ?? true);
+  return new Transformer(await loadCoreModule(options.math ?? "fast"), shape, options);
 }

@@ -77,7 +77,7 @@ export interface MemberSummary {
   member: number;
   memorisedStep: number | null;
   grokStep: number | null;
-  finalLoss: number;
+  finalLoss: number | null;
   accuracy: { seenTasks: number; unseenTasks: number };
   /** Step at which the loss became non-finite, if it did. */
   failedStep: number | null;

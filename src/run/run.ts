@@ -292,7 +292,7 @@ class Recorder {
 
   #model() {
     const shape = transformerShape(this.#config);
-    this.#parameters ??= new Transformer(this.#core, shape, false).parameters;
+    this.#parameters ??= new Transformer(this.#core, shape, { training: false }).parameters;
     return { shape, parameters: this.#parameters };
   }
 }

@@ -1,0 +1,61 @@
+/** Equally weighted parameter vectors: a deep ensemble, or the kept states of a Markov chain. */
+import type { Safetensors, Tensor } from "../run/safetensors.ts";
+import { type RandomGenerator, uniformInt } from "../tasks/random.ts";
+import { vectorTensor } from "./gaussian/tensors.ts";
+import type { Batch, CurvatureModel } from "./model.ts";
+import { type Posterior, type PredictOptions, predictWith, requireSameModel } from "./posterior.ts";
+import { metadataOf, parametersOf } from "./saved.ts";
+import { requireCount, requireLength, requireOneOf } from "./validate.ts";
+
+const METHODS = ["ensemble", "sgld"] as const;
+
+export class EmpiricalPosterior implements Posterior {
+  readonly method: (typeof METHODS)[number];
+  readonly parameterCount: number;
+  readonly states: readonly Float32Array[];
+
+  /** @throws RangeError if there is no state, or states differ in length */
+  constructor(method: (typeof METHODS)[number], states: readonly Float32Array[]) {
+    requireCount("number of states", states.length);
+    this.method = requireOneOf("method", method, METHODS);
+    this.parameterCount = states[0].length;
+    for (const state of states) requireLength("state", state, this.parameterCount);
+    this.states = states;
+  }
+
+  /** One of the states, uniformly. */
+  sample(rng: RandomGenerator): Float32Array {
+    return this.states[uniformInt(rng, this.states.length)].slice();
+  }
+
+  /**
+   * Predictives of min(nSamples, number of states) different states, evenly spaced: drawing with replacement would
+   * only add noise.
+   */
+  predict(model: CurvatureModel, batch: Batch, { nSamples }: PredictOptions): Float32Array[] {
+    requireCount("nSamples", nSamples);
+    requireSameModel(this, model);
+    const count = Math.min(nSamples, this.states.length);
+    return Array.from({ length: count }, (_, s) => {
+      // The last of each of `count` equal stretches: the end of a chain is farthest from its start.
+      const index = Math.ceil(((s + 1) * this.states.length) / count) - 1;
+      return predictWith(model, this.states[index], batch);
+    });
+  }
+
+  save(): Safetensors {
+    return {
+      metadata: { method: this.method },
+      tensors: new Map<string, Tensor>(this.states.map((state, i) => [`state.${i}`, vectorTensor(state)])),
+    };
+  }
+
+  /** @throws RangeError if it is not a saved posterior of this kind */
+  static load(saved: Safetensors): EmpiricalPosterior {
+    const count = [...saved.tensors.keys()].filter((name) => name.startsWith("state.")).length;
+    return new EmpiricalPosterior(
+      metadataOf(saved, "method") as (typeof METHODS)[number],
+      Array.from({ length: count }, (_, i) => parametersOf(saved, `state.${i}`)),
+    );
+  }
+}

@@ -1,0 +1,55 @@
+/** The zero-mean Gaussian with precision H + delta I, for any structure of H. */
+import { normals, type RandomGenerator } from "../../tasks/random.ts";
+import { requirePositive } from "../validate.ts";
+import { addScaled, dot } from "../vector.ts";
+import type { Curvature } from "./curvature.ts";
+
+export class Gaussian {
+  readonly curvature: Curvature;
+  /** delta */
+  readonly priorPrecision: number;
+
+  /** @throws RangeError unless the prior precision is positive */
+  constructor(curvature: Curvature, priorPrecision: number) {
+    this.curvature = curvature;
+    this.priorPrecision = requirePositive("priorPrecision", priorPrecision);
+  }
+
+  get size(): number {
+    return this.curvature.size;
+  }
+
+  /** A draw: (H + delta I)^(-1/2) z with z standard normal, so the covariance is (H + delta I)^-1. */
+  sample(rng: RandomGenerator): Float64Array {
+    const z = new Float64Array(this.size);
+    normals(rng, z);
+    return this.curvature.apply((x) => 1 / Math.sqrt(x + this.priorPrecision), z);
+  }
+
+  /** (H + delta I)^-1 v: the covariance times v. */
+  solve(v: Float64Array): Float64Array {
+    return this.curvature.apply((x) => 1 / (x + this.priorPrecision), v);
+  }
+
+  /** v' (H + delta I) v. */
+  quadratic(v: Float64Array): number {
+    const product = this.curvature.apply((x) => x, v);
+    addScaled(product, this.priorPrecision, v);
+    return dot(v, product);
+  }
+
+  /** log |H + delta I|. */
+  logDeterminant(): number {
+    return this.curvature.trace((x) => Math.log(x + this.priorPrecision));
+  }
+
+  /** tr H (H + delta I)^-1: the number of directions the data determine, from 0 to n (MacKay 1992). */
+  effectiveParameters(): number {
+    return this.curvature.trace((x) => x / (x + this.priorPrecision));
+  }
+
+  /** Marginal variances (n). */
+  variance(): Float64Array {
+    return this.curvature.diagonal((x) => 1 / (x + this.priorPrecision));
+  }
+}

@@ -1,0 +1,68 @@
+import { stream } from "../../tasks/random.ts";
+import { applyFunction, type SpectralDensity, spectralDensity, spectralTrace } from "../lanczos.ts";
+import type { LinearOperator } from "../operators.ts";
+import { rademacher } from "../trace.ts";
+import { requireCount } from "../validate.ts";
+import { addScaled } from "../vector.ts";
+import type { Curvature } from "./curvature.ts";
+
+export interface MatrixFreeOptions {
+  /** Lanczos steps of each product f(H) v; exact at the number of different eigenvalues. Default 50. */
+  steps?: number;
+  /** Random vectors for traces and diagonals. Default 8. */
+  probes?: number;
+  /** Root of the random vectors. Default 0. */
+  seed?: number;
+}
+
+/**
+ * H known only by its products. f(H) v by Lanczos, traces by stochastic Lanczos quadrature (always on the same random
+ * vectors, so that evidence is a smooth function of the prior precision), diagonals by Hutchinson's method.
+ */
+export class MatrixFreeCurvature implements Curvature {
+  readonly size: number;
+  readonly #operator: LinearOperator;
+  readonly #steps: number;
+  readonly #probes: number;
+  readonly #seed: number;
+  #density: SpectralDensity | undefined;
+
+  constructor(operator: LinearOperator, { steps = 50, probes = 8, seed = 0 }: MatrixFreeOptions = {}) {
+    this.size = operator.size;
+    this.#operator = operator;
+    this.#steps = requireCount("steps", steps);
+    this.#probes = requireCount("probes", probes);
+    this.#seed = seed;
+  }
+
+  /** f sees no negative eigenvalue: those of a semi-definite H come from rounding. */
+  apply(f: (eigenvalue: number) => number, v: Float64Array): Float64Array {
+    return applyFunction(this.#operator, (x) => f(Math.max(0, x)), v, this.#steps);
+  }
+
+  trace(f: (eigenvalue: number) => number): number {
+    return this.traceWithError(f).estimate;
+  }
+
+  /** tr f(H) with its standard error over the random vectors. */
+  traceWithError(f: (eigenvalue: number) => number): { estimate: number; standardError: number } {
+    this.#density ??= spectralDensity(this.#operator, {
+      probes: this.#probes,
+      steps: this.#steps,
+      rng: stream(this.#seed, 0, "posterior", 0),
+    });
+    return spectralTrace(this.#density, (x) => f(Math.max(0, x)));
+  }
+
+  diagonal(f: (eigenvalue: number) => number): Float64Array {
+    const rng = stream(this.#seed, 0, "posterior", 1);
+    const sum = new Float64Array(this.size);
+    for (let i = 0; i < this.#probes; i++) {
+      const z = rademacher(rng, this.size);
+      const product = this.apply(f, z);
+      for (let j = 0; j < this.size; j++) product[j] *= z[j];
+      addScaled(sum, 1 / this.#probes, product);
+    }
+    return sum;
+  }
+}

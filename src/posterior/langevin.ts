@@ -1,0 +1,85 @@
+/** Stochastic-gradient Langevin dynamics (Welling and Teh 2011), plain and preconditioned; SGLD posterior and LLC use it. */
+import { normals, type RandomGenerator } from "../tasks/random.ts";
+import { requireLength, requireNonNegative, requirePositive, requireRate } from "./validate.ts";
+import type { Vector } from "./vector.ts";
+
+export interface LangevinOptions {
+  /** e. On a quadratic of curvature k the chain is stable for e k < 4. */
+  stepSize: number;
+  /** Factor of the mean loss in the potential: N / T for the posterior of N terms at temperature T. */
+  lossWeight: number;
+  /** Precision of the Gaussian factor of the density: the prior's delta, or the localisation gamma. */
+  precision: number;
+  /** Its centre; the origin by default. */
+  centre?: Vector;
+  /**
+   * Divide by the root of a running mean of squared gradients (pSGLD, Li et al., arXiv 1512.07666). It adapts until
+   * `freeze` is called and is a constant matrix from then on, so no correction term is missing.
+   */
+  preconditioner?: { decay?: number; epsilon?: number };
+}
+
+/**
+ * A chain with the density exp(-lossWeight L(theta) - precision |theta - centre|^2 / 2) up to O(e):
+ * theta <- theta - (e/2) G [lossWeight grad L + precision (theta - centre)] + sqrt(e G) z, G = I when plain.
+ */
+export class LangevinChain {
+  readonly position: Float64Array;
+  readonly #options: LangevinOptions;
+  /** Running mean of squared gradients, or undefined for the plain chain. */
+  readonly #squares: Float64Array | undefined;
+  readonly #noise: Float64Array;
+  #adapted = 0;
+  #frozen = false;
+
+  /** @throws RangeError for an option outside its range */
+  constructor(start: Vector, options: LangevinOptions) {
+    requirePositive("stepSize", options.stepSize);
+    requirePositive("lossWeight", options.lossWeight);
+    requireNonNegative("precision", options.precision);
+    if (options.centre) requireLength("centre", options.centre, start.length);
+    if (options.preconditioner) {
+      requireRate("preconditioner.decay", options.preconditioner.decay ?? 0.99);
+      requirePositive("preconditioner.epsilon", options.preconditioner.epsilon ?? 1e-5);
+    }
+    this.#options = options;
+    this.position = Float64Array.from(start);
+    this.#noise = new Float64Array(start.length);
+    this.#squares = options.preconditioner && new Float64Array(start.length);
+  }
+
+  /** Stop adapting the preconditioner: at the end of the burn-in. */
+  freeze(): void {
+    this.#frozen = true;
+  }
+
+  /**
+   * One step with the gradient of the mean loss at `position`.
+   * @throws RangeError if the gradient is not finite: the step size is too large
+   */
+  step(gradient: Vector, rng: RandomGenerator): void {
+    const { stepSize, lossWeight, precision, centre } = this.#options;
+    const { position } = this;
+    requireLength("gradient", gradient, position.length);
+    const squares = this.#squares;
+    if (squares && !this.#frozen) this.#adapt(squares, gradient);
+    const debias = 1 - (this.#options.preconditioner?.decay ?? 0.99) ** this.#adapted;
+    const epsilon = this.#options.preconditioner?.epsilon ?? 1e-5;
+    normals(rng, this.#noise as Float64Array<ArrayBuffer>);
+    for (let i = 0; i < position.length; i++) {
+      const force = lossWeight * gradient[i] + precision * (position[i] - (centre ? centre[i] : 0));
+      const scaling = squares ? 1 / (Math.sqrt(squares[i] / debias) + epsilon) : 1;
+      const step = stepSize * scaling;
+      position[i] += Math.sqrt(step) * this.#noise[i] - (step / 2) * force;
+      if (!Number.isFinite(position[i]))
+        throw new RangeError(`stepSize: got ${stepSize}, with which the chain diverged; it must be smaller`);
+    }
+  }
+
+  #adapt(squares: Float64Array, gradient: Vector): void {
+    const decay = this.#options.preconditioner?.decay ?? 0.99;
+    this.#adapted += 1;
+    for (let i = 0; i < squares.length; i++)
+      squares[i] = decay * squares[i] + (1 - decay) * gradient[i] ** 2;
+  }
+}

@@ -1,0 +1,187 @@
+/** Fitting a Laplace approximation around a checkpoint. Argument names are those of laplace-torch. */
+import { stream } from "../../tasks/random.ts";
+import type { Curvature } from "../gaussian/curvature.ts";
+import { MatrixFreeCurvature } from "../gaussian/matrix-free.ts";
+import { SpectralCurvature } from "../gaussian/spectral.ts";
+import { extremeEigenpairs } from "../lanczos.ts";
+import { type Batch, type CurvatureModel, meanLoss, totalTerms } from "../model.ts";
+import { denseMatrix, ggnOperator, type LinearOperator, scaledOperator } from "../operators.ts";
+import { requireCount, requireLength, requireOneOf, requirePositive } from "../validate.ts";
+import { sampledDiagonal, sampledKronecker } from "./all-parameters.ts";
+import { maximiseEvidence } from "./evidence.ts";
+import { type HessianStructure, LaplacePosterior, STRUCTURES, SUBSETS, type SubsetOfWeights } from "./laplace.ts";
+import {
+  lastLayerData,
+  lastLayerDiagonal,
+  lastLayerFull,
+  lastLayerKronecker,
+  lastLayerOperator,
+} from "./last-layer.ts";
+import { meanPredictiveNll } from "./predictive.ts";
+
+export interface LaplaceOptions {
+  /** Default `lastLayer`, the unembedding. */
+  subsetOfWeights?: SubsetOfWeights;
+  /**
+   * Default `kron`. `full` is dense (at most 4096 parameters); `lowRank` keeps the top eigenpairs of the GGN and the
+   * prior elsewhere; `matrixFree` decomposes nothing and works with products at every use.
+   */
+  hessianStructure?: HessianStructure;
+  /**
+   * delta of the prior N(0, I / delta): a number; `marginalLikelihood` (default) for the maximum of the evidence; or
+   * the best predictive NLL on held-out batches over a grid (default 21 values from 1e-4 to 1e4).
+   */
+  priorPrecision?: number | "marginalLikelihood" | HeldOutChoice;
+  /**
+   * N, the number of terms of the likelihood, if it is not the number of predictions in the batches: the curvature and
+   * the log-likelihood are N times their means over the batches.
+   */
+  trainingTerms?: number;
+  /** Eigenpairs of `lowRank`. Default 20. */
+  rank?: number;
+  /** Random gradients per chunk for `diag` and `kron` over all parameters, or `exact`. Default 4. */
+  probes?: number | "exact";
+  /** Sequences per chunk there. Default 16. */
+  chunk?: number;
+  /** Lanczos steps of `matrixFree`. Default 50. */
+  lanczosSteps?: number;
+  /** Root of the random numbers of the fit. Default 0. */
+  seed?: number;
+}
+
+export interface HeldOutChoice {
+  heldOut: readonly Batch[];
+  grid?: readonly number[];
+  nSamples?: number;
+}
+
+const DEFAULT_GRID = Array.from({ length: 21 }, (_, i) => 10 ** (-4 + 0.4 * i));
+
+/**
+ * Gaussian posterior with precision N x mean GGN + delta I around `parameters`, which need not be an optimum. The GGN
+ * over the batches is that of all their predictions. Decoupled weight decay is not a Gaussian prior; the prior is the
+ * one stated by delta, whatever the training did.
+ *
+ * @throws RangeError for an empty list of batches, a checkpoint of another shape, a prior precision that is not
+ *   positive, a rank above the number of parameters, or a full structure that is too large
+ */
+export function fitLaplace(
+  model: CurvatureModel,
+  parameters: Float32Array,
+  batches: readonly Batch[],
+  options: LaplaceOptions = {},
+): LaplacePosterior {
+  const { subsetOfWeights = "lastLayer", hessianStructure = "kron", seed = 0 } = options;
+  const { priorPrecision = "marginalLikelihood", trainingTerms = totalTerms(batches) } = options;
+  requireOneOf("subsetOfWeights", subsetOfWeights, SUBSETS);
+  requireOneOf("hessianStructure", hessianStructure, STRUCTURES);
+  requirePositive("trainingTerms", trainingTerms);
+  requireLength("parameters", parameters, model.parameterCount);
+  if (typeof priorPrecision === "number") requirePositive("priorPrecision", priorPrecision);
+  else if (typeof priorPrecision === "string")
+    requireOneOf("priorPrecision", priorPrecision, ["marginalLikelihood"]);
+  model.setParameters(parameters);
+  const posterior = new LaplacePosterior({
+    mean: parameters.slice(),
+    subsetOfWeights,
+    hessianStructure,
+    offset: subsetOfWeights === "all" ? 0 : unembeddingOffset(model),
+    tiedEmbeddings: model.shape.tiedEmbeddings,
+    curvature:
+      subsetOfWeights === "all"
+        ? allParameterCurvature(model, parameters, batches, trainingTerms, hessianStructure, options)
+        : lastLayerCurvature(model, batches, trainingTerms, hessianStructure, options),
+    priorPrecision: typeof priorPrecision === "number" ? priorPrecision : 1,
+    logLikelihood: -trainingTerms * meanLoss(model, batches),
+    trainingTerms,
+  });
+  if (typeof priorPrecision === "number") return posterior;
+  if (priorPrecision === "marginalLikelihood")
+    return posterior.withPriorPrecision(
+      maximiseEvidence({ ...posterior.fields, squaredNorm: posterior.squaredNorm }),
+    );
+  return posterior.withPriorPrecision(bestOnHeldOut(model, posterior, priorPrecision, seed));
+}
+
+function unembeddingOffset(model: CurvatureModel): number {
+  const name = model.shape.tiedEmbeddings ? "transformer.wte.weight" : "lm_head.weight";
+  const tensor = model.parameters.find((parameter) => parameter.name === name);
+  if (!tensor) throw new RangeError(`model: got no parameter ${name}, which holds the last layer`);
+  return tensor.offset;
+}
+
+function lastLayerCurvature(
+  model: CurvatureModel,
+  batches: readonly Batch[],
+  terms: number,
+  structure: HessianStructure,
+  options: LaplaceOptions,
+): Curvature {
+  const data = lastLayerData(model, batches);
+  if (structure === "full") return lastLayerFull(data, terms);
+  if (structure === "diag") return lastLayerDiagonal(data, terms);
+  if (structure === "kron") return lastLayerKronecker(data, terms);
+  return productCurvature(scaledOperator(lastLayerOperator(data), terms), structure, options);
+}
+
+function allParameterCurvature(
+  model: CurvatureModel,
+  parameters: Float32Array,
+  batches: readonly Batch[],
+  terms: number,
+  structure: HessianStructure,
+  options: LaplaceOptions,
+): Curvature {
+  const { probes = 4, chunk = 16, seed = 0 } = options;
+  const sampling = { probes, chunk, rng: stream(seed, 0, "posterior", 2) };
+  if (structure === "diag") return sampledDiagonal(model, batches, terms, sampling);
+  if (structure === "kron") return sampledKronecker(model, batches, terms, sampling);
+  const ggn = scaledOperator(ggnOperator(model, batches), terms);
+  if (structure === "full") return SpectralCurvature.fromMatrix(denseMatrix(ggn), ggn.size);
+  const pinned: LinearOperator = {
+    size: ggn.size,
+    matvec(v) {
+      // A matrix-free structure is asked for products long after the fit, when the model may hold other parameters.
+      model.setParameters(parameters);
+      return ggn.matvec(v);
+    },
+  };
+  return productCurvature(structure === "matrixFree" ? pinned : ggn, structure, options);
+}
+
+/** The structures that need nothing but products. */
+function productCurvature(
+  operator: LinearOperator,
+  structure: HessianStructure,
+  { rank = 20, lanczosSteps, seed = 0 }: LaplaceOptions,
+): Curvature {
+  if (structure === "matrixFree") return new MatrixFreeCurvature(operator, { steps: lanczosSteps, seed });
+  requireCount("rank", rank, operator.size);
+  const rng = stream(seed, 0, "posterior", 3);
+  // 1e-4 is what products in float32 allow for; sampling needs no more.
+  const { eigenvalues, eigenvectors } = extremeEigenpairs(operator, { k: rank, rng, tolerance: 1e-4 });
+  return new SpectralCurvature(eigenvalues, eigenvectors);
+}
+
+function bestOnHeldOut(
+  model: CurvatureModel,
+  posterior: LaplacePosterior,
+  { heldOut, grid = DEFAULT_GRID, nSamples = 32 }: HeldOutChoice,
+  seed: number,
+): number {
+  const terms = totalTerms(heldOut);
+  requireCount("length of grid", grid.length);
+  let best = { nll: Number.POSITIVE_INFINITY, priorPrecision: grid[0] };
+  for (const priorPrecision of grid) {
+    const candidate = posterior.withPriorPrecision(priorPrecision);
+    // The same normal deviates for every candidate: their differences are not noise.
+    const rng = stream(seed, 0, "posterior", 4);
+    let nll = 0;
+    for (const batch of heldOut) {
+      const draws = candidate.predict(model, batch, { nSamples, rng });
+      nll += (batch.targets.length / terms) * meanPredictiveNll(draws, batch.targets, model.shape.dVocab);
+    }
+    if (nll < best.nll) best = { nll, priorPrecision };
+  }
+  return best.priorPrecision;
+}

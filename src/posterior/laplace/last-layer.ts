@@ -1,0 +1,149 @@
+/**
+ * The GGN of the unembedding W (V, d) in closed form. Logits are W f with the feature f (d), so one prediction
+ * contributes (diag p - p p') (x) f f'. With tied embeddings W here is the token embedding in its use as unembedding;
+ * its use as input stays fixed.
+ */
+import type { Curvature } from "../gaussian/curvature.ts";
+import { DiagonalCurvature } from "../gaussian/diagonal.ts";
+import { KroneckerCurvature } from "../gaussian/kronecker.ts";
+import { SpectralCurvature } from "../gaussian/spectral.ts";
+import { type Batch, type CurvatureModel, logitHessianProduct, softmaxRows, totalTerms } from "../model.ts";
+import { type LinearOperator, MAX_DENSE_SIZE } from "../operators.ts";
+import { requireCount, requireLength } from "../validate.ts";
+import { dot } from "../vector.ts";
+
+/** Features (n, d) and predictive probabilities (n, V) of n predictions. */
+export interface LastLayerData {
+  terms: number;
+  classes: number;
+  width: number;
+  features: Float64Array;
+  probabilities: Float64Array;
+}
+
+/** @throws RangeError for an empty list of batches */
+export function lastLayerData(model: CurvatureModel, batches: readonly Batch[]): LastLayerData {
+  const terms = totalTerms(batches);
+  const { dVocab, dModel } = model.shape;
+  const features = new Float64Array(terms * dModel);
+  const probabilities = new Float64Array(terms * dVocab);
+  let row = 0;
+  for (const batch of batches) {
+    const f = model.features(batch);
+    features.set(f, row * dModel);
+    probabilities.set(softmaxRows(model.logits(batch), dVocab), row * dVocab);
+    row += f.length / dModel;
+  }
+  return { terms, classes: dVocab, width: dModel, features, probabilities };
+}
+
+/** Mean GGN of vec(W), row-major, as an operator. */
+export function lastLayerOperator({
+  terms,
+  classes,
+  width,
+  features,
+  probabilities,
+}: LastLayerData): LinearOperator {
+  const size = classes * width;
+  return {
+    size,
+    matvec(v) {
+      requireLength("v", v, size);
+      const out = new Float64Array(size);
+      const u = new Float64Array(classes);
+      for (let n = 0; n < terms; n++) {
+        const f = features.subarray(n * width, (n + 1) * width);
+        for (let c = 0; c < classes; c++) u[c] = dot(f, v.subarray(c * width, (c + 1) * width));
+        const curved = logitHessianProduct(
+          probabilities.subarray(n * classes, (n + 1) * classes),
+          u,
+          classes,
+        );
+        for (let c = 0; c < classes; c++) {
+          const weight = curved[c] / terms;
+          for (let i = 0; i < width; i++) out[c * width + i] += weight * f[i];
+        }
+      }
+      return out;
+    },
+  };
+}
+
+/** factor x mean GGN as a dense matrix, decomposed. */
+export function lastLayerFull(data: LastLayerData, factor: number): SpectralCurvature {
+  const { terms, classes, width, features, probabilities } = data;
+  const size = requireCount("size of the full last-layer curvature", classes * width, MAX_DENSE_SIZE);
+  const matrix = new Float64Array(size * size);
+  const outer = new Float64Array(width);
+  for (let n = 0; n < terms; n++) {
+    const f = features.subarray(n * width, (n + 1) * width);
+    const p = probabilities.subarray(n * classes, (n + 1) * classes);
+    for (let i = 0; i < width; i++) {
+      for (let j = 0; j < width; j++) outer[j] = (factor / terms) * f[i] * f[j];
+      for (let a = 0; a < classes; a++) {
+        const row = (a * width + i) * size;
+        for (let b = 0; b <= a; b++) {
+          const weight = (a === b ? p[a] : 0) - p[a] * p[b];
+          const at = row + b * width;
+          for (let j = 0; j < width; j++) matrix[at + j] += weight * outer[j];
+        }
+      }
+    }
+  }
+  for (let i = 0; i < size; i++)
+    for (let j = i + 1; j < size; j++) matrix[i * size + j] = matrix[j * size + i];
+  return SpectralCurvature.fromMatrix(matrix, size);
+}
+
+/** factor x the diagonal of the mean GGN: mean of p_c (1 - p_c) f_i^2. */
+export function lastLayerDiagonal(data: LastLayerData, factor: number): DiagonalCurvature {
+  const { terms, classes, width, features, probabilities } = data;
+  const values = new Float64Array(classes * width);
+  for (let n = 0; n < terms; n++) {
+    for (let c = 0; c < classes; c++) {
+      const p = probabilities[n * classes + c];
+      const weight = (factor / terms) * p * (1 - p);
+      for (let i = 0; i < width; i++) values[c * width + i] += weight * features[n * width + i] ** 2;
+    }
+  }
+  return new DiagonalCurvature(values);
+}
+
+/** factor x mean(diag p - p p') (x) mean(f f'): the Kronecker-factored approximation (Martens and Grosse 2015). */
+export function lastLayerKronecker(data: LastLayerData, factor: number): KroneckerCurvature {
+  const { terms, classes, width, features, probabilities } = data;
+  const b = new Float64Array(classes * classes);
+  const a = new Float64Array(width * width);
+  for (let n = 0; n < terms; n++) {
+    const p = probabilities.subarray(n * classes, (n + 1) * classes);
+    const f = features.subarray(n * width, (n + 1) * width);
+    for (let i = 0; i < classes; i++) {
+      b[i * classes + i] += (factor / terms) * p[i];
+      for (let j = 0; j < classes; j++) b[i * classes + j] -= (factor / terms) * p[i] * p[j];
+    }
+    for (let i = 0; i < width; i++) for (let j = 0; j < width; j++) a[i * width + j] += (f[i] * f[j]) / terms;
+  }
+  return KroneckerCurvature.fromFactors(b, classes, a, width);
+}
+
+/** Variances of the logits, (n, V), when W has covariance f(H) with f(x) = 1 / (x + delta). */
+export function logitVariance(
+  data: Pick<LastLayerData, "terms" | "classes" | "width" | "features">,
+  curvature: Curvature,
+  priorPrecision: number,
+): Float64Array {
+  const { terms, classes, width, features } = data;
+  const inverse = (x: number) => 1 / (x + priorPrecision);
+  const out = new Float64Array(terms * classes);
+  const v = new Float64Array(classes * width);
+  for (let n = 0; n < terms; n++) {
+    const f = features.subarray(n * width, (n + 1) * width);
+    for (let c = 0; c < classes; c++) {
+      v.fill(0);
+      v.set(f, c * width);
+      out[n * classes + c] = dot(v, curvature.apply(inverse, v));
+    }
+  }
+  return out;
+}

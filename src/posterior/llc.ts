@@ -1,0 +1,160 @@
+/**
+ * The local learning coefficient (Lau et al., arXiv 2308.12108): the effective number of parameters of a possibly
+ * singular minimum, lambda = n beta (E[L(theta)] - L(theta*)), with the expectation over the tempered posterior
+ * exp(-n beta L) localised at theta* by exp(-gamma |theta - theta*|^2 / 2).
+ */
+import { stream } from "../tasks/random.ts";
+import { LangevinChain } from "./langevin.ts";
+import { requireCount, requireNonNegative, requirePositive } from "./validate.ts";
+import type { Vector } from "./vector.ts";
+
+export interface LearningCoefficientOptions {
+  /** n, the number of terms of the likelihood; it must be said, since n beta depends on it. */
+  trainingTerms: number;
+  /** n beta. Default n / log n. */
+  nBeta?: number;
+  /** gamma. */
+  localisation: number;
+  stepSize: number;
+  /** Default 4. */
+  chains?: number;
+  /** Steps of each chain before the first counted one. */
+  burnIn: number;
+  /** Counted steps of each chain. */
+  draws: number;
+  seed: number;
+  member?: number;
+}
+
+export interface LearningCoefficient {
+  /** Mean over the chains. */
+  llc: number;
+  /** Over the chains; NaN for a single one. */
+  standardError: number;
+  /** One estimate per chain. */
+  perChain: number[];
+  /** L(theta*), nats. */
+  baseLoss: number;
+  trainingTerms: number;
+  nBeta: number;
+  /** Loss of every counted step, one array per chain. */
+  losses: Float64Array[];
+  diagnostics: ChainDiagnostics;
+}
+
+export interface ChainDiagnostics {
+  /** Gelman and Rubin's potential scale reduction of the losses, split chains; near 1 when the chains agree. */
+  rHat: number;
+  /** Independent draws the losses are worth, all chains together. */
+  effectiveSampleSize: number;
+  /** Mean loss of the last half minus that of the first, in standard deviations: far from 0 before equilibrium. */
+  drift: number;
+  /** Fraction of counted losses below L(theta*): near 1/2 and above, theta* is no local minimum of the loss. */
+  belowBase: number;
+}
+
+/**
+ * @param lossAndGradient mean loss (nats) and gradient on all data, or on a random batch chosen by (chain, step)
+ * @param baseLoss L(theta*) on all data, nats
+ * @throws RangeError for an option outside its range, or a chain that diverges
+ */
+export function estimateLearningCoefficient(
+  centre: Vector,
+  baseLoss: number,
+  lossAndGradient: (
+    parameters: Float64Array,
+    chain: number,
+    step: number,
+  ) => { loss: number; gradient: Vector },
+  options: LearningCoefficientOptions,
+): LearningCoefficient {
+  const { trainingTerms, localisation, stepSize, chains = 4, burnIn, draws, seed, member = 0 } = options;
+  if (!(trainingTerms > 1 && Number.isFinite(trainingTerms)))
+    throw new RangeError(`trainingTerms: got ${trainingTerms}, must be above 1`);
+  const nBeta = requirePositive("nBeta", options.nBeta ?? trainingTerms / Math.log(trainingTerms));
+  requireNonNegative("localisation", localisation);
+  requireCount("chains", chains);
+  requireNonNegative("burnIn", burnIn);
+  requireCount("draws", draws);
+  const losses = Array.from({ length: chains }, (_, c) => {
+    const rng = stream(seed, member, "posterior", c);
+    const chain = new LangevinChain(centre, {
+      ...{ stepSize, lossWeight: nBeta, precision: localisation, centre },
+    });
+    const kept = new Float64Array(draws);
+    for (let step = 0; step < burnIn + draws; step++) {
+      const { loss, gradient } = lossAndGradient(chain.position, c, step);
+      if (step >= burnIn) kept[step - burnIn] = loss;
+      chain.step(gradient, rng);
+    }
+    return kept;
+  });
+  const perChain = losses.map((kept) => nBeta * (mean(kept) - baseLoss));
+  const llc = mean(perChain);
+  const spread = perChain.reduce((sum, x) => sum + (x - llc) ** 2, 0);
+  return {
+    llc,
+    standardError: chains > 1 ? Math.sqrt(spread / (chains - 1) / chains) : Number.NaN,
+    perChain,
+    baseLoss,
+    trainingTerms,
+    nBeta,
+    losses,
+    diagnostics: chainDiagnostics(losses, baseLoss),
+  };
+}
+
+/** Diagnostics of chains of equal length. */
+export function chainDiagnostics(losses: readonly Float64Array[], baseLoss: number): ChainDiagnostics {
+  const half = Math.floor(losses[0].length / 2);
+  const first = losses.map((kept) => kept.subarray(0, half));
+  const last = losses.map((kept) => kept.subarray(kept.length - half));
+  const all = losses.flatMap((kept) => Array.from(kept));
+  return {
+    rHat: scaleReduction([...first, ...last]),
+    effectiveSampleSize: losses.reduce((sum, kept) => sum + effectiveSampleSize(kept), 0),
+    drift: (mean(last.map(mean)) - mean(first.map(mean))) / Math.sqrt(variance(all)),
+    belowBase: all.filter((loss) => loss < baseLoss).length / all.length,
+  };
+}
+
+function mean(values: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i];
+  return sum / values.length;
+}
+
+/** Unbiased. */
+function variance(values: ArrayLike<number>): number {
+  const centre = mean(values);
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += (values[i] - centre) ** 2;
+  return sum / (values.length - 1);
+}
+
+/** sqrt of (within + between variance) over within, for chains of equal length n. */
+function scaleReduction(chains: readonly Float64Array[]): number {
+  const n = chains[0].length;
+  const within = mean(chains.map(variance));
+  const between = variance(chains.map(mean));
+  return Math.sqrt(((n - 1) / n) + between / within);
+}
+
+/** n / (1 + 2 sum of autocorrelations), summed as long as pairs of them stay positive (Geyer 1992). */
+function effectiveSampleSize(values: Float64Array): number {
+  const n = values.length;
+  const centre = mean(values);
+  const covariance = (lag: number) => {
+    let sum = 0;
+    for (let i = 0; i + lag < n; i++) sum += (values[i] - centre) * (values[i + lag] - centre);
+    return sum / n;
+  };
+  const zero = covariance(0);
+  let time = -1;
+  for (let lag = 0; lag + 1 < n; lag += 2) {
+    const pair = (covariance(lag) + covariance(lag + 1)) / zero;
+    if (!(pair > 0)) break;
+    time += 2 * pair;
+  }
+  return Math.min(n, n / time);
+}

@@ -1,0 +1,58 @@
+/** An equally weighted mixture of posteriors, such as an ensemble of Laplace approximations (arXiv 2111.03577). */
+import type { Safetensors, Tensor } from "../run/safetensors.ts";
+import { type RandomGenerator, uniformInt } from "../tasks/random.ts";
+import type { Batch, CurvatureModel } from "./model.ts";
+import type { Posterior, PredictOptions } from "./posterior.ts";
+import { requireCount } from "./validate.ts";
+
+export class MixturePosterior implements Posterior {
+  readonly method = "mixture";
+  readonly parameterCount: number;
+  readonly components: readonly Posterior[];
+
+  /** @throws RangeError if there is no component, or components differ in their number of parameters */
+  constructor(components: readonly Posterior[]) {
+    requireCount("number of components", components.length);
+    this.parameterCount = components[0].parameterCount;
+    for (const { parameterCount } of components) {
+      if (parameterCount !== this.parameterCount)
+        throw new RangeError(
+          `components: got ${parameterCount} parameters beside ${this.parameterCount}, must be equal`,
+        );
+    }
+    this.components = components;
+  }
+
+  sample(rng: RandomGenerator): Float32Array {
+    return this.components[uniformInt(rng, this.components.length)].sample(rng);
+  }
+
+  /**
+   * The same number of draws from every component, nSamples in all.
+   * @throws RangeError unless nSamples is a multiple of the number of components
+   */
+  predict(model: CurvatureModel, batch: Batch, { nSamples, rng }: PredictOptions): Float32Array[] {
+    const each = nSamples / this.components.length;
+    if (!Number.isInteger(each) || each < 1) {
+      throw new RangeError(
+        `nSamples: got ${nSamples}, must be a multiple of the ${this.components.length} components`,
+      );
+    }
+    return this.components.flatMap((component) => component.predict(model, batch, { nSamples: each, rng }));
+  }
+
+  save(): Safetensors {
+    const saved = this.components.map((component) => component.save());
+    return {
+      metadata: {
+        method: this.method,
+        components: JSON.stringify(saved.map(({ metadata }) => metadata)),
+      },
+      tensors: new Map<string, Tensor>(
+        saved.flatMap(({ tensors }, i) =>
+          [...tensors].map(([name, tensor]): [string, Tensor] => [`component.${i}.${name}`, tensor]),
+        ),
+      ),
+    };
+  }
+}

@@ -1,0 +1,119 @@
+/** What the posteriors need of a model. `Transformer` fits; the tests also use a float64 twin. */
+import type { Batch, ParameterInfo } from "../core/transformer.ts";
+import type { Vector } from "./vector.ts";
+
+export type { Batch };
+
+export interface CurvatureModel {
+  readonly parameterCount: number;
+  readonly parameters: readonly ParameterInfo[];
+  readonly shape: { readonly dVocab: number; readonly dModel: number; readonly tiedEmbeddings: boolean };
+  getParameters(): Vector;
+  setParameters(flat: Vector): void;
+  /** Logits (B, P, V). */
+  logits(batch: Batch): Vector;
+  /** Mean NLL over the B P predictions, nats, and its gradient. */
+  lossAndGradient(batch: Batch): { loss: number; gradient: Vector };
+  /** J v, (B, P, V). */
+  jacobianVectorProduct(batch: Batch, v: Vector): Vector;
+  /** J' c for c (B, P, V). */
+  jacobianTransposeProduct(batch: Batch, cotangent: Vector): Vector;
+  /** Hessian of the mean NLL times v. */
+  hessianVectorProduct(batch: Batch, v: Vector): Vector;
+  /** Mean over predictions of J' (diag p - p p') J, times v. */
+  ggnVectorProduct(batch: Batch, v: Vector): Vector;
+  /** Input of the unembedding, (B, P, dModel). */
+  features(batch: Batch): Vector;
+}
+
+/** Number of predictions of a batch: B P terms of the likelihood. */
+export function termsOf(batch: Batch): number {
+  return batch.batchSize * batch.positions.length;
+}
+
+/**
+ * Number of predictions of all batches.
+ * @throws RangeError if there is none
+ */
+export function totalTerms(batches: readonly Batch[]): number {
+  const terms = batches.reduce((sum, batch) => sum + termsOf(batch), 0);
+  if (terms === 0) throw new RangeError("batches: got no prediction, at least one is needed");
+  return terms;
+}
+
+/** The batch cut into batches of at most `sequences` sequences (views, not copies). */
+export function* splitBatch(batch: Batch, sequences: number): Generator<Batch> {
+  const { tokens, targets, batchSize, length, positions } = batch;
+  for (let first = 0; first < batchSize; first += sequences) {
+    const end = Math.min(batchSize, first + sequences);
+    yield {
+      tokens: tokens.subarray(first * length, end * length),
+      targets: targets.subarray(first * positions.length, end * positions.length),
+      batchSize: end - first,
+      length,
+      positions,
+    };
+  }
+}
+
+/** Mean NLL of all predictions of the batches, nats. */
+export function meanLoss(model: CurvatureModel, batches: readonly Batch[]): number {
+  const terms = totalTerms(batches);
+  let sum = 0;
+  for (const batch of batches) {
+    const logits = model.logits(batch);
+    const { dVocab } = model.shape;
+    for (let row = 0; row < termsOf(batch); row++) {
+      const z = logits.subarray(row * dVocab, (row + 1) * dVocab);
+      sum += logSumExp(z) - z[batch.targets[row]];
+    }
+  }
+  return sum / terms;
+}
+
+/** Mean NLL of all predictions of the batches, nats, and its gradient, summed in float64. */
+export function meanLossAndGradient(
+  model: CurvatureModel,
+  batches: readonly Batch[],
+): { loss: number; gradient: Float64Array } {
+  const terms = totalTerms(batches);
+  const total = new Float64Array(model.parameterCount);
+  let mean = 0;
+  for (const batch of batches) {
+    const weight = termsOf(batch) / terms;
+    const { loss, gradient } = model.lossAndGradient(batch);
+    mean += weight * loss;
+    for (let i = 0; i < total.length; i++) total[i] += weight * gradient[i];
+  }
+  return { loss: mean, gradient: total };
+}
+
+function logSumExp(z: Vector): number {
+  let max = -Infinity;
+  for (let c = 0; c < z.length; c++) max = Math.max(max, z[c]);
+  let sum = 0;
+  for (let c = 0; c < z.length; c++) sum += Math.exp(z[c] - max);
+  return max + Math.log(sum);
+}
+
+/** Softmax of each row of logits (rows, classes), in float64. */
+export function softmaxRows(logits: Vector, classes: number): Float64Array {
+  const p = new Float64Array(logits.length);
+  for (let start = 0; start < logits.length; start += classes) {
+    const z = logits.subarray(start, start + classes);
+    const normaliser = logSumExp(z);
+    for (let c = 0; c < classes; c++) p[start + c] = Math.exp(z[c] - normaliser);
+  }
+  return p;
+}
+
+/** (diag p - p p') u for each row of p and u (rows, classes): the Hessian of the NLL in the logits. */
+export function logitHessianProduct(p: Vector, u: Vector, classes: number): Float64Array {
+  const out = new Float64Array(u.length);
+  for (let start = 0; start < u.length; start += classes) {
+    let mean = 0;
+    for (let c = start; c < start + classes; c++) mean += p[c] * u[c];
+    for (let c = start; c < start + classes; c++) out[c] = p[c] * (u[c] - mean);
+  }
+  return out;
+}

@@ -1,0 +1,60 @@
+/** What every approximate posterior over the parameters of one model can do. */
+import type { Safetensors } from "../run/safetensors.ts";
+import type { RandomGenerator } from "../tasks/random.ts";
+import { type Batch, type CurvatureModel, softmaxRows } from "./model.ts";
+import { requireCount } from "./validate.ts";
+
+export interface PredictOptions {
+  /** S, number of draws. */
+  nSamples: number;
+  rng: RandomGenerator;
+}
+
+/**
+ * A fitted posterior. Each method module has `fit...` to make one and a static `load` that undoes `save`.
+ */
+export interface Posterior {
+  readonly method: string;
+  /** Length of the flat parameter vector it belongs to. */
+  readonly parameterCount: number;
+  /** One draw of the flat parameter vector. */
+  sample(rng: RandomGenerator): Float32Array;
+  /**
+   * Predictive probabilities of S draws, each (B, P, V), ready for the entropy decomposition. Leaves the model with
+   * parameters of the posterior's choice.
+   *
+   * @throws RangeError if the model has another number of parameters
+   */
+  predict(model: CurvatureModel, batch: Batch, options: PredictOptions): Float32Array[];
+  /** Everything `load` needs, as named tensors and metadata. */
+  save(): Safetensors;
+}
+
+/** A posterior whose predictions are those of drawn parameter vectors. */
+export abstract class WeightPosterior implements Posterior {
+  abstract readonly method: string;
+  abstract readonly parameterCount: number;
+  abstract sample(rng: RandomGenerator): Float32Array;
+  abstract save(): Safetensors;
+
+  predict(model: CurvatureModel, batch: Batch, { nSamples, rng }: PredictOptions): Float32Array[] {
+    requireCount("nSamples", nSamples);
+    requireSameModel(this, model);
+    return Array.from({ length: nSamples }, () => predictWith(model, this.sample(rng), batch));
+  }
+}
+
+/** Predictive probabilities (B, P, V) of one parameter vector. */
+export function predictWith(model: CurvatureModel, parameters: Float32Array, batch: Batch): Float32Array {
+  model.setParameters(parameters);
+  return Float32Array.from(softmaxRows(model.logits(batch), model.shape.dVocab));
+}
+
+/** @throws RangeError if the posterior is over another number of parameters than the model has */
+export function requireSameModel(posterior: { parameterCount: number }, model: CurvatureModel): void {
+  if (posterior.parameterCount !== model.parameterCount) {
+    throw new RangeError(
+      `model: got ${model.parameterCount} parameters, the posterior is over ${posterior.parameterCount}`,
+    );
+  }
+}

@@ -1,0 +1,28 @@
+/** Reading parts of a saved posterior; what is missing is named. */
+import type { Safetensors } from "../run/safetensors.ts";
+
+/** @throws RangeError if the key is missing */
+export function metadataOf({ metadata }: Safetensors, key: string): string {
+  const value = metadata[key];
+  if (value === undefined) throw new RangeError(`saved posterior without metadata ${key}`);
+  return value;
+}
+
+/** @throws RangeError if the float32 tensor is missing */
+export function parametersOf({ tensors }: Safetensors, name: string): Float32Array {
+  const data = tensors.get(name)?.data;
+  if (!(data instanceof Float32Array)) throw new RangeError(`saved posterior without float32 tensor ${name}`);
+  return data;
+}
+
+/** The part of the tensors whose names start with `prefix`, without it. */
+export function withPrefix({ metadata, tensors }: Safetensors, prefix: string): Safetensors {
+  return {
+    metadata,
+    tensors: new Map(
+      [...tensors]
+        .filter(([name]) => name.startsWith(prefix))
+        .map(([name, tensor]) => [name.slice(prefix.length), tensor]),
+    ),
+  };
+}

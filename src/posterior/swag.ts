@@ -1,0 +1,115 @@
+/** SWAG: a Gaussian from the iterates of training (Maddox et al., arXiv 1902.02476). */
+import type { Safetensors, Tensor } from "../run/safetensors.ts";
+import { normals, type RandomGenerator } from "../tasks/random.ts";
+import { float64Tensor, vectorTensor } from "./gaussian/tensors.ts";
+import { WeightPosterior } from "./posterior.ts";
+import { parametersOf } from "./saved.ts";
+import { requireCount, requireLength } from "./validate.ts";
+import type { Vector } from "./vector.ts";
+
+/** Running moments of iterates, and the last K deviations from the running mean. */
+export class SwagCollector {
+  /** Iterates seen. */
+  count = 0;
+  readonly #maxRank: number;
+  readonly #mean: Float64Array;
+  /** Sum of squared deviations, updated as in Welford's method: the second moment minus the squared mean would cancel. */
+  readonly #squares: Float64Array;
+  readonly #deviations: Float32Array[] = [];
+
+  /** @param maxRank K; 0 for the diagonal alone. Default 20. */
+  constructor(parameterCount: number, maxRank = 20) {
+    requireCount("parameterCount", parameterCount);
+    if (maxRank !== 0) requireCount("maxRank", maxRank);
+    this.#maxRank = maxRank;
+    this.#mean = new Float64Array(parameterCount);
+    this.#squares = new Float64Array(parameterCount);
+  }
+
+  /** @throws RangeError for an iterate of another length */
+  collect(parameters: Vector): void {
+    requireLength("parameters", parameters, this.#mean.length);
+    this.count += 1;
+    const mean = this.#mean;
+    for (let i = 0; i < mean.length; i++) {
+      const before = parameters[i] - mean[i];
+      mean[i] += before / this.count;
+      this.#squares[i] += before * (parameters[i] - mean[i]);
+    }
+    if (this.#maxRank === 0) return;
+    this.#deviations.push(Float32Array.from(parameters, (x, i) => x - mean[i]));
+    if (this.#deviations.length > this.#maxRank) this.#deviations.shift();
+  }
+
+  /** @throws RangeError unless two iterates or more were collected */
+  posterior(): SwagPosterior {
+    if (this.count < 2) throw new RangeError(`iterates: got ${this.count}, at least 2 are needed`);
+    return new SwagPosterior(
+      Float32Array.from(this.#mean),
+      this.#squares.map((x) => x / this.count),
+      this.#deviations.slice(),
+    );
+  }
+}
+
+/**
+ * Diagonal: N(mean, diag variance). With K deviations D (P, K): covariance 1/2 [diag variance + D D' / (K - 1)].
+ */
+export class SwagPosterior extends WeightPosterior {
+  readonly method = "swag";
+  readonly parameterCount: number;
+  readonly mean: Float32Array;
+  readonly variance: Float64Array;
+  readonly deviations: readonly Float32Array[];
+
+  /** @throws RangeError for exactly one deviation, or parts of different length */
+  constructor(mean: Float32Array, variance: Float64Array, deviations: readonly Float32Array[]) {
+    super();
+    requireLength("variance", variance, mean.length);
+    for (const deviation of deviations) requireLength("deviation", deviation, mean.length);
+    if (deviations.length === 1)
+      throw new RangeError("deviations: got 1, must be none (diagonal) or at least 2");
+    this.parameterCount = mean.length;
+    this.mean = mean;
+    this.variance = variance;
+    this.deviations = deviations;
+  }
+
+  sample(rng: RandomGenerator): Float32Array {
+    const { mean, variance, deviations } = this;
+    const rank = deviations.length;
+    const diagonalShare = rank > 0 ? 0.5 : 1;
+    const z = new Float64Array(mean.length);
+    normals(rng, z);
+    for (let i = 0; i < z.length; i++) z[i] = mean[i] + Math.sqrt(diagonalShare * variance[i]) * z[i];
+    // One coefficient per deviation for all tensors: they carry the covariance between layers.
+    const coefficients = new Float64Array(rank);
+    normals(rng, coefficients);
+    deviations.forEach((deviation, k) => {
+      const factor = coefficients[k] / Math.sqrt(2 * (rank - 1));
+      for (let i = 0; i < z.length; i++) z[i] += factor * deviation[i];
+    });
+    return Float32Array.from(z);
+  }
+
+  save(): Safetensors {
+    return {
+      metadata: { method: this.method },
+      tensors: new Map<string, Tensor>([
+        ["mean", vectorTensor(this.mean)],
+        ["variance", vectorTensor(this.variance)],
+        ...this.deviations.map((d, k): [string, Tensor] => [`deviation.${k}`, vectorTensor(d)]),
+      ]),
+    };
+  }
+
+  /** @throws RangeError if it is not a saved SWAG posterior */
+  static load(saved: Safetensors): SwagPosterior {
+    const rank = [...saved.tensors.keys()].filter((name) => name.startsWith("deviation.")).length;
+    return new SwagPosterior(
+      parametersOf(saved, "mean"),
+      float64Tensor(saved.tensors, "variance").data,
+      Array.from({ length: rank }, (_, k) => parametersOf(saved, `deviation.${k}`)),
+    );
+  }
+}

@@ -1,0 +1,94 @@
+/** Stochastic estimates of the trace and the diagonal of a matrix known by its products. */
+import type { RandomGenerator } from "../tasks/random.ts";
+import { meanWithError } from "./lanczos.ts";
+import type { LinearOperator } from "./operators.ts";
+import { requireCount } from "./validate.ts";
+import { addScaled, dot, norm, orthogonalise, scale } from "./vector.ts";
+
+/** Independent signs +1 or -1: among all probes with unit variance those of the least variance for a trace. */
+export function rademacher(rng: RandomGenerator, length: number): Float64Array {
+  return Float64Array.from({ length }, () => (rng.next() < 0 ? -1 : 1));
+}
+
+export interface TraceEstimate {
+  estimate: number;
+  /** Over the probes; NaN for a single one. */
+  standardError: number;
+}
+
+/** Hutchinson's estimate: mean of z' A z over `samples` probes. */
+export function hutchinsonTrace(
+  operator: LinearOperator,
+  { samples, rng }: { samples: number; rng: RandomGenerator },
+): TraceEstimate {
+  requireCount("samples", samples);
+  return meanWithError(
+    Array.from({ length: samples }, () => {
+      const z = rademacher(rng, operator.size);
+      return dot(z, operator.matvec(z));
+    }),
+  );
+}
+
+/**
+ * Hutch++ (Meyer, Musco, Musco, Woodruff, arXiv 2010.09649): a third of the products finds a subspace that holds most
+ * of the trace, a third takes the trace there, a third is Hutchinson's estimate of the rest. For positive
+ * semi-definite matrices the relative error falls as 1 / products instead of 1 / sqrt(products).
+ *
+ * @param products number of products with A, a multiple of 3 and at most 3 size
+ */
+export function hutchPlusPlusTrace(
+  operator: LinearOperator,
+  { products, rng }: { products: number; rng: RandomGenerator },
+): TraceEstimate {
+  const { size } = operator;
+  const third = requireCount("products / 3", products / 3, size);
+  const basis: Float64Array[] = [];
+  for (let i = 0; i < third; i++) {
+    const y = operator.matvec(rademacher(rng, size));
+    const before = norm(y);
+    orthogonalise(y, basis);
+    const after = norm(y);
+    // What is left of a vector already in the span is rounding noise.
+    if (!(after > 1e-10 * before)) continue;
+    scale(y, 1 / after);
+    basis.push(y);
+  }
+  const captured = basis.reduce((sum, q) => sum + dot(q, operator.matvec(q)), 0);
+  if (basis.length === size) return { estimate: captured, standardError: 0 };
+  const { estimate, standardError } = meanWithError(
+    Array.from({ length: third }, () => {
+      const z = rademacher(rng, size);
+      orthogonalise(z, basis);
+      return dot(z, operator.matvec(z));
+    }),
+  );
+  return { estimate: captured + estimate, standardError };
+}
+
+/**
+ * Diagonal by Hutchinson's method (Bekas, Kokiopoulou, Saad 2007): mean of z * A z over `samples` sign vectors. The
+ * error of element i comes from the off-diagonal elements of row i.
+ */
+export function hutchinsonDiagonal(
+  operator: LinearOperator,
+  { samples, rng }: { samples: number; rng: RandomGenerator },
+): { estimate: Float64Array; standardError: Float64Array } {
+  requireCount("samples", samples);
+  const { size } = operator;
+  const sum = new Float64Array(size);
+  const squares = new Float64Array(size);
+  for (let s = 0; s < samples; s++) {
+    const z = rademacher(rng, size);
+    const product = operator.matvec(z);
+    for (let i = 0; i < size; i++) product[i] *= z[i];
+    addScaled(sum, 1, product);
+    for (let i = 0; i < size; i++) squares[i] += product[i] ** 2;
+  }
+  const estimate = sum.map((x) => x / samples);
+  const standardError = squares.map((square, i) => {
+    const variance = Math.max(0, square - samples * estimate[i] ** 2) / (samples - 1);
+    return Math.sqrt(variance / samples);
+  });
+  return { estimate, standardError };
+}

@@ -1,0 +1,35 @@
+/** Checks of arguments. Each throws a RangeError that names the field, the value and what is allowed. */
+
+function fail(name: string, value: unknown, allowed: string): never {
+  throw new RangeError(`${name}: got ${String(value)}, must be ${allowed}`);
+}
+
+export function requirePositive(name: string, value: number): number {
+  return value > 0 && value < Infinity ? value : fail(name, value, "a finite number above 0");
+}
+
+export function requireNonNegative(name: string, value: number): number {
+  return value >= 0 && value < Infinity ? value : fail(name, value, "a finite number of at least 0");
+}
+
+/** A decay rate: 0 <= value < 1. */
+export function requireRate(name: string, value: number): number {
+  return value >= 0 && value < 1 ? value : fail(name, value, "at least 0 and below 1");
+}
+
+export function requireCount(name: string, value: number, max = Number.MAX_SAFE_INTEGER): number {
+  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
+  return fail(
+    name,
+    value,
+    max < Number.MAX_SAFE_INTEGER ? `an integer from 1 to ${max}` : "an integer of at least 1",
+  );
+}
+
+export function requireLength(name: string, array: ArrayLike<number>, length: number): void {
+  if (array.length !== length) fail(`length of ${name}`, array.length, `${length}`);
+}
+
+export function requireOneOf<T extends string>(name: string, value: T, allowed: readonly T[]): T {
+  return allowed.includes(value) ? value : fail(name, value, `one of ${allowed.join(", ")}`);
+}

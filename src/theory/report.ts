@@ -1,0 +1,137 @@
+/** A study as one HTML file and as machine-readable files. */
+import { mkdir } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import writeFileAtomic from "write-file-atomic";
+import type { Figure } from "../report/figures/plot.ts";
+import { formatNumber } from "../report/format.ts";
+import { escapeHtml } from "../report/html.ts";
+import { bulletList, type Fact, factList, htmlPage, htmlTable, section } from "../report/page.ts";
+import { renderSvg } from "../report/svg.ts";
+import { theoryFigures } from "./figures.ts";
+import type { Study, StudyRow } from "./study.ts";
+
+/** The report as an HTML document without script or network access. */
+export async function theoryPage(study: Study): Promise<string> {
+  const { parameters } = study;
+  const figures = await Promise.all(theoryFigures(study).map(figureHtml));
+  return htmlPage({
+    title: `Uncertainty and grokking in the Bayesian linear model, λ = ${parameters.lambda}`,
+    subtitle: `Label noise ${parameters.sn2}, initial variance ${parameters.u0}, level ${parameters.level}; teacher of unit norm`,
+    body: [
+      `<p class="verdict">${escapeHtml(summary(study.times))}</p>`,
+      factList(facts(study)),
+      section("Figures", `<div class="figures">\n${figures.join("\n")}\n</div>`),
+      section("Times over λ", htmlTable(timesTable(study.table))),
+      section("How to read this", bulletList(readingGuide)),
+    ].join("\n"),
+    footer: simulationNote(study),
+  });
+}
+
+/**
+ * Write `report.html`, `theory.json` (the whole study; infinite times as the string "Infinity") and `curves.csv`.
+ *
+ * @returns the absolute path of the HTML file
+ */
+export async function writeTheoryReport(study: Study, directory: string): Promise<string> {
+  await mkdir(directory, { recursive: true });
+  const path = resolve(directory, "report.html");
+  await Promise.all([
+    writeFileAtomic(path, await theoryPage(study)),
+    writeFileAtomic(join(directory, "theory.json"), `${studyJson(study)}\n`),
+    writeFileAtomic(join(directory, "curves.csv"), curvesCsv(study)),
+  ]);
+  return path;
+}
+
+/** The study as JSON. JSON has no infinity: it becomes the string "Infinity"; undefined values (NaN) become null. */
+export function studyJson(study: Study): string {
+  return JSON.stringify({ schema: "epigrok-theory/1", ...study }, (_, value) =>
+    value === Infinity ? "Infinity" : value,
+  );
+}
+
+/** One line per time; columns `model.field`. */
+export function curvesCsv({ t, curves }: Study): string {
+  const columns = Object.entries(curves).flatMap(([model, fields]) =>
+    Object.entries(fields).map(([field, values]) => ({ name: `${model}.${field}`, values })),
+  );
+  const lines = t.map((time, i) => [time, ...columns.map(({ values }) => values[i])].join(","));
+  return `${["t", ...columns.map(({ name }) => name)].join(",")}\n${lines.join("\n")}\n`;
+}
+
+/** Rows of times as text cells, with a heading row. */
+export function timesTable(rows: StudyRow[]): { head: string[]; rows: string[][]; caption: string } {
+  return {
+    caption:
+      "Without label noise. ∞: never. t U is the first time from the peak on at which V has fallen to the level.",
+    head: ["λ", "t train", "t gen", "residual: t peak", "V peak", "t U", "ELBO: t peak", "V peak", "t U"],
+    rows: rows.map((row) => [
+      String(row.lambda),
+      ...[row.tTrain, row.tGen].map(formatTime),
+      ...[row.residual, row.elbo].flatMap(({ tPeak, vPeak, tU }) => [
+        formatTime(tPeak),
+        vPeak === null ? "–" : vPeak.toPrecision(3),
+        formatTime(tU),
+      ]),
+    ]),
+  };
+}
+
+/** Four significant digits; ∞ for a time that does not exist. */
+export function formatTime(t: number): string {
+  if (t === Infinity) return "∞";
+  return t >= 1e4 ? t.toExponential(3) : t.toPrecision(4);
+}
+
+async function figureHtml({ id, title, caption, spec }: Figure): Promise<string> {
+  return `<figure id="${id}">
+<h3>${escapeHtml(title)}</h3>
+${await renderSvg(spec)}
+<figcaption>${escapeHtml(caption)}</figcaption>
+</figure>`;
+}
+
+/** The outcome at one lambda in words. */
+export function summary({ lambda, tTrain, tGen, residual, elbo }: StudyRow): string {
+  if (tGen === Infinity) {
+    return `At λ = ${lambda} the training data are learned at t = ${formatTime(tTrain)}, but the model never generalises to the level asked for, and its epistemic variance never collapses.`;
+  }
+  const collapse = ({ tU }: { tU: number }) =>
+    tU === Infinity ? "never collapses" : `collapses at t = ${formatTime(tU)}`;
+  return `At λ = ${lambda} the training loss arrives at t = ${formatTime(tTrain)} and the test loss at t = ${formatTime(tGen)}. The epistemic variance ${collapse(residual)} with residual noise and ${collapse(elbo)} with the ELBO's own noise.`;
+}
+
+function facts({ times, asymptotics, parameters }: Study): Fact[] {
+  return [
+    { term: "t gen / t train", value: formatNumber(times.tGen / times.tTrain), note: "length of the delay" },
+    { term: "t U / t gen", value: ratio(times.residual.tU, times.tGen), note: "residual noise" },
+    { term: "t U / t gen", value: ratio(times.elbo.tU, times.tGen), note: "ELBO noise" },
+    {
+      term: "MI plateau, limit",
+      value:
+        parameters.lambda < 1
+          ? `${formatNumber(asymptotics.informationPlateau)}, ${formatNumber(asymptotics.informationLimit)}`
+          : "unbounded",
+      note: "nats; −log(1 − √λ), −log(1 − λ)/2",
+    },
+  ];
+}
+
+function ratio(a: number, b: number): string {
+  return Number.isFinite(a) && Number.isFinite(b) ? formatNumber(a / b) : "–";
+}
+
+const readingGuide = [
+  "The covariance is parametrised by its square root (standard deviation per eigenmode). The link between uncertainty and the spectral edge belongs to this choice: mean field in the coordinates of the inputs, log variances or natural gradients do not show it.",
+  "With fixed noise and a calibrated model, V equals the test loss in the mean at every time, so uncertainty and generalisation arrive together, but V never peaks.",
+  "With residual noise V equals the generalisation gap (for small initial variance and no label noise). This is a plug-in estimate of the noise, not an optimum of the ELBO. The time of the peak belongs to the bulk of the spectrum and says nothing about grokking; the collapse and MI belong to the edge.",
+  "With the ELBO's own noise the peak itself moves with the edge, but V collapses later than the model generalises when λ is close to 1.",
+  "At a fixed level the generalisation time stays finite at λ = 1 and diverges only at λ = 1/(1 − l).",
+];
+
+function simulationNote({ simulation, parameters }: Study): string | undefined {
+  if (!simulation) return undefined;
+  const { d, draws, seed } = parameters;
+  return `Simulations: d = ${d} (curves) and d = ${Math.max(1, Math.round(d! / 2))} (over λ), ${draws} draws, seed ${seed}.`;
+}

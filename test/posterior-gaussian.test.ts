@@ -1,0 +1,194 @@
+/** Every covariance structure against plain dense linear algebra, and the covariance of its samples. */
+import { describe, expect, it } from "vitest";
+import { BlockCurvature } from "../src/posterior/gaussian/block.ts";
+import type { Curvature } from "../src/posterior/gaussian/curvature.ts";
+import { DiagonalCurvature } from "../src/posterior/gaussian/diagonal.ts";
+import { Gaussian } from "../src/posterior/gaussian/gaussian.ts";
+import { KroneckerCurvature } from "../src/posterior/gaussian/kronecker.ts";
+import { MatrixFreeCurvature } from "../src/posterior/gaussian/matrix-free.ts";
+import { SpectralCurvature } from "../src/posterior/gaussian/spectral.ts";
+import { curvatureFromTensors, curvatureTensors } from "../src/posterior/gaussian/tensors.ts";
+import { matrixOperator } from "../src/posterior/operators.ts";
+import { symmetricEigen } from "../src/posterior/vector.ts";
+import { decodeSafetensors, encodeSafetensors } from "../src/run/safetensors.ts";
+import { stream } from "../src/tasks/random.ts";
+import {
+  cholesky,
+  choleskyLogDeterminant,
+  choleskySolve,
+  covarianceScores,
+  matVec,
+  plusIdentity,
+  withSpectrum,
+} from "./fixtures/dense.ts";
+import { Random } from "./reference/random.ts";
+
+interface Case {
+  name: string;
+  curvature: Curvature;
+  /** The same matrix, written out. */
+  dense: Float64Array;
+}
+
+function kroneckerProduct(b: Float64Array, rows: number, a: Float64Array, columns: number): Float64Array {
+  const n = rows * columns;
+  const out = new Float64Array(n * n);
+  for (let i = 0; i < n; i++)
+    for (let j = 0; j < n; j++)
+      out[i * n + j] =
+        b[Math.floor(i / columns) * rows + Math.floor(j / columns)] *
+        a[(i % columns) * columns + (j % columns)];
+  return out;
+}
+
+function makeCases(): Case[] {
+  const random = new Random(21);
+  const spectrum = [50, 20, 6, 6, 1.5, 0.4, 0.02, 0];
+  const full = withSpectrum(random, spectrum);
+  const lowRank = withSpectrum(random, [40, 9, 0.5, 0, 0, 0, 0, 0]);
+  const values = Float64Array.of(30, 4, 4, 0.3, 0, 7, 0.01, 1);
+  const b = withSpectrum(random, [5, 1]).matrix;
+  const a = withSpectrum(random, [8, 2, 0.5, 0]).matrix;
+  const diagonal = new Float64Array(64);
+  values.forEach((x, i) => {
+    diagonal[i * 9] = x;
+  });
+  const block = new Float64Array(64);
+  for (let i = 0; i < 2; i++) for (let j = 0; j < 2; j++) block[i * 8 + j] = b[i * 2 + j];
+  for (let i = 0; i < 4; i++) for (let j = 0; j < 4; j++) block[(i + 2) * 8 + j + 2] = a[i * 4 + j];
+  for (let i = 6; i < 8; i++) block[i * 9] = 3;
+  return [
+    { name: "full", curvature: SpectralCurvature.fromMatrix(full.matrix, 8), dense: full.matrix },
+    {
+      name: "low rank",
+      curvature: new SpectralCurvature(Float64Array.of(40, 9, 0.5), lowRank.eigenvectors.slice(0, 3)),
+      dense: lowRank.matrix,
+    },
+    { name: "diagonal", curvature: new DiagonalCurvature(values), dense: diagonal },
+    {
+      name: "Kronecker",
+      curvature: KroneckerCurvature.fromFactors(b, 2, a, 4),
+      dense: kroneckerProduct(b, 2, a, 4),
+    },
+    {
+      name: "blocks",
+      curvature: new BlockCurvature([
+        SpectralCurvature.fromMatrix(b, 2),
+        SpectralCurvature.fromMatrix(a, 4),
+        new DiagonalCurvature(Float64Array.of(3, 3)),
+      ]),
+      dense: block,
+    },
+    {
+      name: "matrix-free",
+      curvature: new MatrixFreeCurvature(matrixOperator(full.matrix, 8), { steps: 8, probes: 400 }),
+      dense: full.matrix,
+    },
+  ];
+}
+
+/** Standard error of tr f(H) = n u'f(H)u, u uniform on the sphere: n^2 Var = 2 (n tr f^2 - (tr f)^2) / (n + 2). */
+function sphereError(dense: Float64Array, priorPrecision: number, probes: number): number {
+  const f = symmetricEigen(dense, 8).eigenvalues.map((x) => Math.log(x + priorPrecision));
+  const [first, second] = [f.reduce((a, b) => a + b, 0), f.reduce((sum, x) => sum + x * x, 0)];
+  return Math.sqrt((2 * (8 * second - first ** 2)) / 10 / probes);
+}
+
+const cases = makeCases();
+
+for (const { name, curvature, dense } of cases) {
+  for (const priorPrecision of [0.05, 3]) {
+    describe(`${name}, prior precision ${priorPrecision}`, () => {
+      const gaussian = new Gaussian(curvature, priorPrecision);
+      const precision = plusIdentity(dense, 8, priorPrecision);
+      const factor = cholesky(precision, 8);
+      const random = new Random(22);
+
+      it("solves and evaluates quadratic forms", () => {
+        const v = random.normals(8);
+        const expected = choleskySolve(factor, 8, v);
+        gaussian.solve(v).forEach((x, i) => {
+          expect(x).toBeCloseTo(expected[i], 9);
+        });
+        const product = matVec(precision, 8, v);
+        expect(gaussian.quadratic(v)).toBeCloseTo(
+          product.reduce((sum, x, i) => sum + x * v[i], 0),
+          9,
+        );
+      });
+
+      it("knows determinant, effective parameters and variances", () => {
+        const inverse = Array.from({ length: 8 }, (_, i) => {
+          const unit = new Float64Array(8);
+          unit[i] = 1;
+          return choleskySolve(factor, 8, unit)[i];
+        });
+        const effective = 8 - priorPrecision * inverse.reduce((a, b) => a + b, 0);
+        const logDeterminant = choleskyLogDeterminant(factor, 8);
+        if (curvature instanceof MatrixFreeCurvature) {
+          const { standardError } = curvature.traceWithError((x) => Math.log(x + priorPrecision));
+          expect(Math.abs(gaussian.logDeterminant() - logDeterminant)).toBeLessThan(4 * standardError);
+          expect(Math.abs(standardError / sphereError(dense, priorPrecision, 400) - 1)).toBeLessThan(0.2);
+          expect(Math.abs(gaussian.effectiveParameters() - effective)).toBeLessThan(0.6);
+          gaussian.variance().forEach((x, i) => {
+            expect(Math.abs(x / inverse[i] - 1)).toBeLessThan(0.5);
+          });
+          return;
+        }
+        expect(gaussian.logDeterminant()).toBeCloseTo(logDeterminant, 9);
+        expect(gaussian.effectiveParameters()).toBeCloseTo(effective, 9);
+        gaussian.variance().forEach((x, i) => {
+          expect(x).toBeCloseTo(inverse[i], 9);
+        });
+      });
+
+      it("draws samples with exactly its covariance", () => {
+        const rng = stream(4, 0, "posterior", 0);
+        const draws = Array.from({ length: 20000 }, () => gaussian.sample(rng));
+        const { total, variances, correlations } = covarianceScores(draws, precision, 8);
+        expect(Math.abs(total)).toBeLessThan(4);
+        expect(variances).toBeLessThan(4);
+        expect(correlations).toBeLessThan(4);
+      });
+    });
+  }
+}
+
+it("the covariance test sees the known mistakes", () => {
+  const { curvature, dense } = cases[1];
+  const rng = stream(4, 0, "posterior", 0);
+  const z = () => Float64Array.from(new Gaussian(new DiagonalCurvature(new Float64Array(8)), 1).sample(rng));
+  const draw = (f: (x: number) => number) => Array.from({ length: 2000 }, () => curvature.apply(f, z()));
+  const precision = plusIdentity(dense, 8, 3);
+  for (const wrong of [() => 1 / Math.sqrt(3), (x: number) => Math.sqrt(3) / Math.sqrt(x + 3), (x: number) => 1 / (x + 3)])
+    expect(Math.abs(covarianceScores(draw(wrong), precision, 8).total)).toBeGreaterThan(10);
+});
+
+describe("saving", () => {
+  for (const { name, curvature } of cases.filter((c) => !(c.curvature instanceof MatrixFreeCurvature))) {
+    it(`${name} comes back bit for bit`, () => {
+      const bytes = encodeSafetensors(curvatureTensors(curvature, "c"));
+      const loaded = curvatureFromTensors(decodeSafetensors(bytes).tensors, "c");
+      const [a, b] = [new Gaussian(curvature, 0.7), new Gaussian(loaded, 0.7)];
+      expect(b.sample(stream(1, 0, "posterior", 0))).toEqual(a.sample(stream(1, 0, "posterior", 0)));
+      expect(b.logDeterminant()).toBe(a.logDeterminant());
+    });
+  }
+
+  it("refuses what holds no numbers, and names missing tensors", () => {
+    expect(() => curvatureTensors(cases[5].curvature, "c")).toThrow(/hessianStructure: got matrixFree/);
+    expect(() => curvatureFromTensors(new Map(), "c")).toThrow(/without the tensors of c/);
+    const half = new Map(curvatureTensors(cases[0].curvature, "c").slice(0, 1));
+    expect(() => curvatureFromTensors(half, "c")).toThrow(/without float64 tensor c.eigenvectors/);
+  });
+});
+
+it("names what is wrong", () => {
+  const { curvature } = cases[0];
+  for (const bad of [0, -1, Number.NaN, Number.POSITIVE_INFINITY])
+    expect(() => new Gaussian(curvature, bad)).toThrow(/priorPrecision: got/);
+  expect(() => new DiagonalCurvature(Float64Array.of(1, -0.5))).toThrow(/eigenvalue: got -0.5/);
+  expect(() => SpectralCurvature.fromMatrix(Float64Array.of(1, 2, 2, 1), 2)).toThrow(/semi-definite/);
+  expect(() => new SpectralCurvature(Float64Array.of(1), [])).toThrow(/number of eigenvectors: got 0/);
+  expect(() => new Gaussian(curvature, 1).solve(new Float64Array(3))).toThrow(/length of v: got 3, must be 8/);
+});
