@@ -1,173 +1,119 @@
 /**
- * One table: how fast this machine can be (the register-only ceiling of each build), how much of it the matrix product
- * and a whole training step reach, and what a second worker adds. All figures of one run, so ratios mean something.
+ * How fast this machine can be (the register-only ceiling of each build), how much of it the matrix product and a whole
+ * training step reach, the same step in PyTorch, and what a second worker adds. All figures come from one run, so that
+ * their ratios mean something on any machine.
  *
- *   npm run bench [-- --json] [--quick] [--only NAME]
+ *   npm run bench [-- --json] [-- --check] [-- --save]
+ *
+ * --check fails if a share of the ceiling is more than 10 % below benchmarks/baseline.json; --save writes that file.
  */
+import { readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import { parseArgs } from "node:util";
-import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
 import { configSchema } from "../dist/config.js";
-import { instantiateCore, loadCoreModule } from "../dist/core/build.js";
-import { loadPreset } from "../dist/presets.js";
+import { instantiateCore } from "../dist/core/build.js";
+import { loadCoreModule } from "../dist/core/index.js";
+import { listPresets } from "../dist/presets.js";
 import { estimateCost } from "../dist/training/cost.js";
-import { trainSegment } from "../dist/training/segment.js";
+import { blockShapes, ceilingOf, gemmRate } from "./kernels.mjs";
+import { evaluationMilliseconds, pytorchStep, stepMilliseconds, stepsPerSecond } from "./step.mjs";
 
-const never = () => false;
+const BASELINE = new URL("baseline.json", import.meta.url);
+const ALLOWED_LOSS = 0.1;
+/** Tokens of a typical micro-batch. */
+const ROWS = 160;
 
-/** Best rate over rounds of about `seconds` each: the machine's other work only ever slows a round down. */
-function best(run, { rounds = 5, seconds = 0.3 } = {}) {
-  run(1);
-  let count = 1;
-  let took = 0;
-  while (took < seconds / 4) {
-    count *= 2;
-    const started = performance.now();
-    run(count);
-    took = (performance.now() - started) / 1000;
-  }
-  count = Math.max(1, Math.round((count * seconds) / took));
-  let fastest = Number.POSITIVE_INFINITY;
-  for (let r = 0; r < rounds; r++) {
-    const started = performance.now();
-    run(count);
-    fastest = Math.min(fastest, (performance.now() - started) / 1000 / count);
-  }
-  return fastest;
+const { values } = parseArgs({
+  options: { json: { type: "boolean" }, check: { type: "boolean" }, save: { type: "boolean" } },
+});
+const rows = [];
+const log = values.json ? () => {} : console.log;
+
+function add(group, name, value, unit, share) {
+  rows.push({ group, name, value, unit, ...(share !== undefined && { share }) });
+  const digits = value < 10 ? 2 : value < 1000 ? 1 : 0;
+  const percent = share === undefined ? "" : `${(100 * share).toFixed(0).padStart(5)} %`;
+  log(
+    `${group.padEnd(8)} ${name.padEnd(40)} ${value.toFixed(digits).padStart(9)} ${unit.padEnd(10)}${percent}`,
+  );
 }
 
-/** GFLOP/s of independent multiply-adds on registers. */
-function ceilingOf(core) {
-  const { ceiling, ceilingChains } = core;
-  return (8 * ceilingChains() * 1e5) / best((n) => { for (let i = 0; i < n; i++) ceiling(1e5); }) / 1e9;
-}
-
-function gemmRate(core, { m, n, k, transposedA }) {
-  let cursor = (core.heapBase() + 63) & ~63;
-  const reserve = (floats) => {
-    const at = cursor;
-    cursor = (cursor + 4 * floats + 127) & ~63;
-    return at;
-  };
-  const [A, B, C] = [reserve(m * k), reserve(k * n), reserve(m * n)];
-  const packed = reserve(k * (n + 8));
-  const scratch = reserve(core.packedAFloats());
-  core.grow(cursor + 65536);
-  const random = (at, length) => {
-    const view = new Float32Array(core.memory.buffer, at, length);
-    for (let i = 0; i < length; i++) view[i] = Math.random() - 0.5;
-  };
-  random(A, m * k);
-  random(B, k * n);
-  core.packB(packed, B, k, n, 1, k);
-  const [sm, sk] = transposedA ? [1, m] : [k, 1];
-  const seconds = best((count) => {
-    for (let i = 0; i < count; i++) core.gemm(m, n, k, A, sm, sk, packed, C, n, false, scratch);
-  });
-  return (2 * m * n * k) / seconds / 1e9;
-}
-
-/** The products of one preset: rows are a micro-batch's tokens. */
-function shapesOf({ model }, rows) {
-  const { dModel: d, dMlp: m } = model;
-  return [
-    { name: `q      ${rows} x ${d} x ${d}`, m: rows, n: d, k: d },
-    { name: `k,v    ${rows} x ${2 * d} x ${d}`, m: rows, n: 2 * d, k: d },
-    { name: `fc     ${rows} x ${m} x ${d}`, m: rows, n: m, k: d },
-    { name: `proj   ${rows} x ${d} x ${m}`, m: rows, n: d, k: m },
-    { name: `d fc   ${m} x ${d} x ${rows}`, m, n: d, k: rows, transposedA: true },
-    { name: `d proj ${d} x ${m} x ${rows}`, m: d, n: m, k: rows, transposedA: true },
-  ];
-}
-
-function stepRate(config, core) {
-  const { tokensPerStep, flopsPerStep } = estimateCost(config);
-  let state = trainSegment({ config, member: 0, state: null, toStep: 1 }, { core, stop: never }).state;
-  const train = (n) => {
-    const result = trainSegment({ config, member: 0, state, toStep: state.step + n }, { core, stop: never });
-    state = result.state;
-    return result.trainSeconds;
-  };
-  train(20);
-  const steps = Math.max(3, Math.round(20e9 / flopsPerStep));
-  let seconds = Number.POSITIVE_INFINITY;
-  for (let round = 0; round < 4; round++) seconds = Math.min(seconds, train(steps) / steps);
-  return { milliseconds: 1e3 * seconds, tokensPerSecond: tokensPerStep / seconds, nominal: flopsPerStep / seconds / 1e9 };
-}
-
-/** Steps per second of W workers that train at the same time. */
-async function scaling(config, W) {
-  const core = await loadCoreModule(config.math);
-  const workers = Array.from({ length: W }, () => new Worker(new URL(import.meta.url), { workerData: { config, core } }));
-  const rates = await Promise.all(workers.map((worker) => new Promise((resolve, reject) => {
-    worker.on("error", reject);
-    worker.once("message", () => worker.once("message", resolve));
-  }).then(async (rate) => { await worker.terminate(); return rate; })).concat(
-    Promise.all(workers.map((worker) => new Promise((resolve) => worker.once("message", resolve)))).then(() => {
-      for (const worker of workers) worker.postMessage("go");
-      return 0;
-    }),
-  ));
-  return rates.reduce((a, b) => a + b);
-}
-
-function trainInWorker() {
-  const { config, core } = workerData;
-  let state = trainSegment({ config, member: 0, state: null, toStep: 50 }, { core, stop: never }).state;
-  parentPort.once("message", () => {
-    const until = performance.now() + 4000;
-    const result = trainSegment({ config, member: 0, state, toStep: 1e9 }, { core, stop: () => performance.now() > until });
-    state = result.state;
-    parentPort.postMessage((state.step - 50) / result.trainSeconds);
-    parentPort.close();
-  });
-  parentPort.postMessage("ready");
-}
-
-async function main() {
-  const { values } = parseArgs({ options: { json: { type: "boolean" } } });
-  const rows = [];
-  const log = values.json ? () => {} : console.log;
-  const add = (group, name, value, unit, ofCeiling) => {
-    rows.push({ group, name, value, unit, ofCeiling });
-    const share = ofCeiling === undefined ? "" : `${(100 * ofCeiling).toFixed(0).padStart(4)} %`;
-    log(`${group.padEnd(16)} ${name.padEnd(34)} ${value.toFixed(value < 10 ? 2 : 1).padStart(9)} ${unit.padEnd(14)} ${share}`);
-  };
-  log(`Node ${process.versions.node}, V8 ${process.versions.v8}, ${cpus()[0]?.model}, ${availableParallelism()} cores`);
-  log(`${"".padEnd(77)} of ceiling`);
-  const presets = { quick: await loadPreset("quick"), standard: await loadPreset("standard") };
-  const large = (d) => configSchema.parse({
+const preset = (name) => listPresets().find((p) => p.name === name).config;
+const wide = (dModel) =>
+  configSchema.parse({
     task: { modulus: 29, variables: 2, trainTasks: 400, examples: 32, distinctInputs: false },
-    model: { dModel: d, dMlp: 4 * d, tiedEmbeddings: true },
+    model: { dModel, dMlp: 4 * dModel, tiedEmbeddings: true },
     training: { batchSize: 32 },
   });
-  const steps = { ...presets, "d=256": large(256), "d=512": large(512) };
-  for (const math of ["fast", "strict"]) {
-    const core = await loadCoreModule(math);
-    if (core.math !== math) { log(`${math}: not available here`); continue; }
-    const ceiling = ceilingOf(instantiateCore(core));
-    add(math, "ceiling, registers only", ceiling, "GFLOP/s", 1);
-    for (const [name, preset] of Object.entries(presets))
-      for (const shape of shapesOf(preset, 160)) {
-        const rate = gemmRate(instantiateCore(core), shape);
-        add(math, `gemm ${name} ${shape.name}`, rate, "GFLOP/s", rate / ceiling);
-      }
-    for (const [name, config] of Object.entries(steps)) {
-      const { milliseconds, tokensPerSecond, nominal } = stepRate({ ...config, math }, core);
-      add(math, `step ${name}: time`, milliseconds, "ms");
-      add(math, `step ${name}: tokens`, tokensPerSecond, "tokens/s");
-      add(math, `step ${name}: nominal`, nominal, "GFLOP/s", nominal / ceiling);
+const configs = {
+  quick: preset("quick"),
+  standard: preset("standard"),
+  "d=256": wide(256),
+  "d=512": wide(512),
+};
+
+log(
+  `Node ${process.versions.node}, V8 ${process.versions.v8}, ${cpus()[0]?.model}, ${availableParallelism()} cores`,
+);
+log(`${"".padEnd(70)} of ceiling`);
+for (const math of ["fast", "strict"]) {
+  const core = await loadCoreModule(math);
+  if (core.math !== math) {
+    log(`${math}: not available in this engine`);
+    continue;
+  }
+  const ceiling = ceilingOf(instantiateCore(core));
+  add(math, "ceiling", ceiling, "GFLOP/s");
+  for (const name of ["quick", "standard"])
+    for (const shape of blockShapes(configs[name].model, ROWS)) {
+      const rate = gemmRate(instantiateCore(core), shape);
+      add(math, `gemm, ${name}: ${shape.name}`, rate, "GFLOP/s", rate / ceiling);
+    }
+  for (const [name, config] of Object.entries(configs)) {
+    const { flopsPerStep, tokensPerStep } = estimateCost(config);
+    const milliseconds = stepMilliseconds({ ...config, math }, core, flopsPerStep);
+    const nominal = flopsPerStep / milliseconds / 1e6;
+    add(math, `step, ${name}`, milliseconds, "ms");
+    add(math, `step, ${name}: tokens`, (1e3 * tokensPerStep) / milliseconds, "tokens/s");
+    add(math, `step, ${name}: nominal rate`, nominal, "GFLOP/s", nominal / ceiling);
+    if (math === "strict") continue;
+    const peer = pytorchStep(config, core);
+    if (!peer) log(`${"pytorch".padEnd(8)} python3 has no torch here`);
+    else {
+      add("pytorch", `step, ${name} (torch ${peer.version})`, peer.milliseconds, "ms");
+      add("pytorch", `step, ${name}: epigrok is faster by`, peer.milliseconds / milliseconds, "x");
     }
   }
-  const one = await scaling(presets.quick, 1);
-  add("workers", "1 worker", one, "steps/s");
-  for (let W = 2; W <= Math.min(8, availableParallelism()); W *= 2) {
-    const rate = await scaling(presets.quick, W);
-    add("workers", `${W} workers`, rate, "steps/s");
-    add("workers", `${W} workers over 1`, rate / one, "x");
-  }
-  if (values.json) console.log(JSON.stringify({ schema: "epigrok-bench/1", node: process.versions.node, v8: process.versions.v8, cpu: cpus()[0]?.model, rows }));
+  add(math, "evaluation, quick", evaluationMilliseconds({ ...configs.quick, math }, core), "ms");
 }
-
-if (isMainThread) await main();
-else trainInWorker();
+const one = await stepsPerSecond(configs.quick, 1);
+add("workers", "1 worker", one, "steps/s");
+for (let workers = 2; workers <= Math.min(8, availableParallelism()); workers *= 2) {
+  const rate = await stepsPerSecond(configs.quick, workers);
+  add("workers", `${workers} workers`, rate, "steps/s");
+  add("workers", `${workers} workers over 1`, rate / one, "x");
+}
+if (values.json)
+  console.log(
+    JSON.stringify({
+      schema: "epigrok-bench/1",
+      node: process.versions.node,
+      v8: process.versions.v8,
+      cpu: cpus()[0]?.model,
+      rows,
+    }),
+  );
+const shares = Object.fromEntries(
+  rows.filter((row) => row.share !== undefined).map((row) => [`${row.group} ${row.name}`, row.share]),
+);
+if (values.save) writeFileSync(BASELINE, `${JSON.stringify(shares, null, 2)}\n`);
+if (values.check) {
+  const lost = Object.entries(JSON.parse(readFileSync(BASELINE, "utf8"))).filter(
+    ([name, share]) => name in shares && shares[name] < (1 - ALLOWED_LOSS) * share,
+  );
+  for (const [name, share] of lost)
+    console.error(
+      `${name}: ${(100 * shares[name]).toFixed(0)} % of the ceiling, was ${(100 * share).toFixed(0)} %`,
+    );
+  if (lost.length > 0) process.exitCode = 1;
+}

@@ -13,4 +13,32 @@ export {
   Transformer,
   type TransformerShape,
 } from "./core/index.ts";
+export { UsageError } from "./errors.ts";
+export type { RunData } from "./report/read-run.ts";
+export { readRun } from "./report/read-run.ts";
+export { writeFigures, writeReport } from "./report/report.ts";
+export type * from "./run/records.ts";
+export { type RunOptions, type RunOutcome, runEnsemble } from "./run/run.ts";
+export { jensenShannon, regret, relativeDistance, totalVariation } from "./tasks/distances.ts";
+export { exactPosterior, exactPredictive } from "./tasks/exact.ts";
+export { TaskFamily } from "./tasks/family.ts";
+export { createProbeSets, type ProbeSet } from "./tasks/probes.ts";
+export { PromptSampler } from "./tasks/prompts.ts";
 export * as theory from "./theory/index.ts";
+export { estimateCost } from "./training/cost.ts";
+export {
+  accuracy,
+  adaptiveCalibrationError,
+  brierScore,
+  expectedCalibrationError,
+  negativeLogLikelihood,
+} from "./uncertainty/calibration.ts";
+export { type Decomposition, decompose } from "./uncertainty/decompose.ts";
+export {
+  type DetectorOptions,
+  type DetectorState,
+  detectGrokking,
+  GrokkingDetector,
+  uncertaintyTrajectory,
+} from "./uncertainty/detector.ts";
+export { ensembleMeasures, predictiveMeasures } from "./uncertainty/measures.ts";

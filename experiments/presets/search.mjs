@@ -46,7 +46,9 @@ function lastPositionAccuracy(probabilities, { batch }, classes) {
 /** First evaluation from which the normalised accuracy stays at or above 0.9 for three evaluations in a row. */
 function event(curve, { chance, ceiling }) {
   const good = curve.map(([, a]) => (a - chance) / (ceiling - chance) >= 0.9);
-  const i = good.findIndex((_, k) => k + SUSTAINED <= good.length && good.slice(k, k + SUSTAINED).every(Boolean));
+  const i = good.findIndex(
+    (_, k) => k + SUSTAINED <= good.length && good.slice(k, k + SUSTAINED).every(Boolean),
+  );
   return i < 0 ? null : curve[i][0];
 }
 
@@ -70,12 +72,21 @@ async function train({ name, settings, seed, giveUp }) {
     });
     const { ceiling } = sets[1].reference;
     if (unseen.length >= 8 && unseen.slice(-8).every(([, a]) => a >= 0.97 * ceiling)) break;
-    if (giveUp && step >= giveUp.step && step < giveUp.step + config.evaluation.every && unseen.at(-1)[1] < giveUp.accuracy * ceiling) break;
+    if (
+      giveUp &&
+      step >= giveUp.step &&
+      step < giveUp.step + config.evaluation.every &&
+      unseen.at(-1)[1] < giveUp.accuracy * ceiling
+    )
+      break;
   }
   const done = unseen.at(-1)?.[0] ?? 0;
   const curve = (points) => {
     const every = Math.max(1, Math.round(points.length / 16));
-    return points.filter((_, i) => i % every === every - 1 || i === points.length - 1).map(([, a]) => a.toFixed(2)).join(" ");
+    return points
+      .filter((_, i) => i % every === every - 1 || i === points.length - 1)
+      .map(([, a]) => a.toFixed(2))
+      .join(" ");
   };
   const memorised = event(seen, sets[0].reference);
   const grokked = event(unseen, sets[1].reference);
@@ -107,15 +118,27 @@ if (isMainThread) {
       "give-up": { type: "string" },
     },
   });
-  const header = "name\tseed\tsteps\tmemorised\tgrokked\tdelay\tseen\tunseen\tceiling\tTFLOP\tseconds\tseen curve\tunseen curve\tsettings\n";
+  const header =
+    "name\tseed\tsteps\tmemorised\tgrokked\tdelay\tseen\tunseen\tceiling\tTFLOP\tseconds\tseen curve\tunseen curve\tsettings\n";
   if (!existsSync(values.out)) appendFileSync(values.out, header);
-  const done = new Set(readFileSync(values.out, "utf8").split("\n").map((line) => line.split("\t").slice(0, 2).join(" ")));
-  const lines = readFileSync(positionals[0], "utf8").split("\n").filter((line) => line.trim() && !line.startsWith("#"));
+  const done = new Set(
+    readFileSync(values.out, "utf8")
+      .split("\n")
+      .map((line) => line.split("\t").slice(0, 2).join(" ")),
+  );
+  const lines = readFileSync(positionals[0], "utf8")
+    .split("\n")
+    .filter((line) => line.trim() && !line.startsWith("#"));
   const [step, accuracy] = (values["give-up"] ?? "").split(":").map(Number);
   const jobs = lines
     .flatMap((line) => {
       const [name, ...settings] = line.trim().split(/\s+/);
-      return values.seeds.split(",").map((seed) => ({ name, settings, seed: Number(seed), giveUp: step ? { step, accuracy } : undefined }));
+      return values.seeds.split(",").map((seed) => ({
+        name,
+        settings,
+        seed: Number(seed),
+        giveUp: step ? { step, accuracy } : undefined,
+      }));
     })
     .filter(({ name, seed }) => !done.has(`${name} ${seed}`));
   for (let w = 0; w < Number(values.workers); w++) {
