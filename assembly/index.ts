@@ -2,14 +2,25 @@
 // memory once, writes inputs into it and calls these.
 import * as layout from "./layout";
 import { gemm, gemmNaive, packB, PACKED_A_FLOATS } from "./gemm";
-import { adamw_step } from "./optimizers";
+import { adamw_step, ivon_accumulate, ivon_begin, ivon_restore, ivon_sample, ivon_step } from "./optimizers";
+import { normals16, philox_blocks } from "./random";
 import { squaredNorm } from "./rows";
 import { exp4, madd, madd1, tanh4 } from "./simd";
 import { softmax_forward } from "./layers/crossentropy";
-import { forward, forward_backward, initialise, pack_weights } from "./transformer";
+import { dropout_select, dropout_sequence } from "./layers/dropout";
+import { forward_jvp, ggn_vector, hessian_vector, pack_direction } from "./tangent";
+import { backward, forward, forward_backward, initialise, pack_weights } from "./transformer";
 
 export { adamw_step as adamwStep };
+export {
+  ivon_accumulate as ivonAccumulate, ivon_begin as ivonBegin, ivon_restore as ivonRestore, ivon_sample as ivonSample,
+  ivon_step as ivonStep,
+};
+export { dropout_select as selectDropout, dropout_sequence as setFirstSequence };
 export { forward, forward_backward as forwardBackward, initialise, pack_weights as packWeights };
+export {
+  forward_jvp as forwardJvp, ggn_vector as ggnVector, hessian_vector as hessianVector, pack_direction as packDirection,
+};
 export { plan, selectTensor, tensorCount } from "./layout";
 
 export function grow(bytes: f64): bool {
@@ -33,6 +44,16 @@ export function positionsPointer(): usize { return layout.positions; }
 export function targetsPointer(): usize { return layout.targets; }
 export function logitsPointer(): usize { return layout.logits; }
 export function logitsStride(): i32 { return layout.VS; }
+/** (rows, D) input of the unembedding after `forward`. */
+export function featuresPointer(): usize { return layout.finalLn; }
+/** The direction v of the second-order products, and J v after `forwardJvp`. */
+export function directionPointer(): usize { return layout.tangent(layout.parameters); }
+export function logitsTangentPointer(): usize { return layout.tangent(layout.logits); }
+
+/** `gradient` += the gradient of sum(cotangent x logits), the cotangent having been written over the logits. */
+export function backwardLogits(): void {
+  backward(layout.logits);
+}
 
 export function zeroGradient(): void {
   memory.fill(layout.gradient, 0, <usize>layout.PARAMETERS << 2);
@@ -50,7 +71,7 @@ export function softmax(rows: i32): void {
 // ---- entry points of tests and benchmarks: operate on addresses the caller lays out itself ----------------------
 export function heapBase(): usize { return __heap_base; }
 export function packedAFloats(): i32 { return PACKED_A_FLOATS; }
-export { gemm, gemmNaive, packB };
+export { gemm, gemmNaive, normals16, packB, philox_blocks as philox };
 
 export function exp(x: f32): f32 { return f32x4.extract_lane(exp4(f32x4.splat(x)), 0); }
 export function tanh(x: f32): f32 { return f32x4.extract_lane(tanh4(f32x4.splat(x)), 0); }

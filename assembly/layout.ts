@@ -93,8 +93,21 @@ export function selectTensor(index: i32): void {
 }
 
 // ---- buffers: byte addresses ---------------------------------------------------------------------------------
-/** theta, its gradient, AdamW's first and second moments: PARAMETERS floats each (moments only when training). */
+/**
+ * theta, its gradient and the optimiser's moments, PARAMETERS floats each: AdamW's first and second moments, or IVON's
+ * momentum and Hessian. The gradient is there for any backward pass, the moments only for training.
+ */
 export let parameters: usize = 0, gradient: usize = 0, firstMoment: usize = 0, secondMoment: usize = 0;
+/** IVON only: the mean while `parameters` holds a sample, and sums over samples of gradients and Hessian estimates. */
+export let mean: usize = 0, gradientSum: usize = 0, hessianSum: usize = 0;
+
+/**
+ * Distance in bytes from a buffer to that of its tangent, its derivative in the direction under way: parameters, packed
+ * weights, activations and their gradients have a twin each when planned for curvature.
+ */
+export let TANGENT: usize = 0;
+// @ts-ignore: decorator
+@inline export function tangent(buffer: usize): usize { return buffer + TANGENT; }
 
 // Packed weights, per block: right operands of the forward products (W^T) and of the backward ones (W).
 export let packedBlocks: usize = 0, packedBlockBytes: usize = 0;
@@ -151,14 +164,14 @@ function within(floats: f64): usize {
   return at;
 }
 
-function planPacked(training: bool): void {
+function planPacked(backward: bool): void {
   blockCursor = 0;
   PK_Q = within(packedSize(D, D));
   PK_KV = within(packedSize(D, 2 * D));
   PK_O = within(packedSize(D, D));
   PK_FC = within(packedSize(D, F));
   PK_PROJ = within(packedSize(F, D));
-  if (training) {
+  if (backward) {
     PK_Q_BACK = within(packedSize(D, D));
     PK_KV_BACK = within(packedSize(2 * D, D));
     PK_O_BACK = within(packedSize(D, D));
@@ -168,10 +181,10 @@ function planPacked(training: bool): void {
   packedBlockBytes = blockCursor;
   packedBlocks = reserve((<f64>packedBlockBytes * <f64>L) / 4);
   packedHead = reserve(packedSize(D, V));
-  if (training) packedHeadBack = reserve(packedSize(V, D));
+  if (backward) packedHeadBack = reserve(packedSize(V, D));
 }
 
-function planActivations(training: bool): void {
+function planActivations(backward: bool): void {
   const rows = <f64>NT;
   const d = <f64>D;
   const paddedContext = <f64>((NCTX + 3) & ~3);
@@ -198,8 +211,7 @@ function planActivations(training: bool): void {
   finalStats = reserve(rows * 2);
   VS = (V + 3) & ~3;
   logits = reserve(rows * <f64>VS);
-  scratchA = reserve(PACKED_A_FLOATS);
-  if (!training) return;
+  if (!backward) return;
   dX = reserve(rows * d);
   dX2 = reserve(rows * d);
   dQ = reserve(rows * d);
@@ -209,16 +221,16 @@ function planActivations(training: bool): void {
   dTableQ = reserve(rows * d);
   dTableKV = reserve(rows * 2 * d);
   dScores = reserve(paddedContext * paddedContext);
-  scratchB = reserve((rows + <f64>KC) * <f64>((max(max(2 * D, F), V) + 7) & ~7));
 }
 
 /**
  * Lay out a model and its micro-batch buffers. Returns the bytes of memory needed as a float64, so that sizes beyond
- * 4 GiB can be refused before memory grows. `training` false leaves out everything the backward pass needs.
+ * 4 GiB can be refused before memory grows. `training` reserves for the backward pass and the optimiser's moments,
+ * `ivon` for what IVON needs besides, `curvature` for the backward pass and all tangents.
  */
 export function plan(
   dVocab: i32, dModel: i32, nHeads: i32, nLayers: i32, dMlp: i32, nCtx: i32, roles: i32, gelu: bool, tied: bool,
-  maxTokens: i32, training: bool,
+  maxTokens: i32, training: bool, ivon: bool, curvature: bool,
 ): f64 {
   V = dVocab;
   D = dModel;
@@ -240,13 +252,17 @@ export function plan(
   PARAMETERS = P_LNF + 2 * D + (TIED ? 0 : V * D);
 
   cursor = <f64>((__heap_base + 63) & ~63);
-  parameters = reserve(PARAMETERS);
+  const backward = training || curvature;
+  if (backward) gradient = reserve(PARAMETERS);
   if (training) {
-    gradient = reserve(PARAMETERS);
     firstMoment = reserve(PARAMETERS);
     secondMoment = reserve(PARAMETERS);
   }
-  planPacked(training);
+  if (ivon) {
+    mean = reserve(PARAMETERS);
+    gradientSum = reserve(PARAMETERS);
+    hessianSum = reserve(PARAMETERS);
+  }
 
   const rows = <f64>NT;
   tokens = reserve(rows);
@@ -264,7 +280,18 @@ export function plan(
   firstQuery = reserve(NCTX);
   ropeCos = reserve(<f64>NCTX * <f64>HD);
   ropeSin = reserve(<f64>NCTX * <f64>HD);
-  planActivations(training);
+  scratchA = reserve(PACKED_A_FLOATS);
+  if (backward) scratchB = reserve((rows + <f64>KC) * <f64>((max(max(2 * D, F), V) + 7) & ~7));
+
+  const twinned = cursor;
+  parameters = reserve(PARAMETERS);
+  planPacked(backward);
+  planActivations(backward);
+  TANGENT = 0;
+  if (curvature) {
+    TANGENT = <usize>(cursor - twinned);
+    cursor += cursor - twinned;
+  }
   end = cursor;
   return cursor;
 }

@@ -1,8 +1,11 @@
 // Optimiser updates over flat parameter vectors.
 import {
-  LM_HEAD, LN1_BIAS, LN1_WEIGHT, LN2_BIAS, LN2_WEIGHT, LNF_BIAS, LNF_WEIGHT, WRE, WTE, firstMoment, gradient,
-  parameters, secondMoment, selectTensor, tensorColumns, tensorCount, tensorKind, tensorOffset, tensorRows,
+  LM_HEAD, LN1_BIAS, LN1_WEIGHT, LN2_BIAS, LN2_WEIGHT, LNF_BIAS, LNF_WEIGHT, PARAMETERS, WRE, WTE, firstMoment, gradient,
+  gradientSum, hessianSum, mean, parameters, secondMoment, selectTensor, tensorColumns, tensorCount, tensorKind,
+  tensorOffset, tensorRows,
 } from "./layout";
+import { NOISE, normals16, philox } from "./random";
+import { madd } from "./simd";
 
 /** Parameter groups that weight decay can leave out, as bits of a mask. */
 const EXCLUDE_LAYER_NORM: i32 = 1;
@@ -66,4 +69,86 @@ function storeLanes(to: usize, x: v128, lanes: usize): void {
   store<f32>(to, f32x4.extract_lane(x, 0));
   if (lanes > 1) store<f32>(to, f32x4.extract_lane(x, 1), 4);
   if (lanes > 2) store<f32>(to, f32x4.extract_lane(x, 2), 8);
+}
+
+// IVON (Shen et al. 2024, arXiv 2402.17641): a Gaussian posterior N(m, sigma^2), sigma^2 = 1 / (lambda (h + delta)),
+// learnt from gradients at samples of it. Between steps `parameters` is m, the first moment is the momentum and the
+// second one h. All loops run over whole vectors: the buffers have slack past their end.
+
+/** Start a step: keep the mean aside, forget the sums over samples. */
+export function ivon_begin(): void {
+  const bytes = <usize>PARAMETERS << 2;
+  memory.copy(mean, parameters, bytes);
+  memory.fill(gradientSum, 0, bytes);
+  memory.fill(hessianSum, 0, bytes);
+}
+
+/** Back to the mean. */
+export function ivon_restore(): void {
+  memory.copy(parameters, mean, <usize>PARAMETERS << 2);
+}
+
+const noise: usize = memory.data(64, 16);
+
+/** theta = m + sigma e, e standard normal of the key (seed, stream) and the counter (element, sample, step). */
+export function ivon_sample(lambda: f64, delta: f64, seed: i32, stream: i32, step: i32, sample: i32): void {
+  const lambda4 = f32x4.splat(<f32>lambda), delta4 = f32x4.splat(<f32>delta);
+  const end = <usize>PARAMETERS << 2;
+  for (let offset: usize = 0; offset < end; offset += 64) {
+    philox(noise, <i32>(offset >> 6), sample, NOISE, step, seed, stream);
+    normals16(noise);
+    for (let c: usize = 0; c < 64 && offset + c < end; c += 16) {
+      const precision = f32x4.mul(lambda4, f32x4.add(v128.load(secondMoment + offset + c), delta4));
+      const deviation = f32x4.div(v128.load(noise + c), f32x4.sqrt(precision));
+      v128.store(parameters + offset + c, f32x4.add(v128.load(mean + offset + c), deviation));
+    }
+  }
+}
+
+/** Add the gradient g at the current sample, and its estimate of the Hessian's diagonal, g (theta - m) / sigma^2. */
+export function ivon_accumulate(lambda: f64, delta: f64): void {
+  const lambda4 = f32x4.splat(<f32>lambda), delta4 = f32x4.splat(<f32>delta);
+  const end = <usize>PARAMETERS << 2;
+  for (let offset: usize = 0; offset < end; offset += 16) {
+    const g = v128.load(gradient + offset);
+    const precision = f32x4.mul(lambda4, f32x4.add(v128.load(secondMoment + offset), delta4));
+    const deviation = f32x4.sub(v128.load(parameters + offset), v128.load(mean + offset));
+    const estimate = f32x4.mul(f32x4.mul(g, deviation), precision);
+    v128.store(gradientSum + offset, f32x4.add(v128.load(gradientSum + offset), g));
+    v128.store(hessianSum + offset, f32x4.add(v128.load(hessianSum + offset), estimate));
+  }
+}
+
+/**
+ * One step from the means hhat and g over `samples` samples, t counted from 1:
+ *   h <- h + (1 - b2)(hhat - h) + (1 - b2)^2 (hhat - h)^2 / (2 (h + delta));  gbar <- b1 gbar + (1 - b1) g;
+ *   m <- m - lr clip((gbar / (1 - b1^t) + delta m) / (h + delta)),  each element clipped to [-clip, clip].
+ */
+export function ivon_step(
+  t: i32, lr: f64, delta: f64, beta1: f64, beta2: f64, samples: i32, clip: f64,
+): void {
+  const inverseSamples = f32x4.splat(<f32>(1 / <f64>samples));
+  const b1 = f32x4.splat(<f32>beta1), c1 = f32x4.splat(<f32>(1 - beta1));
+  const c2 = f32x4.splat(<f32>(1 - beta2));
+  const half = f32x4.splat(0.5);
+  const delta4 = f32x4.splat(<f32>delta);
+  const debias = f32x4.splat(<f32>(1 / (1 - Math.pow(beta1, <f64>t))));
+  const minusRate = f32x4.splat(<f32>-lr);
+  const highest = f32x4.splat(<f32>clip), lowest = f32x4.splat(<f32>-clip);
+  const end = <usize>PARAMETERS << 2;
+  for (let offset: usize = 0; offset < end; offset += 16) {
+    const h = v128.load(secondMoment + offset);
+    const change = f32x4.mul(c2, f32x4.sub(f32x4.mul(v128.load(hessianSum + offset), inverseSamples), h));
+    const square = f32x4.div(f32x4.mul(half, f32x4.mul(change, change)), f32x4.add(h, delta4));
+    const hessian = f32x4.add(h, f32x4.add(change, square));
+    const g = f32x4.mul(v128.load(gradientSum + offset), inverseSamples);
+    const momentum = madd(b1, v128.load(firstMoment + offset), f32x4.mul(c1, g));
+    const m = v128.load(mean + offset);
+    const numerator = madd(delta4, m, f32x4.mul(momentum, debias));
+    const direction = f32x4.div(numerator, f32x4.add(hessian, delta4));
+    const clipped = f32x4.min(f32x4.max(direction, lowest), highest);
+    v128.store(secondMoment + offset, hessian);
+    v128.store(firstMoment + offset, momentum);
+    v128.store(parameters + offset, madd(minusRate, clipped, m));
+  }
 }

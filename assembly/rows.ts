@@ -36,6 +36,15 @@ export function rows_scatter_add(dst: usize, src: usize, map: usize, rows: i32, 
   }
 }
 
+/** out (rows, d) += src[map[r]]. */
+export function rows_gather_add(out: usize, src: usize, map: usize, rows: i32, d: i32): void {
+  const bytes = <usize>d << 2;
+  for (let r = 0; r < rows; r++) {
+    addTo(out, src + mapped(map, r) * bytes, d);
+    out += bytes;
+  }
+}
+
 /** Sum of squares of n floats, float32 within runs of 1024, float64 across them. */
 export function squaredNorm(x: usize, n: i32): f64 {
   let total: f64 = 0;

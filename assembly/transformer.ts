@@ -15,20 +15,21 @@ import {
 import { attention_backward, attention_forward } from "./layers/attention";
 import { gelu_backward, gelu_forward, relu_backward, relu_forward } from "./layers/activation";
 import { crossentropy_forward_backward } from "./layers/crossentropy";
+import { dropout_active, dropout_apply } from "./layers/dropout";
 import { embedding_backward, embedding_forward, embedding_rows } from "./layers/embedding";
 import { layernorm_backward, layernorm_forward } from "./layers/layernorm";
 import {
   linear_backward_input, linear_backward_weight, linear_forward, linear_pack, linear_pack_backward,
 } from "./layers/linear";
 import { rope_apply, rope_tables } from "./layers/rope";
-import { rows_gather, rows_scatter_add } from "./rows";
+import { rows_gather, rows_gather_add, rows_scatter_add } from "./rows";
 
 // Row counts of the current micro-batch, set by `forward` and used by `backward`.
-let U: i32 = 0, N: i32 = 0, Q: i32 = 0, sequences: i32 = 0, time: i32 = 0, predictions: i32 = 0;
+export let U: i32 = 0, N: i32 = 0, Q: i32 = 0, sequences: i32 = 0, time: i32 = 0, predictions: i32 = 0;
 
 // @ts-ignore: decorator
 @inline
-function floats(base: usize, offset: i32): usize {
+export function floats(base: usize, offset: i32): usize {
   return base + (<usize>offset << 2);
 }
 
@@ -38,11 +39,16 @@ export function initialise(ropeBase: f64): void {
   rope_tables(ropeBase);
 }
 
-/** Pack all weights; once after every change of the parameters. */
-export function pack_weights(training: bool): void {
+/** Pack all weights, with `backward` for both directions; once after every change of the parameters. */
+export function pack_weights(backward: bool): void {
+  pack_shifted(0, backward);
+}
+
+/** Pack the weights of the flat vector `shift` bytes after the parameters, `shift` bytes after theirs. */
+export function pack_shifted(shift: usize, backward: bool): void {
   for (let i = 0; i < L; i++) {
-    const p = floats(parameters, P_BLOCK + i * P_BLOCK_SIZE);
-    const packed = packedBlocks + <usize>i * packedBlockBytes;
+    const p = floats(parameters + shift, P_BLOCK + i * P_BLOCK_SIZE);
+    const packed = packedBlocks + shift + <usize>i * packedBlockBytes;
     const wq = floats(p, P_QKV());
     const wkv = floats(wq, D * D);
     linear_pack(packed + PK_Q, wq, D, D);
@@ -50,7 +56,7 @@ export function pack_weights(training: bool): void {
     linear_pack(packed + PK_O, floats(p, P_O()), D, D);
     linear_pack(packed + PK_FC, floats(p, P_FC()), D, F);
     linear_pack(packed + PK_PROJ, floats(p, P_PROJ()), F, D);
-    if (training) {
+    if (backward) {
       linear_pack_backward(packed + PK_Q_BACK, wq, D, D);
       linear_pack_backward(packed + PK_KV_BACK, wkv, D, 2 * D);
       linear_pack_backward(packed + PK_O_BACK, floats(p, P_O()), D, D);
@@ -58,23 +64,58 @@ export function pack_weights(training: bool): void {
       linear_pack_backward(packed + PK_PROJ_BACK, floats(p, P_PROJ()), F, D);
     }
   }
-  linear_pack(packedHead, floats(parameters, P_HEAD), D, V);
-  if (training) linear_pack_backward(packedHeadBack, floats(parameters, P_HEAD), D, V);
+  const head = floats(parameters + shift, P_HEAD);
+  linear_pack(packedHead + shift, head, D, V);
+  if (backward) linear_pack_backward(packedHeadBack + shift, head, D, V);
 }
 
 /** Rows of the block's input: the distinct rows for the first block, token rows after it. */
 // @ts-ignore: decorator
 @inline
-function inputRows(i: i32): i32 {
+export function inputRows(i: i32): i32 {
   return i == 0 ? U : N;
 }
 
 /** Map from the block's query rows to its input rows. */
 // @ts-ignore: decorator
 @inline
-function queryMap(i: i32): usize {
+export function queryMap(i: i32): usize {
   if (i == L - 1) return i == 0 ? queryToDistinct : queryToToken;
   return i == 0 ? tokenToDistinct : identity;
+}
+
+/** Places of dropout in block i, numbered over the model. */
+// @ts-ignore: decorator
+@inline
+export function attentionSite(i: i32): i32 {
+  return 2 * i;
+}
+// @ts-ignore: decorator
+@inline
+export function mlpSite(i: i32): i32 {
+  return 2 * i + 1;
+}
+
+/** out (n P, D) = x[map] + dropout(y W^T), y (n P, inputs). */
+function residual_forward(
+  out: usize, x: usize, map: usize, y: usize, packed: usize, inputs: i32, site: i32, position: usize, perSequence: i32,
+): void {
+  const rows = sequences * perSequence;
+  if (dropout_active()) {
+    linear_forward(out, D, y, packed, rows, inputs, D, false);
+    dropout_apply(out, out, site, position, sequences, time, perSequence);
+    rows_gather_add(out, x, map, rows, D);
+  } else {
+    rows_gather(out, x, map, rows, D);
+    linear_forward(out, D, y, packed, rows, inputs, D, true);
+  }
+}
+
+/** The gradient dout as it reaches the branch of residual_forward: dout itself, or masked in `scratch`. */
+function residual_backward(scratch: usize, dout: usize, site: i32, position: usize, perSequence: i32): usize {
+  if (!dropout_active()) return dout;
+  dropout_apply(scratch, dout, site, position, sequences, time, perSequence);
+  return scratch;
 }
 
 /** out (rows, D) = x + attention(ln_1 x), then + MLP(ln_2 .); rows are the block's query rows. */
@@ -103,18 +144,19 @@ function block_forward(i: i32, out: usize): void {
   }
   rope_apply(kv, 2 * D, kv, 2 * D, identity, tokenPosition, N, 1);
   attention_forward(a + A_Y, a + A_ATT, q, kv, position, sequences, time, perSequence);
-  rows_gather(mid, x, queryMap(i), rows, D);
-  linear_forward(mid, D, a + A_Y, packed + PK_O, rows, D, D, true);
+  residual_forward(mid, x, queryMap(i), a + A_Y, packed + PK_O, D, attentionSite(i), position, perSequence);
 
   layernorm_forward(ln2, a + A_STATS2, mid, floats(p, P_LN2()), floats(p, P_LN2() + D), rows, D);
   linear_forward(a + A_PRE, F, ln2, packed + PK_FC, rows, D, F, false);
   if (GELU) gelu_forward(a + A_HIDDEN, a + A_PRE, rows * F);
   else relu_forward(a + A_HIDDEN, rows * F);
-  memory.copy(out, mid, <usize>(rows * D) << 2);
-  linear_forward(out, D, a + A_HIDDEN, packed + PK_PROJ, rows, F, D, true);
+  residual_forward(out, mid, identity, a + A_HIDDEN, packed + PK_PROJ, F, mlpSite(i), position, perSequence);
 }
 
-/** dx (input rows, D) =  <-  dout (query rows, D), which is overwritten; parameter gradients accumulate. */
+/**
+ * dx (input rows, D) =  <-  dout (query rows, D), which is overwritten; parameter gradients accumulate. Until its result
+ * is due dx is scratch.
+ */
 function block_backward(i: i32, dx: usize, dout: usize): void {
   const last = i == L - 1;
   const rows = last ? Q : N;
@@ -127,9 +169,10 @@ function block_backward(i: i32, dx: usize, dout: usize): void {
   const a = activations + <usize>i * activationBytes;
   const ln1 = a + A_LN1, q = a + A_Q, kv = a + A_KV, ln2 = a + A_LN2;
 
-  // out = mid + proj(act(fc(ln_2 mid)))
-  linear_backward_weight(floats(dp, P_PROJ()), dout, D, a + A_HIDDEN, rows, F, D);
-  linear_backward_input(dHidden, dout, D, packed + PK_PROJ_BACK, rows, F, D, false);
+  // out = mid + dropout(proj(act(fc(ln_2 mid))))
+  const dmlp = residual_backward(dx, dout, mlpSite(i), position, perSequence);
+  linear_backward_weight(floats(dp, P_PROJ()), dmlp, D, a + A_HIDDEN, rows, F, D);
+  linear_backward_input(dHidden, dmlp, D, packed + PK_PROJ_BACK, rows, F, D, false);
   if (GELU) gelu_backward(dHidden, a + A_PRE, rows * F);
   else relu_backward(dHidden, a + A_HIDDEN, rows * F);
   linear_backward_weight(floats(dp, P_FC()), dHidden, F, ln2, rows, D, F);
@@ -138,9 +181,10 @@ function block_backward(i: i32, dx: usize, dout: usize): void {
     dout, floats(dp, P_LN2()), floats(dp, P_LN2() + D), dRow, a + A_MID, a + A_STATS2, floats(p, P_LN2()), rows, D,
   );
 
-  // mid = x + o(attention(q, k, v))
-  linear_backward_weight(floats(dp, P_O()), dout, D, a + A_Y, rows, D, D);
-  linear_backward_input(dRow, dout, D, packed + PK_O_BACK, rows, D, D, false);
+  // mid = x + dropout(o(attention(q, k, v)))
+  const dattention = residual_backward(dx, dout, attentionSite(i), position, perSequence);
+  linear_backward_weight(floats(dp, P_O()), dattention, D, a + A_Y, rows, D, D);
+  linear_backward_input(dRow, dattention, D, packed + PK_O_BACK, rows, D, D, false);
   attention_backward(
     dQ, dKV, dRow, a + A_ATT, q, kv, position, last ? firstQuery : identity, sequences, time, perSequence,
   );
@@ -164,7 +208,7 @@ function block_backward(i: i32, dx: usize, dout: usize): void {
   linear_backward_input(dRow, dkv, 2 * D, packed + PK_KV_BACK, inputs, D, 2 * D, false);
   if (last && i > 0) {
     linear_backward_weight(dwq, dq, D, queryLn1, Q, D, D);
-    linear_backward_input(dx, dq, D, packed + PK_Q_BACK, Q, D, D, false); // dx is scratch until it is zeroed below
+    linear_backward_input(dx, dq, D, packed + PK_Q_BACK, Q, D, D, false);
     rows_scatter_add(dRow, dx, queryToToken, Q, D);
   } else {
     linear_backward_weight(dwq, dq, D, ln1, inputs, D, D);
@@ -191,15 +235,10 @@ export function forward(n: i32, T: i32, P: i32): void {
   linear_forward(logits, VS, finalLn, packedHead, Q, D, V, false);
 }
 
-/**
- * Sum of the losses at the n P predictions of the micro-batch; `gradient` += weight x the gradient of that sum.
- * The caller zeroes `gradient` and packs the weights once per batch.
- */
-export function forward_backward(n: i32, T: i32, P: i32, weight: f32): f64 {
-  forward(n, T, P);
-  const loss = crossentropy_forward_backward(logits, targets, Q, weight);
-  linear_backward_weight(floats(gradient, P_HEAD), logits, VS, finalLn, Q, D, V);
-  linear_backward_input(dRow, logits, VS, packedHeadBack, Q, D, V, false);
+/** `gradient` += the gradient of sum(dlogits x logits) for the micro-batch of `forward`; dlogits (n P, VS). */
+export function backward(dlogits: usize): void {
+  linear_backward_weight(floats(gradient, P_HEAD), dlogits, VS, finalLn, Q, D, V);
+  linear_backward_input(dRow, dlogits, VS, packedHeadBack, Q, D, V, false);
   let dout = dX;
   let dx = dX2;
   memory.fill(dout, 0, <usize>(Q * D) << 2);
@@ -213,5 +252,15 @@ export function forward_backward(n: i32, T: i32, P: i32, weight: f32): f64 {
     dx = swap;
   }
   embedding_backward(gradient, floats(gradient, P_ROLE), dout, U);
+}
+
+/**
+ * Sum of the losses at the n P predictions of the micro-batch; `gradient` += weight x the gradient of that sum.
+ * The caller zeroes `gradient` and packs the weights once per batch.
+ */
+export function forward_backward(n: i32, T: i32, P: i32, weight: f32): f64 {
+  forward(n, T, P);
+  const loss = crossentropy_forward_backward(logits, targets, Q, weight);
+  backward(logits);
   return loss;
 }

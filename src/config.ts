@@ -45,6 +45,10 @@ export const modelSchema = z
       .boolean()
       .default(false)
       .describe("add a learned embedding of the token's role (x1..xv, z)"),
+    dropout: fraction
+      .lt(1)
+      .default(0)
+      .describe("rate of dropout, in training, on what each attention and MLP adds to the residual stream"),
     initScheme: z
       .enum(["normal", "fanIn"])
       .default("normal")

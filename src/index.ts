@@ -7,10 +7,14 @@ export {
   type AdamWOptions,
   type Batch,
   createTransformer,
+  type DropoutKey,
+  type IvonOptions,
+  type IvonSampleOptions,
   type MathMode,
   type ParameterInfo,
   supportedMath,
   Transformer,
+  type TransformerOptions,
   type TransformerShape,
 } from "./core/index.ts";
 export { UsageError } from "./errors.ts";

@@ -335,6 +335,30 @@ describe.each(builds)("the %s build", (math) => {
     );
   });
 
+  it("a call that overflowed leaves nothing behind", async () => {
+    const { parameters, batch, model, direction } = await setUp(base, 5, 6, [1, 3, 5], 3, math);
+    const v = direction();
+    const small = {
+      ...batch,
+      batchSize: 1,
+      tokens: batch.tokens.slice(0, 5),
+      length: 5,
+      positions: Int32Array.of(0),
+    };
+    const one = { ...small, targets: batch.targets.slice(0, 1) };
+    const all = () => [
+      model.jacobianVectorProduct(one, v),
+      model.hessianVectorProduct(one, v),
+      model.ggnVectorProduct(one, v),
+    ];
+    const before = all();
+    model.setParameters(Float32Array.from(parameters, (x) => x * 1e30));
+    expect(model.hessianVectorProduct(batch, v).every(Number.isFinite)).toBe(false);
+    model.ggnVectorProduct(batch, v);
+    model.setParameters(Float32Array.from(parameters));
+    expect(all()).toEqual(before);
+  });
+
   it("plain gradients are the same bytes with and without room for curvature", async () => {
     const { parameters, batch, model, direction } = await setUp(base, 5, 6, [1, 3, 5], 3, math);
     const plain = await createTransformer(base, { math });
@@ -365,5 +389,15 @@ describe("what is refused", () => {
     const inference = await createTransformer(base, { math: "strict", training: false });
     expect(() => inference.jacobianTransposeProduct(batch, new Float32Array(42))).toThrow(/inference only/);
     expect(() => inference.lossAndGradient(batch)).toThrow(/inference only/);
+  });
+
+  it("training without memory for the optimiser's state", async () => {
+    const { batch, model } = await setUp(base, 2, 6, [1, 3, 5], 1, "strict");
+    const options = { step: 1, learningRate: 0.1, weightDecay: 0, beta1: 0.9, beta2: 0.98, epsilon: 1e-8 };
+    const zero = new Float32Array(model.parameterCount);
+    expect(() => model.trainStep(batch, options)).toThrow(/trainStep needs .* training: true/);
+    expect(() => model.getMoments()).toThrow(/getMoments needs .* training: true/);
+    expect(() => model.setMoments({ first: zero, second: zero })).toThrow(/setMoments needs/);
+    expect(model.lossAndGradient(batch).gradient.length).toBe(model.parameterCount);
   });
 });

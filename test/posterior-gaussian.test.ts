@@ -160,7 +160,11 @@ it("the covariance test sees the known mistakes", () => {
   const z = () => Float64Array.from(new Gaussian(new DiagonalCurvature(new Float64Array(8)), 1).sample(rng));
   const draw = (f: (x: number) => number) => Array.from({ length: 2000 }, () => curvature.apply(f, z()));
   const precision = plusIdentity(dense, 8, 3);
-  for (const wrong of [() => 1 / Math.sqrt(3), (x: number) => Math.sqrt(3) / Math.sqrt(x + 3), (x: number) => 1 / (x + 3)])
+  for (const wrong of [
+    () => 1 / Math.sqrt(3),
+    (x: number) => Math.sqrt(3) / Math.sqrt(x + 3),
+    (x: number) => 1 / (x + 3),
+  ])
     expect(Math.abs(covarianceScores(draw(wrong), precision, 8).total)).toBeGreaterThan(10);
 });
 
@@ -190,5 +194,7 @@ it("names what is wrong", () => {
   expect(() => new DiagonalCurvature(Float64Array.of(1, -0.5))).toThrow(/eigenvalue: got -0.5/);
   expect(() => SpectralCurvature.fromMatrix(Float64Array.of(1, 2, 2, 1), 2)).toThrow(/semi-definite/);
   expect(() => new SpectralCurvature(Float64Array.of(1), [])).toThrow(/number of eigenvectors: got 0/);
-  expect(() => new Gaussian(curvature, 1).solve(new Float64Array(3))).toThrow(/length of v: got 3, must be 8/);
+  expect(() => new Gaussian(curvature, 1).solve(new Float64Array(3))).toThrow(
+    /length of v: got 3, must be 8/,
+  );
 });

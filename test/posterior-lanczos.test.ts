@@ -8,7 +8,12 @@ import {
   spectralTrace,
 } from "../src/posterior/lanczos.ts";
 import { matrixOperator } from "../src/posterior/operators.ts";
-import { hutchinsonDiagonal, hutchinsonTrace, hutchPlusPlusTrace, rademacher } from "../src/posterior/trace.ts";
+import {
+  hutchinsonDiagonal,
+  hutchinsonTrace,
+  hutchPlusPlusTrace,
+  rademacher,
+} from "../src/posterior/trace.ts";
 import { dot } from "../src/posterior/vector.ts";
 import { stream } from "../src/tasks/random.ts";
 import { matVec, withSpectrum } from "./fixtures/dense.ts";
@@ -70,7 +75,10 @@ describe("extremeEigenpairs", () => {
   });
 
   it("says when it has not converged", () => {
-    const { operator } = randomMatrix(5, Float64Array.from({ length: 60 }, (_, i) => 1 + i / 1000));
+    const { operator } = randomMatrix(
+      5,
+      Float64Array.from({ length: 60 }, (_, i) => 1 + i / 1000),
+    );
     const pairs = extremeEigenpairs(operator, { k: 3, rng: rng(), tolerance: 1e-8, maxIterations: 4 });
     expect(pairs.converged).toBe(false);
     expect(pairs.iterations).toBe(4);
@@ -80,7 +88,9 @@ describe("extremeEigenpairs", () => {
     const { operator } = randomMatrix(6, [1, 2, 3]);
     expect(() => extremeEigenpairs(operator, { k: 4, rng: rng() })).toThrow(/k: got 4, must be .* 1 to 3/);
     expect(() => extremeEigenpairs(operator, { k: 0, rng: rng() })).toThrow(/k: got 0/);
-    expect(() => extremeEigenpairs(operator, { k: 1, rng: rng(), tolerance: -1 })).toThrow(/tolerance: got -1/);
+    expect(() => extremeEigenpairs(operator, { k: 1, rng: rng(), tolerance: -1 })).toThrow(
+      /tolerance: got -1/,
+    );
     const broken = { size: 3, matvec: () => Float64Array.of(Number.NaN, 0, 0) };
     expect(() => extremeEigenpairs(broken, { k: 1, rng: rng() })).toThrow(RangeError);
   });
@@ -166,7 +176,10 @@ describe("stochastic traces", () => {
 
   it("Hutch++ is the exact trace when the subspace is the whole space, and unbiased before", () => {
     expect(hutchPlusPlusTrace(operator, { products: 150, rng: rng() }).estimate).toBeCloseTo(exact, 8);
-    const flat = randomMatrix(13, Float64Array.from({ length: 50 }, (_, i) => 1 + i / 50));
+    const flat = randomMatrix(
+      13,
+      Float64Array.from({ length: 50 }, (_, i) => 1 + i / 50),
+    );
     const estimates = Array.from(
       { length: 300 },
       (_, i) => hutchPlusPlusTrace(flat.operator, { products: 12, rng: rng(i) }).estimate,
@@ -184,7 +197,9 @@ describe("stochastic traces", () => {
     expect(Math.max(...scores.map(Math.abs))).toBeLessThan(4.5);
     expect(chiSquare / 50).toBeLessThan(3);
     const diagonal = matrixOperator(Float64Array.of(2, 0, 0, 0, -3, 0, 0, 0, 0.5), 3);
-    expect(Array.from(hutchinsonDiagonal(diagonal, { samples: 2, rng: rng() }).estimate)).toEqual([2, -3, 0.5]);
+    expect(Array.from(hutchinsonDiagonal(diagonal, { samples: 2, rng: rng() }).estimate)).toEqual([
+      2, -3, 0.5,
+    ]);
   });
 
   it("names what is wrong", () => {

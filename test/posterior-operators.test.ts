@@ -86,10 +86,15 @@ for (const tied of [false, true]) {
     });
 
     it("the GGN is the sum over classes of p_c g_c g_c'", () => {
-      expect(relativeError(ggn, enumerated(model, batches, (p) => p))).toBeLessThan(1e-12);
-      expect(relativeError(denseMatrix(fisherOperator(model, batches, { fisherType: "exact" })), ggn)).toBeLessThan(
-        1e-12,
-      );
+      expect(
+        relativeError(
+          ggn,
+          enumerated(model, batches, (p) => p),
+        ),
+      ).toBeLessThan(1e-12);
+      expect(
+        relativeError(denseMatrix(fisherOperator(model, batches, { fisherType: "exact" })), ggn),
+      ).toBeLessThan(1e-12);
     });
 
     it("the GGN is positive semi-definite, the Hessian is not", () => {
@@ -173,8 +178,12 @@ it("names what is wrong", () => {
   expect(() => hessianOperator(model, [])).toThrow(/batches: got no prediction/);
   expect(() => ggnOperator(model, batches).matvec(new Float64Array(3))).toThrow(/length of v: got 3/);
   expect(() => fisherOperator(model, batches, { fisherType: "mc" })).toThrow(/rng: got none/);
-  expect(() => fisherOperator(model, batches, { fisherType: "type1" as "mc" })).toThrow(/fisherType: got type1/);
-  expect(() => denseMatrix(scaledOperator({ size: 5000, matvec: (v) => v }, 2))).toThrow(/got 5000.* 1 to 4096/);
+  expect(() => fisherOperator(model, batches, { fisherType: "type1" as "mc" })).toThrow(
+    /fisherType: got type1/,
+  );
+  expect(() => denseMatrix(scaledOperator({ size: 5000, matvec: (v) => v }, 2))).toThrow(
+    /got 5000.* 1 to 4096/,
+  );
   expect(matrixOperator(Float64Array.of(1, 2, 2, 1), 2).matvec(Float64Array.of(1, 0))).toEqual(
     Float64Array.of(1, 2),
   );

@@ -1,6 +1,6 @@
 // Softmax cross-entropy in nats over rows of logits with stride VS (V rounded up to 4).
-import { V, VS } from "../layout";
-import { exp4, horizontalMax, horizontalSum } from "../simd";
+import { TANGENT, V, VS } from "../layout";
+import { exp4, horizontalMax, horizontalSum, madd } from "../simd";
 
 /** Maximum of the row's V logits; the padding up to VS is set to -1e30, which exp turns into 0. */
 // @ts-ignore: decorator
@@ -53,5 +53,42 @@ export function softmax_forward(logits: usize, rows: i32): void {
     const inverse4 = f32x4.splat(<f32>1 / horizontalSum(sum4));
     for (let c: usize = 0; c < bytes; c += 16) v128.store(logits + c, f32x4.mul(v128.load(logits + c), inverse4));
     logits += bytes;
+  }
+}
+
+/** Probabilities (rows, VS) become dlogits = weight (p - onehot). */
+export function crossentropy_backward(probabilities: usize, targets: usize, rows: i32, weight: f32): void {
+  const bytes = <usize>VS << 2;
+  const weight4 = f32x4.splat(weight);
+  for (let r = 0; r < rows; r++) {
+    for (let c: usize = 0; c < bytes; c += 16) {
+      v128.store(probabilities + c, f32x4.mul(v128.load(probabilities + c), weight4));
+    }
+    const target = probabilities + (<usize>load<i32>(targets + (<usize>r << 2)) << 2);
+    store<f32>(target, load<f32>(target) - weight);
+    probabilities += bytes;
+  }
+}
+
+/**
+ * The tangent z' (rows, VS) of the logits becomes weight (diag p - p p^T) z', p being the probabilities: the tangent of
+ * the loss's gradient by the logits, and the cotangent of the Gauss-Newton product.
+ */
+export function crossentropy_backward_jvp(probabilities: usize, rows: i32, weight: f32): void {
+  const bytes = <usize>VS << 2;
+  const weight4 = f32x4.splat(weight);
+  for (let r = 0; r < rows; r++) {
+    const logitsTangent = probabilities + TANGENT;
+    for (let c = V; c < VS; c++) store<f32>(logitsTangent + (<usize>c << 2), 0);
+    let sum4 = f32x4.splat(0);
+    for (let c: usize = 0; c < bytes; c += 16) {
+      sum4 = madd(v128.load(probabilities + c), v128.load(logitsTangent + c), sum4);
+    }
+    const mean4 = f32x4.splat(horizontalSum(sum4));
+    for (let c: usize = 0; c < bytes; c += 16) {
+      const centred = f32x4.sub(v128.load(logitsTangent + c), mean4);
+      v128.store(logitsTangent + c, f32x4.mul(f32x4.mul(v128.load(probabilities + c), weight4), centred));
+    }
+    probabilities += bytes;
   }
 }

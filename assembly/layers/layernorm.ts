@@ -1,4 +1,5 @@
 // LayerNorm over the last dimension, eps 1e-5, biased variance: out = (x - mean) rstd w + b.
+import { TANGENT } from "../layout";
 import { horizontalSum, madd } from "../simd";
 
 const EPSILON: f32 = 1e-5;
@@ -96,6 +97,166 @@ export function layernorm_backward(
       const n = (load<f32>(x + c) - mean) * rstd;
       const g = load<f32>(dout + c) * load<f32>(weight + c);
       store<f32>(dx + c, load<f32>(dx + c) + rstd * (g - meanG - n * meanGN));
+    }
+    dx += bytes;
+    dout += bytes;
+    x += bytes;
+    stats += 8;
+  }
+}
+
+/**
+ * Tangent of layernorm_forward, which it follows. With n = (x - mean) rstd and c = mean_c(n x'):
+ *   n' = rstd (x' - mean_c(x') - n c),  rstd' = -rstd^2 c,  out' = n' w + n w' + b'.
+ * The tangent of stats (rows, 2) holds mean_c(x') and c.
+ */
+export function layernorm_jvp(
+  out: usize, stats: usize, x: usize, weight: usize, bias: usize, rows: i32, d: i32,
+): void {
+  const bytes = <usize>d << 2;
+  const vectorBytes = <usize>(d & ~3) << 2;
+  const inverse: f32 = 1 / <f32>d;
+  const weightTangent = weight + TANGENT;
+  const biasTangent = bias + TANGENT;
+  for (let r = 0; r < rows; r++) {
+    const mean = load<f32>(stats);
+    const rstd = load<f32>(stats, 4);
+    const xTangent = x + TANGENT;
+    const outTangent = out + TANGENT;
+    let sum4 = f32x4.splat(0);
+    for (let c: usize = 0; c < vectorBytes; c += 16) sum4 = f32x4.add(sum4, v128.load(xTangent + c));
+    let sum = horizontalSum(sum4);
+    for (let c = vectorBytes; c < bytes; c += 4) sum += load<f32>(xTangent + c);
+    const meanTangent = sum * inverse;
+
+    const mean4 = f32x4.splat(mean);
+    const rstd4 = f32x4.splat(rstd);
+    const meanTangent4 = f32x4.splat(meanTangent);
+    let along4 = f32x4.splat(0);
+    for (let c: usize = 0; c < vectorBytes; c += 16) {
+      const n = f32x4.mul(f32x4.sub(v128.load(x + c), mean4), rstd4);
+      along4 = madd(n, f32x4.sub(v128.load(xTangent + c), meanTangent4), along4);
+    }
+    let along = horizontalSum(along4);
+    for (let c = vectorBytes; c < bytes; c += 4) {
+      along += (load<f32>(x + c) - mean) * rstd * (load<f32>(xTangent + c) - meanTangent);
+    }
+    along *= inverse;
+
+    const minusAlong4 = f32x4.splat(-along);
+    for (let c: usize = 0; c < vectorBytes; c += 16) {
+      const n = f32x4.mul(f32x4.sub(v128.load(x + c), mean4), rstd4);
+      const centred = f32x4.sub(v128.load(xTangent + c), meanTangent4);
+      const nTangent = f32x4.mul(madd(n, minusAlong4, centred), rstd4);
+      const fromParameters = madd(n, v128.load(weightTangent + c), v128.load(biasTangent + c));
+      v128.store(outTangent + c, madd(nTangent, v128.load(weight + c), fromParameters));
+    }
+    for (let c = vectorBytes; c < bytes; c += 4) {
+      const n = (load<f32>(x + c) - mean) * rstd;
+      const nTangent = (load<f32>(xTangent + c) - meanTangent - n * along) * rstd;
+      const fromParameters = n * load<f32>(weightTangent + c) + load<f32>(biasTangent + c);
+      store<f32>(outTangent + c, nTangent * load<f32>(weight + c) + fromParameters);
+    }
+    store<f32>(stats + TANGENT, meanTangent);
+    store<f32>(stats + TANGENT, along, 4);
+    x += bytes;
+    out += bytes;
+    stats += 8;
+  }
+}
+
+/**
+ * layernorm_backward and its tangent: dx += and dx' += (rows, d); of the parameters only the tangents of the gradients,
+ * dweight' and dbias' (d) +=. With h = g - mean_c(g) - n mean_c(g n), so that dx = rstd h:
+ *   g' = dout' w + dout w',  dx' = rstd (g' - mean_c(g') - n' mean_c(g n) - n mean_c(g' n + g n') - rstd c h).
+ */
+export function layernorm_backward_jvp(
+  dx: usize, dweightTangent: usize, dbiasTangent: usize, dout: usize, x: usize, stats: usize, weight: usize, rows: i32,
+  d: i32,
+): void {
+  const bytes = <usize>d << 2;
+  const vectorBytes = <usize>(d & ~3) << 2;
+  const inverse: f32 = 1 / <f32>d;
+  const weightTangent = weight + TANGENT;
+  for (let r = 0; r < rows; r++) {
+    const mean = load<f32>(stats);
+    const rstd = load<f32>(stats, 4);
+    const meanTangent = load<f32>(stats + TANGENT);
+    const along = load<f32>(stats + TANGENT, 4);
+    const xTangent = x + TANGENT;
+    const doutTangent = dout + TANGENT;
+    const mean4 = f32x4.splat(mean);
+    const rstd4 = f32x4.splat(rstd);
+    const meanTangent4 = f32x4.splat(meanTangent);
+    const minusAlong4 = f32x4.splat(-along);
+    let g4 = f32x4.splat(0);
+    let gn4 = f32x4.splat(0);
+    let gTangent4 = f32x4.splat(0);
+    let gnTangent4 = f32x4.splat(0);
+    for (let c: usize = 0; c < vectorBytes; c += 16) {
+      const n = f32x4.mul(f32x4.sub(v128.load(x + c), mean4), rstd4);
+      const nTangent = f32x4.mul(madd(n, minusAlong4, f32x4.sub(v128.load(xTangent + c), meanTangent4)), rstd4);
+      const dy = v128.load(dout + c);
+      const dyTangent = v128.load(doutTangent + c);
+      const w = v128.load(weight + c);
+      const g = f32x4.mul(dy, w);
+      const gTangent = madd(dyTangent, w, f32x4.mul(dy, v128.load(weightTangent + c)));
+      g4 = f32x4.add(g4, g);
+      gn4 = madd(g, n, gn4);
+      gTangent4 = f32x4.add(gTangent4, gTangent);
+      gnTangent4 = madd(gTangent, n, madd(g, nTangent, gnTangent4));
+      v128.store(dweightTangent + c, madd(dyTangent, n, madd(dy, nTangent, v128.load(dweightTangent + c))));
+      v128.store(dbiasTangent + c, f32x4.add(dyTangent, v128.load(dbiasTangent + c)));
+    }
+    let sumG = horizontalSum(g4);
+    let sumGN = horizontalSum(gn4);
+    let sumGTangent = horizontalSum(gTangent4);
+    let sumGNTangent = horizontalSum(gnTangent4);
+    for (let c = vectorBytes; c < bytes; c += 4) {
+      const n = (load<f32>(x + c) - mean) * rstd;
+      const nTangent = (load<f32>(xTangent + c) - meanTangent - n * along) * rstd;
+      const dy = load<f32>(dout + c);
+      const dyTangent = load<f32>(doutTangent + c);
+      const g = dy * load<f32>(weight + c);
+      const gTangent = dyTangent * load<f32>(weight + c) + dy * load<f32>(weightTangent + c);
+      sumG += g;
+      sumGN += g * n;
+      sumGTangent += gTangent;
+      sumGNTangent += gTangent * n + g * nTangent;
+      store<f32>(dweightTangent + c, load<f32>(dweightTangent + c) + dyTangent * n + dy * nTangent);
+      store<f32>(dbiasTangent + c, load<f32>(dbiasTangent + c) + dyTangent);
+    }
+    const meanG = sumG * inverse;
+    const meanGN = sumGN * inverse;
+    const meanGTangent = sumGTangent * inverse;
+    const meanGNTangent = sumGNTangent * inverse;
+    const meanG4 = f32x4.splat(meanG);
+    const meanGN4 = f32x4.splat(-meanGN);
+    const meanGTangent4 = f32x4.splat(meanGTangent);
+    const meanGNTangent4 = f32x4.splat(-meanGNTangent);
+    const shrink4 = f32x4.splat(-rstd * along);
+    const dxTangent = dx + TANGENT;
+    for (let c: usize = 0; c < vectorBytes; c += 16) {
+      const n = f32x4.mul(f32x4.sub(v128.load(x + c), mean4), rstd4);
+      const nTangent = f32x4.mul(madd(n, minusAlong4, f32x4.sub(v128.load(xTangent + c), meanTangent4)), rstd4);
+      const dy = v128.load(dout + c);
+      const w = v128.load(weight + c);
+      const gTangent = madd(v128.load(doutTangent + c), w, f32x4.mul(dy, v128.load(weightTangent + c)));
+      const h = madd(n, meanGN4, f32x4.sub(f32x4.mul(dy, w), meanG4));
+      let hTangent = madd(nTangent, meanGN4, f32x4.sub(gTangent, meanGTangent4));
+      hTangent = madd(h, shrink4, madd(n, meanGNTangent4, hTangent));
+      v128.store(dx + c, madd(rstd4, h, v128.load(dx + c)));
+      v128.store(dxTangent + c, madd(rstd4, hTangent, v128.load(dxTangent + c)));
+    }
+    for (let c = vectorBytes; c < bytes; c += 4) {
+      const n = (load<f32>(x + c) - mean) * rstd;
+      const nTangent = (load<f32>(xTangent + c) - meanTangent - n * along) * rstd;
+      const dy = load<f32>(dout + c);
+      const gTangent = load<f32>(doutTangent + c) * load<f32>(weight + c) + dy * load<f32>(weightTangent + c);
+      const h = dy * load<f32>(weight + c) - meanG - n * meanGN;
+      const hTangent = gTangent - meanGTangent - nTangent * meanGN - n * meanGNTangent - rstd * along * h;
+      store<f32>(dx + c, load<f32>(dx + c) + rstd * h);
+      store<f32>(dxTangent + c, load<f32>(dxTangent + c) + rstd * hTangent);
     }
     dx += bytes;
     dout += bytes;

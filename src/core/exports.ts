@@ -39,6 +39,21 @@ export interface CoreExports {
     gradientScale: number,
     exclude: number,
   ): void;
+  ivonBegin(): void;
+  ivonSample(lambda: number, delta: number, seed: number, stream: number, step: number, sample: number): void;
+  ivonAccumulate(lambda: number, delta: number): void;
+  ivonStep(
+    t: number,
+    learningRate: number,
+    delta: number,
+    beta1: number,
+    beta2: number,
+    samples: number,
+    clip: number,
+  ): void;
+  ivonRestore(): void;
+  selectDropout(rate: number, seed: number, stream: number, step: number): void;
+  setFirstSequence(first: number): void;
 
   parameterCount(): number;
   tensorCount(): number;
@@ -91,6 +106,8 @@ export interface CoreExports {
     ldc: number,
     accumulate: boolean,
   ): void;
+  philox(out: number, c0: number, c1: number, c2: number, c3: number, k0: number, k1: number): void;
+  normals16(words: number): void;
   exp(x: number): number;
   tanh(x: number): number;
   multiplyAdd(a: number, b: number, c: number): number;

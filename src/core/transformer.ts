@@ -18,6 +18,11 @@ export interface TransformerShape {
   ropeBase?: number;
   /** Period of the token-role embedding (role = time mod roles); 0, the default, for none. */
   roles?: number;
+  /**
+   * Rate of inverted dropout on what each attention and MLP adds to the residual stream, 0 (default) to below 1; the
+   * embedding has none. Only passes that are given a `DropoutKey` drop anything.
+   */
+  dropout?: number;
 }
 
 /** A batch of B sequences of T tokens with P predictions each. */
@@ -40,6 +45,19 @@ export interface ParameterInfo {
   readonly length: number;
 }
 
+/**
+ * Which dropout masks a pass uses. The mask of one element is a function of this key, its layer, its sequence's place in
+ * the batch, its time and its column: the same key gives the same masks, whatever the micro-batches or positions.
+ */
+export interface DropoutKey {
+  /** Whole numbers from 0 to 2^32 - 1. */
+  seed: number;
+  /** What the masks are for, for instance the ensemble member. */
+  stream: number;
+  /** Training step, or number of the sample. */
+  step: number;
+}
+
 export interface AdamWOptions {
   /** Step number t, from 1. */
   step: number;
@@ -51,12 +69,41 @@ export interface AdamWOptions {
   /** Largest global gradient norm; 0 for no clipping. */
   gradientClip?: number;
   weightDecayExclude?: readonly ("layerNorm" | "embeddings")[];
+  /** Needed if the model has dropout. */
+  dropout?: DropoutKey;
+}
+
+/** Which sample of the posterior N(m, 1 / (lambda (h + delta))). */
+export interface IvonSampleOptions {
+  /** lambda: the number of training terms the posterior is for. */
+  effectiveSampleSize: number;
+  /** delta: the prior's precision is lambda delta. */
+  weightDecay: number;
+  /** Root seed, ensemble member, step number from 1 and number of the sample: whole numbers from 0 to 2^32 - 1. */
+  seed: number;
+  member: number;
+  step: number;
+  sample: number;
+}
+
+export interface IvonOptions extends Omit<IvonSampleOptions, "sample"> {
+  learningRate: number;
+  beta1: number;
+  beta2: number;
+  /** Samples of the posterior per step; default 1. */
+  samples?: number;
+  /** Largest change of a parameter in one step, in units of the learning rate; 0, the default, for no clipping. */
+  clipRadius?: number;
+  /** Needed if the model has dropout. */
+  dropout?: DropoutKey;
 }
 
 /** What a `Transformer` reserves memory for, besides predictions. */
 export interface TransformerOptions {
   /** Gradients and the optimiser's state: 3 more floats a parameter. Default true. */
   training?: boolean;
+  /** `ivon` takes 3 more floats a parameter than `adamw`, the default. */
+  optimizer?: "adamw" | "ivon";
   /**
    * Gradients and the tangents of Jacobian-, Hessian- and Gauss-Newton-vector products: a second copy of parameters,
    * packed weights and activations. Default false.
@@ -99,11 +146,13 @@ export function validateShape(shape: TransformerShape): void {
     );
   if (shape.actFn !== "relu" && shape.actFn !== "gelu")
     throw new RangeError(`actFn: got ${String(shape.actFn)}, must be relu or gelu`);
-  const { ropeBase = 10000, roles = 0 } = shape;
+  const { ropeBase = 10000, roles = 0, dropout = 0 } = shape;
   if (!(ropeBase > 1 && Number.isFinite(ropeBase)))
     throw new RangeError(`ropeBase: got ${ropeBase}, must be above 1`);
   if (!Number.isInteger(roles) || roles < 0)
     throw new RangeError(`roles: got ${roles}, must be a non-negative integer`);
+  if (!(dropout >= 0 && dropout < 1))
+    throw new RangeError(`dropout: got ${dropout}, must be from 0 to below 1`);
 }
 
 /** Tokens per micro-batch: as many whole sequences of nCtx tokens as the cache holds, a multiple of 4 of them if any. */
@@ -130,14 +179,16 @@ export class Transformer {
   readonly #maxTokens: number;
   readonly #reserved: Readonly<Required<TransformerOptions>>;
   #packed = false;
+  /** Whether `parameters` hold a sample and the mean is kept aside. */
+  #sampled = false;
 
   /** As `createTransformer`, for a module compiled already. */
   constructor(core: CoreModule, shape: TransformerShape, options: TransformerOptions = {}) {
     validateShape(shape);
-    this.shape = { ropeBase: 10000, roles: 0, ...shape };
+    this.shape = { ropeBase: 10000, roles: 0, dropout: 0, ...shape };
     this.math = core.math;
-    const { training = true, curvature = false } = options;
-    this.#reserved = { training, curvature };
+    const { training = true, optimizer = "adamw", curvature = false } = options;
+    this.#reserved = { training, optimizer, curvature };
     this.#core = instantiateCore(core);
     this.#maxTokens = microBatchTokens(shape);
     const { dVocab, dModel, nHeads, nLayers, dMlp, nCtx, actFn, tiedEmbeddings, roles, ropeBase } =
@@ -154,7 +205,7 @@ export class Transformer {
       tiedEmbeddings,
       this.#maxTokens,
       training,
-      false,
+      training && optimizer === "ivon",
       curvature,
     );
     if (bytes > MAX_MEMORY_BYTES)
@@ -198,10 +249,12 @@ export class Transformer {
     this.#checkLength("parameters", flat.length);
     this.#floats(this.#core.parametersPointer(), this.parameterCount).set(flat);
     this.#packed = false;
+    this.#sampled = false;
   }
 
-  /** Copies of AdamW's moments. */
+  /** Copies of AdamW's moments; of IVON's momentum and Hessian estimate h. */
   getMoments(): { first: Float32Array; second: Float32Array } {
+    this.#requireTraining("getMoments");
     return {
       first: this.#floats(this.#core.firstMomentPointer(), this.parameterCount).slice(),
       second: this.#floats(this.#core.secondMomentPointer(), this.parameterCount).slice(),
@@ -209,34 +262,44 @@ export class Transformer {
   }
 
   setMoments(moments: { first: Float32Array; second: Float32Array }): void {
+    this.#requireTraining("setMoments");
     this.#checkLength("first moment", moments.first.length);
     this.#checkLength("second moment", moments.second.length);
     this.#floats(this.#core.firstMomentPointer(), this.parameterCount).set(moments.first);
     this.#floats(this.#core.secondMomentPointer(), this.parameterCount).set(moments.second);
   }
 
-  /** Logits (B, P, V) at the batch's positions. */
-  logits(batch: Batch): Float32Array {
-    return this.#predict(batch, false);
+  /** Logits (B, P, V) at the batch's positions; with a `dropout` key, under those masks. */
+  logits(batch: Batch, dropout?: DropoutKey): Float32Array {
+    return this.#predict(batch, dropout, false);
   }
 
-  /** Predictive probabilities (B, P, V) at the batch's positions. */
-  probabilities(batch: Batch): Float32Array {
-    return this.#predict(batch, true);
+  /** Predictive probabilities (B, P, V) at the batch's positions; with a `dropout` key, under those masks. */
+  probabilities(batch: Batch, dropout?: DropoutKey): Float32Array {
+    return this.#predict(batch, dropout, true);
   }
 
-  /** Mean negative log-likelihood in nats over all B x P predictions, and its gradient (flat). */
-  lossAndGradient(batch: Batch): { loss: number; gradient: Float32Array } {
-    const loss = this.#accumulateGradient(batch);
+  /**
+   * Mean negative log-likelihood in nats over all B x P predictions, and its gradient (flat); with a `dropout` key,
+   * under those masks.
+   */
+  lossAndGradient(batch: Batch, dropout?: DropoutKey): { loss: number; gradient: Float32Array } {
+    const loss = this.#accumulateGradient(batch, dropout);
     return { loss, gradient: this.#floats(this.#core.gradientPointer(), this.parameterCount).slice() };
   }
 
   /**
    * One AdamW step on the batch. Returns the loss before the step and the gradient's norm before clipping. A non-finite
    * loss leaves parameters and moments as they were.
+   *
+   * @throws Error unless created for training with the optimizer adamw
    */
   trainStep(batch: Batch, options: AdamWOptions): { loss: number; gradientNorm: number } {
-    const loss = this.#accumulateGradient(batch);
+    this.#requireTraining("trainStep");
+    if (this.#reserved.optimizer !== "adamw")
+      throw new Error('trainStep is AdamW\'s, this transformer was created with optimizer: "ivon"');
+    this.#requireDropout("trainStep", options.dropout);
+    const loss = this.#accumulateGradient(batch, options.dropout);
     const gradientNorm = Math.sqrt(this.#core.gradientSquaredNorm());
     if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) return { loss: Number.NaN, gradientNorm };
     const { gradientClip = 0, weightDecayExclude = [] } = options;
@@ -259,16 +322,97 @@ export class Transformer {
   }
 
   /**
+   * Move the parameters to a sample of IVON's posterior, whose mean are the parameters and whose h is the second moment.
+   * Further samples are of the same posterior; `ivonRestore` or `ivonTrainStep` go back to the mean.
+   *
+   * @throws Error unless created for training with the optimizer ivon, RangeError for an option that is not allowed
+   */
+  ivonSample(options: IvonSampleOptions): void {
+    const { effectiveSampleSize, weightDecay, seed, member, step, sample } = options;
+    this.#checkIvon(options);
+    requireWord("sample", sample);
+    if (!this.#sampled) this.#core.ivonBegin();
+    this.#sampled = true;
+    this.#core.ivonSample(effectiveSampleSize, weightDecay, seed, member, step, sample);
+    this.#packed = false;
+  }
+
+  /** Back from a sample to the mean, if at one. */
+  ivonRestore(): void {
+    if (!this.#sampled) return;
+    this.#core.ivonRestore();
+    this.#sampled = false;
+    this.#packed = false;
+  }
+
+  /**
+   * One step of IVON (Shen et al. 2024, arXiv 2402.17641) on the batch; h starts as the second moment that was set. With
+   * g the mean gradient over samples theta = m + sigma e, sigma^2 = 1 / (lambda (h + delta)), and hhat that of
+   * g (theta - m) / sigma^2:
+   * h += (1 - b2)(hhat - h) + ((1 - b2)(hhat - h))^2 / (2 (h + delta)), gbar = b1 gbar + (1 - b1) g,
+   * m -= lr (gbar / (1 - b1^t) + delta m) / (h + delta).
+   *
+   * Returns the loss and the gradient's norm, means over the samples. If one is not finite, nothing changes.
+   *
+   * @throws Error unless created for training with the optimizer ivon, RangeError for an option that is not allowed
+   */
+  ivonTrainStep(batch: Batch, options: IvonOptions): { loss: number; gradientNorm: number } {
+    const { step, learningRate, effectiveSampleSize, weightDecay, beta1, beta2, dropout } = options;
+    const { samples = 1, clipRadius = 0 } = options;
+    this.#checkIvon(options);
+    if (!Number.isInteger(samples) || samples < 1)
+      throw new RangeError(`samples: got ${samples}, must be a positive integer`);
+    if (!(clipRadius >= 0)) throw new RangeError(`clipRadius: got ${clipRadius}, must be at least 0`);
+    this.#requireDropout("ivonTrainStep", dropout);
+    this.#checkBatch(batch, true);
+    const core = this.#core;
+    this.ivonRestore();
+    let loss = 0;
+    let gradientNorm = 0;
+    for (let sample = 0; sample < samples; sample++) {
+      this.ivonSample({ ...options, sample });
+      loss += this.#accumulateGradient(batch, dropout) / samples;
+      gradientNorm += Math.sqrt(core.gradientSquaredNorm()) / samples;
+      if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
+        this.ivonRestore();
+        return { loss: Number.NaN, gradientNorm };
+      }
+      core.ivonAccumulate(effectiveSampleSize, weightDecay);
+    }
+    const clip = clipRadius > 0 ? clipRadius : Number.POSITIVE_INFINITY;
+    core.ivonStep(step, learningRate, weightDecay, beta1, beta2, samples, clip);
+    this.#packed = false;
+    this.#sampled = false;
+    return { loss, gradientNorm };
+  }
+
+  #checkIvon(options: Omit<IvonSampleOptions, "sample">): void {
+    const { training, optimizer } = this.#reserved;
+    if (!training || optimizer !== "ivon")
+      throw new Error('IVON needs a transformer created with training: true, optimizer: "ivon"');
+    const { effectiveSampleSize, weightDecay, seed, member, step } = options;
+    if (!(effectiveSampleSize > 0 && Number.isFinite(effectiveSampleSize)))
+      throw new RangeError(`effectiveSampleSize: got ${effectiveSampleSize}, must be above 0`);
+    if (!(weightDecay >= 0 && Number.isFinite(weightDecay)))
+      throw new RangeError(`weightDecay: got ${weightDecay}, must be at least 0`);
+    requireWord("seed", seed);
+    requireWord("member", member);
+    requireWord("step", step);
+  }
+
+  /**
    * J v, (B, P, V): the derivative of the logits when the parameters move along v (flat).
    *
    * @throws Error without `curvature`, RangeError unless v has parameterCount elements
    */
-  jacobianVectorProduct(batch: Batch, v: Float32Array): Float32Array {
+  jacobianVectorProduct(batch: Batch, v: Float32Array, dropout?: DropoutKey): Float32Array {
     this.#checkBatch(batch, false);
     this.#setDirection(v, false);
     const core = this.#core;
-    return this.#collect(batch, core.logitsTangentPointer(), core.logitsStride(), this.shape.dVocab, (n) => {
-      core.forwardJvp(n, batch.length, batch.positions.length);
+    const { dVocab } = this.shape;
+    const rows = { pointer: core.logitsTangentPointer(), stride: core.logitsStride(), width: dVocab };
+    return this.#collect(batch, dropout, rows, (sequences) => {
+      core.forwardJvp(sequences, batch.length, batch.positions.length);
     });
   }
 
@@ -277,7 +421,7 @@ export class Transformer {
    *
    * @throws Error without `training` or `curvature`, RangeError unless c has B x P x V elements
    */
-  jacobianTransposeProduct(batch: Batch, cotangent: Float32Array): Float32Array {
+  jacobianTransposeProduct(batch: Batch, cotangent: Float32Array, dropout?: DropoutKey): Float32Array {
     this.#checkBatch(batch, false);
     const { dVocab } = this.shape;
     const perSequence = batch.positions.length;
@@ -288,7 +432,7 @@ export class Transformer {
       );
     const core = this.#core;
     const stride = core.logitsStride();
-    return this.#sumGradients(batch, (sequences, first) => {
+    return this.#sumGradients(batch, dropout, (sequences, first) => {
       core.forward(sequences, batch.length, perSequence);
       const rows = sequences * perSequence;
       const logits = this.#floats(core.logitsPointer(), rows * stride);
@@ -301,15 +445,15 @@ export class Transformer {
 
   /**
    * H v, flat: the exact product with the Hessian of the mean negative log-likelihood (nats) over all B x P predictions,
-   * by forward-over-reverse differentiation (Pearlmutter 1994).
+   * by forward-over-reverse differentiation (Pearlmutter 1994). A `dropout` key fixes masks here and in the other products.
    *
    * @throws Error without `curvature`, RangeError unless v has parameterCount elements
    */
-  hessianVectorProduct(batch: Batch, v: Float32Array): Float32Array {
+  hessianVectorProduct(batch: Batch, v: Float32Array, dropout?: DropoutKey): Float32Array {
     this.#checkBatch(batch, true);
     this.#setDirection(v, true);
     const weight = 1 / (batch.batchSize * batch.positions.length);
-    return this.#sumGradients(batch, (sequences) => {
+    return this.#sumGradients(batch, dropout, (sequences) => {
       this.#core.hessianVector(sequences, batch.length, batch.positions.length, weight);
     });
   }
@@ -320,45 +464,54 @@ export class Transformer {
    *
    * @throws Error without `curvature`, RangeError unless v has parameterCount elements
    */
-  ggnVectorProduct(batch: Batch, v: Float32Array): Float32Array {
+  ggnVectorProduct(batch: Batch, v: Float32Array, dropout?: DropoutKey): Float32Array {
     this.#checkBatch(batch, false);
     this.#setDirection(v, false);
     const weight = 1 / (batch.batchSize * batch.positions.length);
-    return this.#sumGradients(batch, (sequences) => {
+    return this.#sumGradients(batch, dropout, (sequences) => {
       this.#core.ggnVector(sequences, batch.length, batch.positions.length, weight);
     });
   }
 
   /** Features (B, P, dModel) at the batch's positions: the input of the unembedding, the output of ln_f. */
-  features(batch: Batch): Float32Array {
+  features(batch: Batch, dropout?: DropoutKey): Float32Array {
     this.#checkBatch(batch, false);
     const core = this.#core;
     const { dModel } = this.shape;
-    return this.#collect(batch, core.featuresPointer(), dModel, dModel, (n) => {
-      core.forward(n, batch.length, batch.positions.length);
+    const rows = { pointer: core.featuresPointer(), stride: dModel, width: dModel };
+    return this.#collect(batch, dropout, rows, (sequences) => {
+      core.forward(sequences, batch.length, batch.positions.length);
     });
   }
 
   /** The gradient left by `run`, which adds that of one micro-batch at a time. */
-  #sumGradients(batch: Batch, run: (sequences: number, first: number) => void): Float32Array {
-    this.#accumulate(batch, run);
+  #sumGradients(
+    batch: Batch,
+    dropout: DropoutKey | undefined,
+    run: (sequences: number, first: number) => void,
+  ): Float32Array {
+    this.#accumulate(batch, dropout, run);
     return this.#floats(this.#core.gradientPointer(), this.parameterCount).slice();
   }
 
-  #accumulate(batch: Batch, run: (sequences: number, first: number) => void): void {
+  #accumulate(
+    batch: Batch,
+    dropout: DropoutKey | undefined,
+    run: (sequences: number, first: number) => void,
+  ): void {
     const { training, curvature } = this.#reserved;
     if (!training && !curvature)
       throw new Error("this transformer was created for inference only: training and curvature are false");
     this.#pack();
     this.#core.zeroGradient();
-    this.#forEachMicroBatch(batch, run);
+    this.#forEachMicroBatch(batch, dropout, run);
   }
 
-  #accumulateGradient(batch: Batch): number {
+  #accumulateGradient(batch: Batch, dropout: DropoutKey | undefined): number {
     this.#checkBatch(batch, true);
     const count = batch.batchSize * batch.positions.length;
     let loss = 0;
-    this.#accumulate(batch, (sequences) => {
+    this.#accumulate(batch, dropout, (sequences) => {
       loss += this.#core.forwardBackward(sequences, batch.length, batch.positions.length, 1 / count);
     });
     return loss / count;
@@ -372,28 +525,28 @@ export class Transformer {
     this.#core.packDirection(backward);
   }
 
-  #predict(batch: Batch, softmax: boolean): Float32Array {
+  #predict(batch: Batch, dropout: DropoutKey | undefined, softmax: boolean): Float32Array {
     this.#checkBatch(batch, false);
     const core = this.#core;
     const perSequence = batch.positions.length;
-    return this.#collect(batch, core.logitsPointer(), core.logitsStride(), this.shape.dVocab, (sequences) => {
+    const rows = { pointer: core.logitsPointer(), stride: core.logitsStride(), width: this.shape.dVocab };
+    return this.#collect(batch, dropout, rows, (sequences) => {
       core.forward(sequences, batch.length, perSequence);
       if (softmax) core.softmax(sequences * perSequence);
     });
   }
 
-  /** (B, P, width): the first `width` of the `stride` floats in each row that `run` leaves at `pointer`. */
+  /** (B, P, width): the first `width` of the `stride` floats in each of the rows that `run` leaves at `pointer`. */
   #collect(
     batch: Batch,
-    pointer: number,
-    stride: number,
-    width: number,
+    dropout: DropoutKey | undefined,
+    { pointer, stride, width }: { pointer: number; stride: number; width: number },
     run: (sequences: number) => void,
   ): Float32Array {
     this.#pack();
     const perSequence = batch.positions.length;
     const out = new Float32Array(batch.batchSize * perSequence * width);
-    this.#forEachMicroBatch(batch, (sequences, first) => {
+    this.#forEachMicroBatch(batch, dropout, (sequences, first) => {
       run(sequences);
       const rows = sequences * perSequence;
       const source = this.#floats(pointer, rows * stride);
@@ -405,8 +558,13 @@ export class Transformer {
   }
 
   /** Copy sequences [first, first + sequences) into the core, as many as fit at a time, and call `run`. */
-  #forEachMicroBatch(batch: Batch, run: (sequences: number, first: number) => void): void {
+  #forEachMicroBatch(
+    batch: Batch,
+    dropout: DropoutKey | undefined,
+    run: (sequences: number, first: number) => void,
+  ): void {
     const core = this.#core;
+    this.#selectDropout(dropout);
     const { length, batchSize, tokens, targets, positions } = batch;
     const perSequence = positions.length;
     const fit = Math.floor(this.#maxTokens / length);
@@ -422,8 +580,30 @@ export class Transformer {
       new Int32Array(buffer, core.targetsPointer(), sequences * perSequence).set(
         targets.subarray(first * perSequence, end * perSequence),
       );
+      core.setFirstSequence(first);
       run(sequences, first);
     }
+  }
+
+  #selectDropout(key: DropoutKey | undefined): void {
+    if (!key) {
+      this.#core.selectDropout(0, 0, 0, 0);
+      return;
+    }
+    for (const field of ["seed", "stream", "step"] as const) requireWord(`dropout.${field}`, key[field]);
+    this.#core.selectDropout(this.shape.dropout, key.seed, key.stream, key.step);
+  }
+
+  #requireTraining(method: string): void {
+    if (!this.#reserved.training)
+      throw new Error(`${method} needs the optimiser's state: a transformer created with training: true`);
+  }
+
+  #requireDropout(method: string, key: DropoutKey | undefined): void {
+    if (this.shape.dropout > 0 && !key)
+      throw new TypeError(
+        `dropout: got none, ${method} of a model with dropout ${this.shape.dropout} needs a key`,
+      );
   }
 
   #pack(): void {
@@ -467,6 +647,11 @@ export class Transformer {
       if (targets[i] < 0 || targets[i] >= dVocab)
         throw new RangeError(`targets[${i}]: got ${targets[i]}, must be 0 .. ${dVocab - 1}`);
   }
+}
+
+function requireWord(name: string, value: number): void {
+  if (!Number.isInteger(value) || value < 0 || value > 0xffffffff)
+    throw new RangeError(`${name}: got ${value}, must be a whole number from 0 to 2^32 - 1`);
 }
 
 /** A transformer with all parameters zero; initialise it with `setParameters`. */

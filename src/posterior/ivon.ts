@@ -76,8 +76,7 @@ export class Ivon {
       for (let i = 0; i < mean.length; i++) {
         gradient[i] += g[i] / mcSamples;
         // Stein's identity: E[g (theta - m)] / sigma^2 is the expected diagonal Hessian.
-        estimate[i] +=
-          (g[i] * noise[i] * effectiveSampleSize * (hessian[i] + weightDecay)) / mcSamples;
+        estimate[i] += (g[i] * noise[i] * effectiveSampleSize * (hessian[i] + weightDecay)) / mcSamples;
       }
     }
     this.#step += 1;
@@ -103,10 +102,7 @@ export class Ivon {
 export function ivonPosterior(
   mean: Float32Array,
   hessian: Vector,
-  {
-    effectiveSampleSize,
-    weightDecay,
-  }: Pick<IvonOptions, "effectiveSampleSize" | "weightDecay">,
+  { effectiveSampleSize, weightDecay }: Pick<IvonOptions, "effectiveSampleSize" | "weightDecay">,
 ): IvonPosterior {
   requireLength("hessian", hessian, mean.length);
   return new IvonPosterior(

@@ -79,7 +79,6 @@ export class LangevinChain {
   #adapt(squares: Float64Array, gradient: Vector): void {
     const decay = this.#options.preconditioner?.decay ?? 0.99;
     this.#adapted += 1;
-    for (let i = 0; i < squares.length; i++)
-      squares[i] = decay * squares[i] + (1 - decay) * gradient[i] ** 2;
+    for (let i = 0; i < squares.length; i++) squares[i] = decay * squares[i] + (1 - decay) * gradient[i] ** 2;
   }
 }

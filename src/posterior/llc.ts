@@ -137,7 +137,7 @@ function scaleReduction(chains: readonly Float64Array[]): number {
   const n = chains[0].length;
   const within = mean(chains.map(variance));
   const between = variance(chains.map(mean));
-  return Math.sqrt(((n - 1) / n) + between / within);
+  return Math.sqrt((n - 1) / n + between / within);
 }
 
 /** n / (1 + 2 sum of autocorrelations), summed as long as pairs of them stay positive (Geyer 1992). */

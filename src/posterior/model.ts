@@ -1,5 +1,5 @@
 /** What the posteriors need of a model. `Transformer` fits; the tests also use a float64 twin. */
-import type { Batch, ParameterInfo } from "../core/transformer.ts";
+import type { Batch, DropoutKey, ParameterInfo } from "../core/transformer.ts";
 import type { Vector } from "./vector.ts";
 
 export type { Batch };
@@ -7,11 +7,16 @@ export type { Batch };
 export interface CurvatureModel {
   readonly parameterCount: number;
   readonly parameters: readonly ParameterInfo[];
-  readonly shape: { readonly dVocab: number; readonly dModel: number; readonly tiedEmbeddings: boolean };
+  readonly shape: {
+    readonly dVocab: number;
+    readonly dModel: number;
+    readonly tiedEmbeddings: boolean;
+    readonly dropout?: number;
+  };
   getParameters(): Vector;
   setParameters(flat: Vector): void;
-  /** Logits (B, P, V). */
-  logits(batch: Batch): Vector;
+  /** Logits (B, P, V); under the dropout masks of a key, if there is one. */
+  logits(batch: Batch, dropout?: DropoutKey): Vector;
   /** Mean NLL over the B P predictions, nats, and its gradient. */
   lossAndGradient(batch: Batch): { loss: number; gradient: Vector };
   /** J v, (B, P, V). */

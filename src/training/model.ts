@@ -17,6 +17,7 @@ export function transformerShape({ task, model }: Config): TransformerShape {
     tiedEmbeddings: model.tiedEmbeddings,
     ropeBase: model.ropeBase,
     roles: model.roleEmbedding ? task.variables + 1 : 0,
+    dropout: model.dropout,
   };
 }
 

@@ -81,6 +81,7 @@ export function trainSegment(request: SegmentRequest, context: SegmentContext): 
       ...config.training,
       step: t,
       learningRate: learningRateAt(t, config.training),
+      dropout: { seed: config.seed, stream: member, step: t },
     });
     if (!Number.isFinite(loss)) {
       nonFiniteStep = t;

@@ -176,6 +176,13 @@ export function attention(qkv: Dual[], nHeads: number, ropeBase: number): Layer 
   };
 }
 
+/** Element (t, c) times the constant `factor(t, c)`. */
+export function mask(x: Dual[], factor: (t: number, c: number) => number): Layer {
+  const apply = (rows: Dual[]) =>
+    rows.map((row, t) => multiply(row, constant(row.value.map((_, c) => factor(t, c)))));
+  return { output: apply(x), pullback: apply };
+}
+
 export type Activation = "relu" | "gelu";
 
 /** max(x, 0), its slope at 0 being 0; or the tanh form of GELU, 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). */

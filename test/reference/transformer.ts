@@ -24,6 +24,7 @@ import {
   type Layer,
   layerNorm,
   linear,
+  mask,
   type Parameter,
   softmax,
 } from "./layers.ts";
@@ -53,6 +54,12 @@ export interface ReferenceBatch {
   targets: Int32Array;
 }
 
+/**
+ * Dropout as factors on what the branches add to the residual stream. Sites: 2i for the attention and 2i + 1 for the
+ * MLP of block i; sequence and time are places within the batch.
+ */
+export type DropoutFactor = (site: number, sequence: number, time: number, column: number) => number;
+
 export interface ParameterEntry {
   name: string;
   shape: number[];
@@ -65,14 +72,16 @@ export class ReferenceTransformer {
   readonly shape: ReferenceShape;
   readonly parameters: readonly ParameterEntry[];
   readonly parameterCount: number;
+  readonly #dropout: DropoutFactor | undefined;
 
-  constructor(shape: ReferenceShape) {
+  constructor(shape: ReferenceShape, dropout?: DropoutFactor) {
     if (!Number.isInteger(shape.dModel / (2 * shape.nHeads))) {
       throw new RangeError(
         `dModel / nHeads is ${shape.dModel} / ${shape.nHeads}; it must be an even integer`,
       );
     }
     this.shape = shape;
+    this.#dropout = dropout;
     this.parameters = parameterTable(shape);
     this.parameterCount = this.parameters.reduce((total, { length }) => total + length, 0);
   }
@@ -126,6 +135,7 @@ export class ReferenceTransformer {
     const { length, positions } = batch;
     const sequences = Array.from({ length: batch.batchSize }, (_, b) =>
       this.#sequence(
+        b,
         (name) => named.get(name)!,
         batch.tokens.subarray(b * length, (b + 1) * length),
         positions,
@@ -142,8 +152,13 @@ export class ReferenceTransformer {
     };
   }
 
-  /** One sequence of T tokens: its logits at the P positions. */
-  #sequence(parameter: (name: string) => Parameter, tokens: Int32Array, positions: Int32Array): Layer {
+  /** Sequence `b` of T tokens: its logits at the P positions. */
+  #sequence(
+    b: number,
+    parameter: (name: string) => Parameter,
+    tokens: Int32Array,
+    positions: Int32Array,
+  ): Layer {
     const { dModel, nHeads, nLayers, actFn, ropeBase, roles, tiedEmbeddings } = this.shape;
     const token = embedding(tokens, dModel, parameter("transformer.wte.weight"));
     const role =
@@ -156,18 +171,21 @@ export class ReferenceTransformer {
     const blocks: Layer[] = [];
     let x = role ? addRows(token.output, role.output) : token.output;
     for (let i = 0; i < nLayers; i++) {
+      const dropout = (site: number) => (y: Dual[]) => mask(y, (t, c) => this.#dropout?.(site, b, t, c) ?? 1);
       const p = (suffix: string) => parameter(`transformer.h.${i}.${suffix}`);
       const attend = residual(x, [
         (y) => layerNorm(y, p("ln_1.weight"), p("ln_1.bias")),
         (y) => linear(y, p("attn.to_qkv.weight")),
         (y) => attention(y, nHeads, ropeBase),
         (y) => linear(y, p("attn.o.weight")),
+        dropout(2 * i),
       ]);
       const mlp = residual(attend.output, [
         (y) => layerNorm(y, p("ln_2.weight"), p("ln_2.bias")),
         (y) => linear(y, p("mlp.c_fc.weight")),
         (y) => activation(y, actFn),
         (y) => linear(y, p("mlp.c_proj.weight")),
+        dropout(2 * i + 1),
       ]);
       blocks.push(attend, mlp);
       x = mlp.output;

@@ -1,0 +1,23 @@
+/** Training prompts as a fixed data set D, which the likelihood of a posterior is of. */
+import type { Config } from "../config.ts";
+import { PromptSampler } from "../tasks/prompts.ts";
+import type { Batch } from "./model.ts";
+import { requireCount } from "./validate.ts";
+
+/**
+ * The last `count` batches that a member had trained on at `step` (the first ones to come, if it had not seen as many).
+ * Training draws fresh prompts at every step; a posterior needs a finite data set, and its number of terms N = count x
+ * batchSize x positions scales the likelihood against the prior.
+ *
+ * @throws RangeError for a count that is not positive
+ */
+export function recentBatches(config: Config, member: number, step: number, count: number): Batch[] {
+  requireCount("count", count);
+  const sampler = new PromptSampler(config.task, config.seed, config.evaluation.prompts);
+  const first = Math.max(1, step - count + 1);
+  return Array.from({ length: count }, (_, i) => {
+    const batch = sampler.createBatch(config.training.batchSize, config.training.lossPositions);
+    sampler.sampleInto(batch, member, first + i);
+    return batch;
+  });
+}

@@ -1,0 +1,62 @@
+/** Curvature operators, their spectra, and approximate posteriors over the parameters. */
+export { recentBatches } from "./data.ts";
+export { DropoutPosterior } from "./dropout.ts";
+export { EmpiricalPosterior } from "./empirical.ts";
+export { BlockCurvature } from "./gaussian/block.ts";
+export type { Curvature } from "./gaussian/curvature.ts";
+export { DiagonalCurvature } from "./gaussian/diagonal.ts";
+export { Gaussian } from "./gaussian/gaussian.ts";
+export { KroneckerCurvature } from "./gaussian/kronecker.ts";
+export { MatrixFreeCurvature } from "./gaussian/matrix-free.ts";
+export { SpectralCurvature } from "./gaussian/spectral.ts";
+export { Ivon, type IvonOptions, IvonPosterior, ivonPosterior } from "./ivon.ts";
+export {
+  applyFunction,
+  type Eigenpairs,
+  extremeEigenpairs,
+  type SpectralDensity,
+  smoothDensity,
+  spectralDensity,
+  spectralTrace,
+} from "./lanczos.ts";
+export { LangevinChain, type LangevinOptions } from "./langevin.ts";
+export { logEvidence, logEvidenceSlope, maximiseEvidence } from "./laplace/evidence.ts";
+export { fitLaplace, type HeldOutChoice, type LaplaceOptions } from "./laplace/fit.ts";
+export {
+  type HessianStructure,
+  LaplacePosterior,
+  type LaplacePredictOptions,
+  type SubsetOfWeights,
+} from "./laplace/laplace.ts";
+export {
+  type ChainDiagnostics,
+  estimateLearningCoefficient,
+  type LearningCoefficient,
+  type LearningCoefficientOptions,
+} from "./llc.ts";
+export { loadPosterior } from "./load.ts";
+export {
+  fitAndPredict,
+  type MethodOptions,
+  POSTERIOR_METHODS,
+  type PosteriorMethod,
+  type PosteriorRequest,
+  type PosteriorResult,
+} from "./methods.ts";
+export { MixturePosterior } from "./mixture.ts";
+export { type CurvatureModel, meanLoss, meanLossAndGradient, totalTerms } from "./model.ts";
+export {
+  checkDeterminism,
+  denseMatrix,
+  type FisherOptions,
+  fisherOperator,
+  ggnOperator,
+  hessianOperator,
+  type LinearOperator,
+  matrixOperator,
+  scaledOperator,
+} from "./operators.ts";
+export type { Posterior, PredictOptions } from "./posterior.ts";
+export { fitSgld, type SgldOptions } from "./sgld.ts";
+export { SwagCollector, SwagPosterior } from "./swag.ts";
+export { hutchinsonDiagonal, hutchinsonTrace, hutchPlusPlusTrace } from "./trace.ts";

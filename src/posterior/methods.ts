@@ -1,0 +1,296 @@
+/**
+ * The methods by name, as the command line offers them: fit a posterior around checkpoints and predict on probe sets.
+ * A pure function of its request (random numbers are keyed by seed and member), without file access: fit for a worker.
+ */
+import type { Config } from "../config.ts";
+import type { CoreModule } from "../core/build.ts";
+import { Transformer } from "../core/transformer.ts";
+import type { ProbeSetName } from "../pool/protocol.ts";
+import { PromptSampler } from "../tasks/prompts.ts";
+import { stream, uniformInt } from "../tasks/random.ts";
+import { transformerShape } from "../training/model.ts";
+import { DropoutPosterior } from "./dropout.ts";
+import { EmpiricalPosterior } from "./empirical.ts";
+import { Ivon } from "./ivon.ts";
+import { extremeEigenpairs } from "./lanczos.ts";
+import { fitLaplace, type LaplaceOptions } from "./laplace/fit.ts";
+import { LaplacePosterior } from "./laplace/laplace.ts";
+import { MixturePosterior } from "./mixture.ts";
+import { type Batch, splitBatch, totalTerms } from "./model.ts";
+import { ggnOperator } from "./operators.ts";
+import type { Posterior } from "./posterior.ts";
+import { fitSgld } from "./sgld.ts";
+import { SwagCollector } from "./swag.ts";
+import { requireCount, requireLength, requireOneOf, requirePositive } from "./validate.ts";
+
+const LAPLACE = {
+  "laplace-last-layer": { subsetOfWeights: "lastLayer", hessianStructure: "kron" },
+  "laplace-kfac": { subsetOfWeights: "all", hessianStructure: "kron" },
+  "laplace-low-rank": { subsetOfWeights: "all", hessianStructure: "lowRank" },
+  "laplace-diagonal": { subsetOfWeights: "all", hessianStructure: "diag" },
+} as const satisfies Record<string, LaplaceOptions>;
+
+export const POSTERIOR_METHODS = [
+  "laplace-last-layer",
+  "laplace-kfac",
+  "laplace-low-rank",
+  "laplace-diagonal",
+  "swag",
+  "ivon",
+  "dropout",
+  "sgld",
+  "ensemble",
+] as const;
+
+export type PosteriorMethod = (typeof POSTERIOR_METHODS)[number];
+
+export interface MethodOptions extends LaplaceOptions {
+  /** Steps of the methods that go on from the checkpoint: swag 400, ivon and sgld 1000. */
+  steps?: number;
+  /** swag: of AdamW, constant; default half of the run's peak. ivon: default 0.1. */
+  learningRate?: number;
+  /** swag: deviations kept, 0 for the diagonal. Default 20. */
+  maxRank?: number;
+  /** sgld: default half of 1 / (N x largest GGN eigenvalue + delta), an eighth of where it turns unstable. */
+  stepSize?: number;
+  preconditioned?: boolean;
+  /** dropout: rate, if it is not the model's own. */
+  dropout?: number;
+}
+
+export interface PosteriorRequest {
+  config: Config;
+  method: PosteriorMethod;
+  /** Whose prompts to go on with, and whose random numbers to use. */
+  member: number;
+  /** Optimiser steps the checkpoints had done. */
+  step: number;
+  /**
+   * Flat parameter vectors. `ensemble` takes them as its members; the other methods fit one posterior around each and
+   * mix them with equal weights.
+   */
+  checkpoints: readonly Float32Array[];
+  /** D, see `recentBatches`; its number of predictions is N. */
+  data: readonly Batch[];
+  probes: readonly { set: ProbeSetName; batch: Batch }[];
+  /** Draws in all: a multiple of the number of checkpoints. `ensemble` has as many as it has members. */
+  nSamples: number;
+  seed: number;
+  options?: MethodOptions;
+}
+
+export interface PosteriorResult {
+  method: PosteriorMethod;
+  /** Per probe set, one array (prompts, positions, classes) per draw; the same draws of the weights for every set. */
+  predictions: { set: ProbeSetName; samples: Float32Array[] }[];
+  /** Per checkpoint, for the Laplace methods; nats. */
+  laplace: { logMarginalLikelihood: number; priorPrecision: number; effectiveParameters: number }[];
+  /** N */
+  trainingTerms: number;
+  posterior: Posterior;
+  fitSeconds: number;
+  predictSeconds: number;
+}
+
+/**
+ * @throws RangeError for an unknown method, no checkpoint or one of another shape, or an option outside its range
+ */
+export function fitAndPredict(request: PosteriorRequest, core: CoreModule): PosteriorResult {
+  const { config, method, checkpoints, data, probes, nSamples, seed, member } = request;
+  requireOneOf("method", method, POSTERIOR_METHODS);
+  requireCount("number of checkpoints", checkpoints.length);
+  const trainingTerms = request.options?.trainingTerms ?? totalTerms(data);
+  const shape = transformerShape(config);
+  const dropout = request.options?.dropout ?? shape.dropout ?? 0;
+  const model = new Transformer(core, { ...shape, dropout }, { training: true, curvature: true });
+  for (const parameters of checkpoints) requireLength("checkpoint", parameters, model.parameterCount);
+
+  const started = performance.now();
+  const posterior = fitPosterior(request, model, trainingTerms);
+  const fitted = performance.now();
+  const predictions = probes.map(({ set, batch }) => ({
+    set,
+    // A fresh stream per set: every set sees the same weights.
+    samples: posterior.predict(model, batch, { nSamples, rng: stream(seed, member, "posterior", PREDICT) }),
+  }));
+  const parts = posterior instanceof MixturePosterior ? posterior.components : [posterior];
+  return {
+    method,
+    predictions,
+    laplace: parts
+      .filter((part) => part instanceof LaplacePosterior)
+      .map((part) => ({
+        logMarginalLikelihood: part.logMarginalLikelihood(),
+        priorPrecision: part.fields.priorPrecision,
+        effectiveParameters: part.gaussian.effectiveParameters(),
+      })),
+    trainingTerms,
+    posterior,
+    fitSeconds: (fitted - started) / 1000,
+    predictSeconds: (performance.now() - fitted) / 1000,
+  };
+}
+
+/** Counters of the random streams, far from those the fits number by themselves. */
+const PREDICT = 1_000_000;
+const FIT = 2_000_000;
+
+function fitPosterior(request: PosteriorRequest, model: Transformer, trainingTerms: number): Posterior {
+  const { method, checkpoints } = request;
+  if (method === "ensemble") return new EmpiricalPosterior("ensemble", checkpoints);
+  const parts = checkpoints.map((parameters, index) => {
+    const rng = stream(request.seed, request.member, "posterior", FIT + index);
+    switch (method) {
+      case "dropout":
+        return new DropoutPosterior(parameters);
+      case "swag":
+        return continueWithSwag(request, model, parameters);
+      case "ivon":
+        return continueWithIvon(request, model, parameters, trainingTerms, rng);
+      case "sgld":
+        return sampleWithSgld(request, model, parameters, trainingTerms, rng);
+      case "laplace-low-rank":
+        return fitLowRank(request, model, parameters, trainingTerms);
+      default: {
+        const { seed, options } = request;
+        return fitLaplace(model, parameters, request.data, { seed, ...options, ...LAPLACE[method] });
+      }
+    }
+  });
+  return parts.length === 1 ? parts[0] : new MixturePosterior(parts);
+}
+
+/**
+ * The evidence of a truncated curvature counts what was cut off as undetermined by the data and so asks for a prior far
+ * too wide, which then fills the cut-off directions. The default here is the best NLL on the last quarter of D instead.
+ */
+function fitLowRank(
+  { data, seed, options }: PosteriorRequest,
+  model: Transformer,
+  parameters: Float32Array,
+  trainingTerms: number,
+): Posterior {
+  if (options?.priorPrecision !== undefined)
+    return fitLaplace(model, parameters, data, { seed, ...options, ...LAPLACE["laplace-low-rank"] });
+  const parts = data.map((batch) => [...splitBatch(batch, Math.ceil(0.75 * batch.batchSize))]);
+  const heldOut = parts.flatMap(([, rest]) => rest ?? []);
+  return fitLaplace(
+    model,
+    parameters,
+    parts.map(([first]) => first),
+    {
+      ...{ seed, trainingTerms, ...options, ...LAPLACE["laplace-low-rank"] },
+      priorPrecision: { heldOut, grid: HELD_OUT_GRID, nSamples: 8 },
+    },
+  );
+}
+
+const HELD_OUT_GRID = Array.from({ length: 9 }, (_, i) => 10 ** (i - 4));
+
+type Rng = ReturnType<typeof stream>;
+
+/** Calls `run` with the prompts that would have come next, `steps` times. */
+function continueTraining(
+  { config, member, step }: PosteriorRequest,
+  steps: number,
+  run: (batch: Batch, t: number) => void,
+): void {
+  const { task, seed, evaluation, training } = config;
+  const sampler = new PromptSampler(task, seed, evaluation.prompts);
+  const batch = sampler.createBatch(training.batchSize, training.lossPositions);
+  for (let t = 1; t <= requireCount("steps", steps); t++) {
+    sampler.sampleInto(batch, member, step + t);
+    run(batch, t);
+  }
+}
+
+/** Iterates of the run's optimiser at a constant learning rate: 40 of them, after a fifth of the steps. */
+function continueWithSwag(
+  request: PosteriorRequest,
+  model: Transformer,
+  parameters: Float32Array,
+): Posterior {
+  const { training } = request.config;
+  const { steps = 400, learningRate = training.learningRate / 2, maxRank } = request.options ?? {};
+  requirePositive("learningRate", learningRate);
+  const settle = Math.floor(steps / 5);
+  const every = Math.max(1, Math.floor((steps - settle) / 40));
+  const collector = new SwagCollector(model.parameterCount, maxRank);
+  model.setParameters(parameters);
+  const zero = () => new Float32Array(model.parameterCount);
+  model.setMoments({ first: zero(), second: zero() });
+  continueTraining(request, steps, (batch, t) => {
+    const dropout = { seed: request.seed, stream: request.member, step: request.step + t };
+    const { loss } = model.trainStep(batch, { ...training, step: t, learningRate, dropout });
+    if (!Number.isFinite(loss))
+      throw new RangeError(`learningRate: got ${learningRate}, with which training diverged at step ${t}`);
+    if (t > settle && (t - settle) % every === 0) collector.collect(model.getParameters());
+  });
+  return collector.posterior();
+}
+
+function continueWithIvon(
+  request: PosteriorRequest,
+  model: Transformer,
+  parameters: Float32Array,
+  trainingTerms: number,
+  rng: Rng,
+): Posterior {
+  const { steps = 1000, learningRate = 0.1, priorPrecision = 1 } = request.options ?? {};
+  const ivon = new Ivon(parameters, {
+    learningRate,
+    effectiveSampleSize: trainingTerms,
+    weightDecay: fixedPrior(priorPrecision) / trainingTerms,
+    hessianInit: 0.5,
+    beta2: 0.9995,
+  });
+  continueTraining(request, steps, (batch) => {
+    ivon.step((theta) => gradientAt(model, batch, theta), rng);
+  });
+  return ivon.posterior();
+}
+
+function sampleWithSgld(
+  request: PosteriorRequest,
+  model: Transformer,
+  parameters: Float32Array,
+  trainingTerms: number,
+  rng: Rng,
+): Posterior {
+  const { data, nSamples, checkpoints, options = {} } = request;
+  const { steps = 1000, priorPrecision = 1, preconditioned } = options;
+  const draws = Math.ceil(nSamples / checkpoints.length);
+  const burnIn = Math.max(1, Math.floor(steps / 4));
+  model.setParameters(parameters);
+  const stepSize =
+    options.stepSize ??
+    0.5 / (trainingTerms * largestEigenvalue(model, data, rng) + fixedPrior(priorPrecision));
+  return fitSgld(parameters, (theta) => gradientAt(model, data[uniformInt(rng, data.length)], theta), {
+    stepSize,
+    trainingTerms,
+    priorPrecision: fixedPrior(priorPrecision),
+    burnIn,
+    thinning: Math.max(1, Math.floor((requireCount("steps", steps) - burnIn) / draws)),
+    draws,
+    preconditioned,
+    rng,
+  });
+}
+
+function gradientAt(model: Transformer, batch: Batch, theta: Float64Array): Float32Array {
+  model.setParameters(Float32Array.from(theta));
+  return model.lossAndGradient(batch).gradient;
+}
+
+/** To a few percent: it only sets a step size. */
+function largestEigenvalue(model: Transformer, data: readonly Batch[], rng: Rng): number {
+  return extremeEigenpairs(ggnOperator(model, data), { k: 1, rng, tolerance: 0.05 }).eigenvalues[0];
+}
+
+/** @throws RangeError unless the prior precision is a number: these methods have no evidence to tune it by */
+function fixedPrior(priorPrecision: LaplaceOptions["priorPrecision"]): number {
+  if (typeof priorPrecision === "number") return requirePositive("priorPrecision", priorPrecision);
+  throw new RangeError(
+    `priorPrecision: got ${JSON.stringify(priorPrecision)}, must be a number for this method`,
+  );
+}

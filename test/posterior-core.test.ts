@@ -1,0 +1,159 @@
+/** Operators and posteriors on the float32 core, against the same code on the float64 reference model. */
+import { describe, expect, it } from "vitest";
+import { createTransformer, type MathMode } from "../src/core/index.ts";
+import { fitLaplace, type LaplaceOptions } from "../src/posterior/laplace/fit.ts";
+import { lastLayerData, lastLayerOperator } from "../src/posterior/laplace/last-layer.ts";
+import type { CurvatureModel } from "../src/posterior/model.ts";
+import { meanLoss, meanLossAndGradient } from "../src/posterior/model.ts";
+import {
+  checkDeterminism,
+  denseMatrix,
+  fisherOperator,
+  ggnOperator,
+  hessianOperator,
+  type LinearOperator,
+} from "../src/posterior/operators.ts";
+import { dot, norm } from "../src/posterior/vector.ts";
+import { stream } from "../src/tasks/random.ts";
+import { TINY, tinyTwin } from "./fixtures/curvature-twin.ts";
+import { float32Tolerance } from "./reference/compare.ts";
+
+const rng = () => stream(13, 0, "posterior", 0);
+
+/** Chained float32 reductions: a forward and a tangent pass, and a backward one of each; nine a block, two at its ends. */
+const TOLERANCE = float32Tolerance(20, 4 * 9 + 4 * 2);
+
+async function pair(math: MathMode, tiedEmbeddings = false) {
+  const twin = tinyTwin(71, { ...TINY, tiedEmbeddings });
+  const core = await createTransformer(twin.model.shape, { math, training: true, curvature: true });
+  core.setParameters(twin.parameters);
+  return { ...twin, core: core as CurvatureModel };
+}
+
+function maxError(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let error = 0;
+  for (let i = 0; i < b.length; i++) error = Math.max(error, Math.abs(a[i] - b[i]));
+  return error;
+}
+
+function relativeError(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  return maxError(a, b) / Math.max(...Array.from(b, Math.abs));
+}
+
+/** Largest sum_j |A_ij| |v_j|: what rounding errors of A v are relative to; A v itself may cancel. */
+function roundingScale(a: Float64Array, v: Float64Array): number {
+  const n = v.length;
+  let largest = 0;
+  for (let i = 0; i < n; i++) {
+    let sum = 0;
+    for (let j = 0; j < n; j++) sum += Math.abs(a[i * n + j] * v[j]);
+    largest = Math.max(largest, sum);
+  }
+  return largest;
+}
+
+for (const math of ["strict", "fast"] as const) {
+  for (const tied of [false, true]) {
+    describe(`${math}, ${tied ? "tied" : "untied"} embeddings`, () => {
+      const operators: [
+        string,
+        (m: CurvatureModel, b: Parameters<typeof ggnOperator>[1]) => LinearOperator,
+      ][] = [
+        ["Hessian", hessianOperator],
+        ["GGN", ggnOperator],
+        ["exact Fisher", (m, b) => fisherOperator(m, b, { fisherType: "exact" })],
+        ["empirical Fisher", (m, b) => fisherOperator(m, b, { fisherType: "empirical" })],
+      ];
+      for (const [name, make] of operators) {
+        it(`${name}: the reference's product, symmetric, linear and the same bits each time`, async () => {
+          const { model, core, batches, random } = await pair(math, tied);
+          const [a, exact] = [make(core, batches), make(model, batches)];
+          const dense = denseMatrix(exact);
+          checkDeterminism(a, rng());
+          for (let i = 0; i < 3; i++) {
+            // In float32 from the start: both models get the same direction.
+            const u = Float64Array.from(Float32Array.from(random.normals(a.size)));
+            const v = Float64Array.from(Float32Array.from(random.normals(a.size)));
+            const [au, av] = [a.matvec(u), a.matvec(v)];
+            expect(maxError(au, exact.matvec(u)) / roundingScale(dense, u)).toBeLessThan(TOLERANCE);
+            expect(Math.abs(dot(u, av) - dot(v, au))).toBeLessThan(TOLERANCE * norm(au) * norm(v));
+            const mixed = a.matvec(u.map((x, j) => 2 * x + 4 * v[j]));
+            expect(
+              relativeError(
+                mixed,
+                au.map((x, j) => 2 * x + 4 * av[j]),
+              ),
+            ).toBeLessThan(TOLERANCE);
+          }
+        });
+      }
+
+      it("features, loss and the closed-form last-layer GGN are the reference's", async () => {
+        const { model, core, batches, random } = await pair(math, tied);
+        expect(meanLoss(core, batches)).toBeCloseTo(meanLoss(model, batches), 5);
+        const [{ loss, gradient }, exact] = [core, model].map((m) => meanLossAndGradient(m, batches));
+        expect(loss).toBeCloseTo(exact.loss, 5);
+        expect(relativeError(gradient, exact.gradient)).toBeLessThan(TOLERANCE);
+        if (tied) return;
+        expect(relativeError(core.features(batches[0]), model.features(batches[0]))).toBeLessThan(TOLERANCE);
+        const head = model.parameters.find(({ name }) => name === "lm_head.weight")!;
+        const v = random.normals(head.length);
+        const whole = new Float64Array(model.parameterCount);
+        whole.set(v, head.offset);
+        const product = ggnOperator(model, batches)
+          .matvec(whole)
+          .slice(head.offset, head.offset + head.length);
+        expect(
+          relativeError(lastLayerOperator(lastLayerData(core, batches)).matvec(v), product),
+        ).toBeLessThan(TOLERANCE);
+      });
+    });
+  }
+}
+
+describe("Laplace on the core", () => {
+  const cases: LaplaceOptions[] = [
+    { hessianStructure: "kron" },
+    { hessianStructure: "full" },
+    { hessianStructure: "diag" },
+    { subsetOfWeights: "all", hessianStructure: "full" },
+    { subsetOfWeights: "all", hessianStructure: "lowRank", rank: 6 },
+    { subsetOfWeights: "all", hessianStructure: "diag" },
+    { subsetOfWeights: "all", hessianStructure: "kron" },
+    { subsetOfWeights: "all", hessianStructure: "matrixFree" },
+  ];
+  for (const options of cases) {
+    it(`${JSON.stringify(options)}: evidence and predictions of the float64 twin`, async () => {
+      const { model, core, parameters, batches } = await pair("strict");
+      const posterior = fitLaplace(core, parameters, batches, { priorPrecision: 2, ...options });
+      const exact = fitLaplace(model, parameters, batches, { priorPrecision: 2, ...options });
+      expect(posterior.logMarginalLikelihood()).toBeCloseTo(exact.logMarginalLikelihood(), 2);
+      // Eigenvectors may differ in sign or turn within a cluster: functions of the matrix may not.
+      expect(relativeError(posterior.gaussian.sample(rng()), exact.gaussian.sample(rng()))).toBeLessThan(
+        1e-2,
+      );
+      const predict = (m: CurvatureModel, p: typeof posterior) =>
+        p.predict(m, batches[1], { nSamples: 3, rng: rng() });
+      predict(core, posterior).forEach((p, s) => {
+        expect(relativeError(p, predict(model, exact)[s])).toBeLessThan(1e-2);
+      });
+    });
+  }
+
+  it("last layer with tied embeddings predicts as the untied model with the same weights", async () => {
+    const { core, parameters, batches } = await pair("strict", true);
+    const untied = await createTransformer(TINY, { math: "strict", training: true, curvature: true });
+    const head = untied.parameters.find(({ name }) => name === "lm_head.weight")!;
+    const flat = new Float32Array(untied.parameterCount);
+    flat.set(parameters);
+    flat.set(parameters.subarray(0, head.length), head.offset);
+    const options = { priorPrecision: 1, hessianStructure: "full" } as const;
+    const draw = { nSamples: 2, rng: rng() };
+    const tied = fitLaplace(core, parameters, batches, options).predict(core, batches[0], draw);
+    const split = fitLaplace(untied, flat, batches, options).predict(untied, batches[0], {
+      ...draw,
+      rng: rng(),
+    });
+    expect(tied).toEqual(split);
+  });
+});

@@ -1,0 +1,475 @@
+/** Laplace approximations: exact in the linear-Gaussian case, and against dense matrices of a tiny model. */
+import { describe, expect, it } from "vitest";
+import { Gaussian } from "../src/posterior/gaussian/gaussian.ts";
+import { SpectralCurvature } from "../src/posterior/gaussian/spectral.ts";
+import { logEvidence, logEvidenceSlope, maximiseEvidence } from "../src/posterior/laplace/evidence.ts";
+import { fitLaplace, type LaplaceOptions } from "../src/posterior/laplace/fit.ts";
+import { LaplacePosterior } from "../src/posterior/laplace/laplace.ts";
+import { meanPredictiveNll } from "../src/posterior/laplace/predictive.ts";
+import { type Batch, meanLoss, softmaxRows } from "../src/posterior/model.ts";
+import { denseMatrix, ggnOperator } from "../src/posterior/operators.ts";
+import { decodeSafetensors, encodeSafetensors } from "../src/run/safetensors.ts";
+import { stream } from "../src/tasks/random.ts";
+import { CurvatureTwin, TINY, tinyTwin } from "./fixtures/curvature-twin.ts";
+import {
+  cholesky,
+  choleskyLogDeterminant,
+  choleskySolve,
+  covarianceScores,
+  matVec,
+  plusIdentity,
+} from "./fixtures/dense.ts";
+import { Random } from "./reference/random.ts";
+
+const rng = (step = 0) => stream(9, 0, "posterior", step);
+
+function expectClose(actual: ArrayLike<number>, expected: ArrayLike<number>, digits: number) {
+  expect(actual.length).toBe(expected.length);
+  const scale = Math.max(...Array.from(expected, Math.abs), 1e-300);
+  let error = 0;
+  for (let i = 0; i < expected.length; i++) error = Math.max(error, Math.abs(actual[i] - expected[i]));
+  expect(error / scale).toBeLessThan(10 ** -digits);
+}
+
+describe("linear-Gaussian regression: posterior and evidence are exact", () => {
+  const [points, n, noise, delta] = [12, 4, 0.3, 0.7];
+  const random = new Random(31);
+  const x = random.normals(points * n);
+  const y = random.normals(points);
+  /** X'X / noise^2, the Hessian of the negative log-likelihood. */
+  const curvature = new Float64Array(n * n);
+  for (let p = 0; p < points; p++)
+    for (let i = 0; i < n; i++)
+      for (let j = 0; j < n; j++) curvature[i * n + j] += (x[p * n + i] * x[p * n + j]) / noise ** 2;
+  const xy = Float64Array.from({ length: n }, (_, i) => {
+    let sum = 0;
+    for (let p = 0; p < points; p++) sum += (x[p * n + i] * y[p]) / noise ** 2;
+    return sum;
+  });
+  const structure = SpectralCurvature.fromMatrix(curvature, n);
+
+  /** Terms of the Laplace evidence at the posterior mean for this prior. */
+  function terms(priorPrecision: number) {
+    const theta = new Gaussian(structure, priorPrecision).solve(xy);
+    let logLikelihood = -(points / 2) * Math.log(2 * Math.PI * noise ** 2);
+    for (let p = 0; p < points; p++) {
+      let residual = y[p];
+      for (let i = 0; i < n; i++) residual -= x[p * n + i] * theta[i];
+      logLikelihood -= residual ** 2 / (2 * noise ** 2);
+    }
+    return { curvature: structure, logLikelihood, squaredNorm: theta.reduce((s, t) => s + t * t, 0) };
+  }
+
+  /** log N(y; 0, noise^2 I + X X' / delta). */
+  function exactEvidence(priorPrecision: number): number {
+    const gram = new Float64Array(points * points);
+    for (let p = 0; p < points; p++)
+      for (let q = 0; q < points; q++) {
+        for (let i = 0; i < n; i++) gram[p * points + q] += (x[p * n + i] * x[q * n + i]) / priorPrecision;
+        if (p === q) gram[p * points + q] += noise ** 2;
+      }
+    const l = cholesky(gram, points);
+    const whitened = choleskySolve(l, points, y).reduce((sum, v, p) => sum + v * y[p], 0);
+    return -(points * Math.log(2 * Math.PI) + choleskyLogDeterminant(l, points) + whitened) / 2;
+  }
+
+  it("evidence", () => {
+    for (const priorPrecision of [0.01, delta, 30])
+      expect(logEvidence(terms(priorPrecision), priorPrecision)).toBeCloseTo(
+        exactEvidence(priorPrecision),
+        8,
+      );
+  });
+
+  it("posterior mean and covariance", () => {
+    const gaussian = new Gaussian(structure, delta);
+    const l = cholesky(plusIdentity(curvature, n, delta), n);
+    expectClose(gaussian.solve(xy), choleskySolve(l, n, xy), 12);
+    const shared = rng();
+    const draws = Array.from({ length: 5000 }, () => gaussian.sample(shared));
+    const scores = covarianceScores(draws, plusIdentity(curvature, n, delta), n);
+    for (const score of Object.values(scores)) expect(Math.abs(score)).toBeLessThan(4);
+  });
+
+  it("slope of the evidence, and its maximum", () => {
+    const fixed = terms(delta);
+    for (const priorPrecision of [0.02, 0.7, 9]) {
+      const step = 1e-5;
+      const numeric =
+        (logEvidence(fixed, priorPrecision * Math.exp(step)) -
+          logEvidence(fixed, priorPrecision * Math.exp(-step))) /
+        (2 * step);
+      expect(logEvidenceSlope(fixed, priorPrecision)).toBeCloseTo(numeric, 6);
+    }
+    const best = maximiseEvidence(fixed);
+    expect(logEvidenceSlope(fixed, best)).toBeCloseTo(0, 6);
+    for (const factor of [0.9, 1.1])
+      expect(logEvidence(fixed, best)).toBeGreaterThan(logEvidence(fixed, best * factor));
+    // theta* = 0 has no finite maximum: the end of the range.
+    expect(maximiseEvidence({ ...fixed, squaredNorm: 0 })).toBeGreaterThan(9e9);
+  });
+});
+
+describe("curvature of a tiny model", () => {
+  const { model, parameters, batches } = tinyTwin(41);
+  const n = model.parameterCount;
+  const terms = 15;
+  const ggn = denseMatrix(ggnOperator(model, batches)).map((x) => terms * x);
+  const head = model.parameters.find(({ name }) => name === "lm_head.weight")!;
+  const size = head.length;
+  const headBlock = new Float64Array(size * size);
+  for (let i = 0; i < size; i++)
+    for (let j = 0; j < size; j++) headBlock[i * size + j] = ggn[(head.offset + i) * n + head.offset + j];
+
+  const laplace = (options: LaplaceOptions) =>
+    fitLaplace(model, parameters, batches, { priorPrecision: 0.5, ...options });
+  /** H v through the structure. */
+  const product = (posterior: LaplacePosterior, v: Float64Array) =>
+    posterior.fields.curvature.apply((x) => x, v);
+  const random = new Random(42);
+
+  it("last layer: full, matrix-free and low-rank at full rank are the block of the GGN", () => {
+    const v = random.normals(size);
+    const expected = matVec(headBlock, size, v);
+    const exact: LaplaceOptions[] = [
+      { hessianStructure: "full" },
+      { hessianStructure: "matrixFree", lanczosSteps: 16 },
+      { hessianStructure: "lowRank", rank: size },
+    ];
+    for (const options of exact) expectClose(product(laplace(options), v), expected, 8);
+  });
+
+  it("last layer: the diagonal structure is the diagonal of the block", () => {
+    const { curvature } = laplace({ hessianStructure: "diag" }).fields;
+    expectClose(
+      curvature.diagonal((x) => x),
+      Array.from({ length: size }, (_, i) => headBlock[i * size + i]),
+      12,
+    );
+  });
+
+  it("last layer: Kronecker is exact for one prediction and N E[B] (x) E[A] for more", () => {
+    const single: Batch = { ...batches[0], batchSize: 1, positions: Int32Array.of(3) };
+    const one = { ...single, tokens: single.tokens.slice(0, 5), targets: single.targets.slice(0, 1) };
+    const v = random.normals(size);
+    expectClose(
+      product(fitLaplace(model, parameters, [one], { priorPrecision: 1 }), v),
+      product(fitLaplace(model, parameters, [one], { priorPrecision: 1, hessianStructure: "full" }), v),
+      9,
+    );
+    const [classes, width] = [TINY.dVocab, TINY.dModel];
+    const b = new Float64Array(classes * classes);
+    const a = new Float64Array(width * width);
+    for (const batch of batches) {
+      const p = softmaxRows(model.logits(batch), classes);
+      const f = model.features(batch);
+      for (let row = 0; row < batch.targets.length; row++) {
+        for (let i = 0; i < classes; i++)
+          for (let j = 0; j < classes; j++)
+            b[i * classes + j] += p[row * classes + i] * ((i === j ? 1 : 0) - p[row * classes + j]);
+        for (let i = 0; i < width; i++)
+          for (let j = 0; j < width; j++) a[i * width + j] += f[row * width + i] * f[row * width + j];
+      }
+    }
+    const expected = Float64Array.from({ length: size }, (_, i) => {
+      let sum = 0;
+      for (let j = 0; j < size; j++)
+        sum +=
+          (b[Math.floor(i / width) * classes + Math.floor(j / width)] *
+            a[(i % width) * width + (j % width)] *
+            v[j]) /
+          terms;
+      return sum;
+    });
+    expectClose(product(laplace({ hessianStructure: "kron" }), v), expected, 10);
+  });
+
+  it("all parameters: full and low-rank at full rank are the GGN", () => {
+    const v = random.normals(n);
+    const expected = matVec(ggn, n, v);
+    for (const options of [{ hessianStructure: "full" }, { hessianStructure: "lowRank", rank: n }] as const)
+      expectClose(product(laplace({ subsetOfWeights: "all", ...options }), v), expected, 7);
+  });
+
+  it("all parameters: matrix-free solves with the GGN, whatever parameters the model holds by then", () => {
+    const posterior = laplace({ subsetOfWeights: "all", hessianStructure: "matrixFree", lanczosSteps: n });
+    const v = random.normals(n);
+    model.setParameters(new Float64Array(n).fill(0.1));
+    const l = cholesky(plusIdentity(ggn, n, 0.5), n);
+    expectClose(posterior.gaussian.solve(v), choleskySolve(l, n, v), 7);
+    model.setParameters(parameters);
+  });
+
+  it("all parameters: low rank keeps the largest eigenpairs", () => {
+    const kept = laplace({ subsetOfWeights: "all", hessianStructure: "lowRank", rank: 5 }).fields.curvature;
+    const all = SpectralCurvature.fromMatrix(ggn, n).eigenvalues.slice().reverse();
+    expectClose((kept as SpectralCurvature).eigenvalues, all.slice(0, 5), 4);
+  });
+
+  it("all parameters: the enumerated diagonal is exact, the sampled one unbiased", () => {
+    const exact = Float64Array.from({ length: n }, (_, i) => ggn[i * n + i]);
+    const options = { subsetOfWeights: "all", hessianStructure: "diag" } as const;
+    expectClose(
+      laplace({ ...options, probes: "exact" }).fields.curvature.diagonal((x) => x),
+      exact,
+      12,
+    );
+    const draws = Array.from({ length: 12 }, (_, seed) =>
+      laplace({ ...options, probes: 100, chunk: 1, seed }).fields.curvature.diagonal((x) => x),
+    );
+    let chiSquare = 0;
+    let counted = 0;
+    for (let i = 0; i < n; i++) {
+      const mean = draws.reduce((sum, d) => sum + d[i], 0) / 12;
+      const variance = draws.reduce((sum, d) => sum + (d[i] - mean) ** 2, 0) / 11;
+      if (variance < 1e-20) continue;
+      chiSquare += (mean - exact[i]) ** 2 / (variance / 12);
+      counted++;
+    }
+    // Student's t with 11 degrees of freedom has variance 11 / 9; parameters are correlated, hence the wide bound.
+    expect(counted).toBeGreaterThan(n / 2);
+    expect(chiSquare / counted).toBeGreaterThan(0.6);
+    expect(chiSquare / counted).toBeLessThan(2.2);
+  });
+
+  it("all parameters: Kronecker blocks have the partial traces of the GGN's blocks", () => {
+    const posterior = laplace({ subsetOfWeights: "all", hessianStructure: "kron", probes: "exact" });
+    for (const { shape, offset, length } of model.parameters) {
+      const block = new Float64Array(length * length);
+      const column = new Float64Array(n);
+      for (let j = 0; j < length; j++) {
+        column[offset + j] = 1;
+        const h = product(posterior, column);
+        column[offset + j] = 0;
+        for (let i = 0; i < n; i++) {
+          if (i < offset || i >= offset + length) expect(h[i]).toBe(0);
+          else block[(i - offset) * length + j] = h[i];
+        }
+      }
+      const at = (i: number, j: number) => ggn[(offset + i) * n + offset + j];
+      if (shape.length === 1) {
+        for (let i = 0; i < length; i++) expect(block[i * length + i]).toBeCloseTo(at(i, i), 9);
+        continue;
+      }
+      const [rows, columns] = shape;
+      const traces = (entry: (i: number, j: number) => number) => {
+        const left: number[] = [];
+        const right: number[] = [];
+        for (let r = 0; r < rows; r++)
+          for (let s = 0; s < rows; s++)
+            left.push(
+              Array.from({ length: columns }, (_, c) => entry(r * columns + c, s * columns + c)).reduce(
+                (x, y) => x + y,
+              ),
+            );
+        for (let c = 0; c < columns; c++)
+          for (let d = 0; d < columns; d++)
+            right.push(
+              Array.from({ length: rows }, (_, r) => entry(r * columns + c, r * columns + d)).reduce(
+                (x, y) => x + y,
+              ),
+            );
+        return { left, right };
+      };
+      const expected = traces(at);
+      const actual = traces((i, j) => block[i * length + j]);
+      expectClose(actual.left, expected.left, 8);
+      expectClose(actual.right, expected.right, 8);
+    }
+  });
+
+  it("scales curvature and log-likelihood to N terms", () => {
+    const v = random.normals(size);
+    const posterior = laplace({ trainingTerms: 1500 });
+    expectClose(
+      product(posterior, v),
+      product(laplace({}), v).map((x) => 100 * x),
+      10,
+    );
+    expect(posterior.fields.logLikelihood).toBeCloseTo(-1500 * meanLoss(model, batches), 9);
+    expect(laplace({}).fields.trainingTerms).toBe(15);
+  });
+
+  it("log evidence is that of the dense matrices", () => {
+    for (const subsetOfWeights of ["lastLayer", "all"] as const) {
+      const posterior = laplace({ subsetOfWeights, hessianStructure: "full" });
+      const matrix = subsetOfWeights === "all" ? ggn : headBlock;
+      const k = subsetOfWeights === "all" ? n : size;
+      const theta =
+        subsetOfWeights === "all" ? parameters : parameters.subarray(head.offset, head.offset + size);
+      const squared = theta.reduce((sum, x) => sum + x * x, 0);
+      const logDeterminant = choleskyLogDeterminant(cholesky(plusIdentity(matrix, k, 2), k), k);
+      const expected = posterior.fields.logLikelihood - (logDeterminant - k * Math.log(2) + 2 * squared) / 2;
+      expect(posterior.logMarginalLikelihood(2)).toBeCloseTo(expected, 7);
+    }
+  });
+
+  it("tunes the prior by marginal likelihood and by held-out NLL", () => {
+    const tuned = laplace({ priorPrecision: "marginalLikelihood" });
+    const best = tuned.logMarginalLikelihood();
+    for (const factor of [0.8, 1.25])
+      expect(tuned.logMarginalLikelihood(tuned.fields.priorPrecision * factor)).toBeLessThan(best);
+    const grid = [0.01, 1, 100];
+    const heldOut = [random.batch(TINY, 6, 5, [0, 2, 4])];
+    const chosen = laplace({ priorPrecision: { heldOut, grid, nSamples: 50 }, seed: 3 }).fields
+      .priorPrecision;
+    const nll = grid.map((priorPrecision) => {
+      const draws = laplace({ priorPrecision }).predict(model, heldOut[0], {
+        nSamples: 50,
+        rng: stream(3, 0, "posterior", 4),
+      });
+      return meanPredictiveNll(draws, heldOut[0].targets, 4);
+    });
+    expect(chosen).toBe(grid[nll.indexOf(Math.min(...nll))]);
+    expect(new Set(nll).size).toBe(3);
+  });
+});
+
+describe("predictives", () => {
+  const { model, parameters, batches } = tinyTwin(51);
+  const V = TINY.dVocab;
+  const probe = new Random(52).batch(TINY, 1, 5, [4]);
+  const laplace = (options: LaplaceOptions) =>
+    fitLaplace(model, parameters, batches, { priorPrecision: 2, hessianStructure: "full", ...options });
+
+  /** J Sigma J' of the one prediction, (V, V). */
+  function logitCovariance(posterior: LaplacePosterior): Float64Array {
+    const { offset, curvature } = posterior.fields;
+    model.setParameters(parameters);
+    const rows = Array.from({ length: V }, (_, c) => {
+      const unit = new Float64Array(V);
+      unit[c] = 1;
+      return model.jacobianTransposeProduct(probe, unit).slice(offset, offset + curvature.size);
+    });
+    return Float64Array.from({ length: V * V }, (_, i) => {
+      const solved = posterior.gaussian.solve(rows[i % V]);
+      return solved.reduce((sum, x, k) => sum + x * rows[Math.floor(i / V)][k], 0);
+    });
+  }
+
+  for (const subsetOfWeights of ["lastLayer", "all"] as const) {
+    const posterior = laplace({ subsetOfWeights });
+    const covariance = logitCovariance(posterior);
+
+    it(`${subsetOfWeights}: GLM draws have the logit covariance J Sigma J'`, () => {
+      model.setParameters(parameters);
+      const logits = model.logits(probe);
+      const draws = posterior.predict(model, probe, { nSamples: 3000, rng: rng() });
+      // Softmax forgets one number per row: compare differences to the last class.
+      const differences = draws.map((p) =>
+        Array.from({ length: V - 1 }, (_, c) => Math.log(p[c] / p[V - 1]) - (logits[c] - logits[V - 1])),
+      );
+      const k = V - 1;
+      const reduced = Float64Array.from({ length: k * k }, (_, i) => {
+        const [r, s] = [Math.floor(i / k), i % k];
+        return covariance[r * V + s] - covariance[r * V + k] - covariance[k * V + s] + covariance[k * V + k];
+      });
+      const l = cholesky(reduced, k);
+      const precision = new Float64Array(k * k);
+      for (let j = 0; j < k; j++) {
+        const unit = new Float64Array(k);
+        unit[j] = 1;
+        precision.set(choleskySolve(l, k, unit), j * k);
+      }
+      for (const score of Object.values(covarianceScores(differences, precision, k)))
+        expect(Math.abs(score)).toBeLessThan(4);
+    });
+
+    it(`${subsetOfWeights}: probit scales the logits by their variances`, () => {
+      const variance = posterior.logitVariance(model, probe, { nSamples: 4000, rng: rng() });
+      for (let c = 0; c < V; c++) {
+        const exact = covariance[c * V + c];
+        if (subsetOfWeights === "lastLayer") expect(variance[c]).toBeCloseTo(exact, 9);
+        // A chi-square of 4000 degrees of freedom: relative error sqrt(2 / 4000).
+        else expect(Math.abs(variance[c] / exact - 1)).toBeLessThan(4 * Math.sqrt(2 / 4000));
+      }
+      const logits = model.logits(probe);
+      const scaled = logits.map((f, c) => f / Math.sqrt(1 + (Math.PI * variance[c]) / 8));
+      const [p] = posterior.predict(model, probe, { nSamples: 4000, rng: rng(), linkApprox: "probit" });
+      expectClose(p, softmaxRows(scaled, V), 6);
+    });
+  }
+
+  it("drawing weights gives, for the last layer, the GLM predictive of the same draws", () => {
+    const posterior = laplace({});
+    const glm = posterior.predict(model, probe, { nSamples: 3, rng: rng() });
+    const shared = rng();
+    for (const p of glm) {
+      model.setParameters(posterior.sample(shared));
+      expectClose(p, softmaxRows(model.logits(probe), V), 5);
+    }
+  });
+
+  it("nn and GLM agree for a sharp posterior and differ for a wide one", () => {
+    const gap = (priorPrecision: number) => {
+      const posterior = laplace({ subsetOfWeights: "all", priorPrecision });
+      const [glm] = posterior.predict(model, probe, { nSamples: 1, rng: rng() });
+      const [nn] = posterior.predict(model, probe, { nSamples: 1, rng: rng(), predType: "nn" });
+      return Math.max(...glm.map((x, i) => Math.abs(x - nn[i])));
+    };
+    expect(gap(1e8)).toBeLessThan(1e-5);
+    expect(gap(0.5)).toBeGreaterThan(1e-2);
+  });
+
+  it("comes back from a file with the same predictions", () => {
+    for (const options of [
+      {},
+      { hessianStructure: "kron" },
+      { subsetOfWeights: "all", hessianStructure: "lowRank" },
+    ] as const) {
+      const posterior = laplace(options);
+      const { metadata, tensors } = posterior.save();
+      const loaded = LaplacePosterior.load(decodeSafetensors(encodeSafetensors(tensors, metadata)));
+      expect(loaded.predict(model, probe, { nSamples: 2, rng: rng() })).toEqual(
+        posterior.predict(model, probe, { nSamples: 2, rng: rng() }),
+      );
+      expect(loaded.logMarginalLikelihood()).toBe(posterior.logMarginalLikelihood());
+      expect(loaded.sample(rng())).toEqual(posterior.sample(rng()));
+    }
+  });
+
+  it("names what is wrong", () => {
+    expect(() => laplace({ priorPrecision: -1 })).toThrow(/priorPrecision: got -1/);
+    expect(() => laplace({ priorPrecision: "best" as "marginalLikelihood" })).toThrow(
+      /priorPrecision: got best/,
+    );
+    expect(() => laplace({ hessianStructure: "lowRank", rank: 17 })).toThrow(
+      /rank: got 17, must be .* 1 to 16/,
+    );
+    expect(() => fitLaplace(model, parameters, [])).toThrow(/batches: got no prediction/);
+    expect(() => fitLaplace(model, parameters.slice(1), batches)).toThrow(/length of parameters/);
+    expect(() => laplace({ subsetOfWeights: "most" as "all" })).toThrow(/subsetOfWeights: got most/);
+    expect(() => laplace({ subsetOfWeights: "all", hessianStructure: "diag", probes: 0 })).toThrow(
+      /probes: got 0/,
+    );
+    const posterior = laplace({});
+    expect(() =>
+      posterior.predict(model, probe, { nSamples: 1, rng: rng(), predType: "nn", linkApprox: "probit" }),
+    ).toThrow(/linkApprox: got probit/);
+    expect(() => posterior.predict(model, probe, { nSamples: 0, rng: rng() })).toThrow(/nSamples: got 0/);
+    const other = tinyTwin(1, { ...TINY, dMlp: 6 }).model;
+    expect(() => posterior.predict(other, probe, { nSamples: 1, rng: rng() })).toThrow(
+      /model: got .* parameters/,
+    );
+    const matrixFree = laplace({ hessianStructure: "matrixFree" });
+    expect(() => matrixFree.save()).toThrow(/hessianStructure: got matrixFree/);
+    expect(() => LaplacePosterior.load({ metadata: {}, tensors: new Map() })).toThrow(
+      /without metadata laplace/,
+    );
+  });
+});
+
+it("tied embeddings: the last layer is the use as unembedding, and has no parameter draws", () => {
+  const shape = { ...TINY, tiedEmbeddings: true };
+  const { parameters, batches } = tinyTwin(61, shape);
+  class Tied extends CurvatureTwin {
+    override features(batch: Batch): Float64Array<ArrayBuffer> {
+      return Float64Array.from(new Random(1).normals(batch.targets.length * shape.dModel));
+    }
+  }
+  const tied = new Tied(shape, Float64Array.from(parameters));
+  const posterior = fitLaplace(tied, parameters, batches, { priorPrecision: 1 });
+  expect(posterior.fields.offset).toBe(0);
+  expect(posterior.predict(tied, batches[0], { nSamples: 2, rng: rng() })).toHaveLength(2);
+  expect(() => posterior.sample(rng())).toThrow(/lastLayer with tiedEmbeddings/);
+});

@@ -1,0 +1,176 @@
+/** Every method by name, end to end on a small configuration. */
+import { describe, expect, it } from "vitest";
+import { configSchema } from "../src/config.ts";
+import { loadCoreModule } from "../src/core/build.ts";
+import { Transformer } from "../src/core/transformer.ts";
+import { recentBatches } from "../src/posterior/data.ts";
+import { loadPosterior } from "../src/posterior/load.ts";
+import {
+  fitAndPredict,
+  POSTERIOR_METHODS,
+  type PosteriorMethod,
+  type PosteriorRequest,
+} from "../src/posterior/methods.ts";
+import { meanLoss } from "../src/posterior/model.ts";
+import { decodeSafetensors, encodeSafetensors } from "../src/run/safetensors.ts";
+import { drawProbePrompts } from "../src/tasks/probe-prompts.ts";
+import { createProbeSets } from "../src/tasks/probes.ts";
+import { stream } from "../src/tasks/random.ts";
+import { transformerShape } from "../src/training/model.ts";
+import { trainSegment } from "../src/training/segment.ts";
+import { ensembleMeasures } from "../src/uncertainty/measures.ts";
+
+const config = configSchema.parse({
+  seed: 5,
+  task: { modulus: 11, trainTasks: 8, examples: 3 },
+  model: { dModel: 16, nHeads: 2, nLayers: 1, dMlp: 32 },
+  training: { steps: 300, batchSize: 32, learningRate: 3e-3, warmupSteps: 20 },
+  evaluation: { prompts: 12 },
+  math: "strict",
+});
+
+const core = await loadCoreModule("strict");
+const probes = drawProbePrompts(config.task, config.seed, config.evaluation.prompts).map(
+  ({ name, batch }) => ({
+    set: name,
+    batch,
+  }),
+);
+const checkpoints = [0, 1, 2].map(
+  (member) =>
+    trainSegment({ config, member, state: null, toStep: 300 }, { core, stop: () => false }).state.parameters,
+);
+const data = recentBatches(config, 0, 300, 4);
+
+function request(method: PosteriorMethod, overrides: Partial<PosteriorRequest> = {}): PosteriorRequest {
+  return {
+    ...{ config, method, member: 0, step: 300, checkpoints: checkpoints.slice(0, 1), data, probes },
+    ...{
+      nSamples: 6,
+      seed: 1,
+      options: { steps: 60, rank: 5, probes: 2, ...(method === "dropout" && { dropout: 0.1 }) },
+    },
+    ...overrides,
+  };
+}
+
+/** Without what depends on the clock. */
+function outcome(r: PosteriorRequest) {
+  const { predictions, laplace, trainingTerms, posterior } = fitAndPredict(r, core);
+  return { predictions, laplace, trainingTerms, posterior };
+}
+
+it("takes the prompts a member has trained on last", () => {
+  const whole = recentBatches(config, 0, 300, 300);
+  expect(whole[299].tokens).toEqual(data[3].tokens);
+  expect(recentBatches(config, 0, 2, 4)[0].tokens).toEqual(whole[0].tokens);
+  expect(data[0].tokens).not.toEqual(data[1].tokens);
+  expect(() => recentBatches(config, 0, 300, 0)).toThrow(/count: got 0/);
+});
+
+for (const method of POSTERIOR_METHODS) {
+  describe(method, () => {
+    const single = request(method, method === "ensemble" ? { checkpoints } : {});
+    const first = outcome(single);
+
+    it("predicts distributions on every probe set, and their measures exist", () => {
+      const sets = createProbeSets(config);
+      expect(first.predictions.map(({ set }) => set)).toEqual(sets.map(({ name }) => name));
+      first.predictions.forEach(({ samples }, i) => {
+        expect(samples).toHaveLength(method === "ensemble" ? 3 : 6);
+        const measures = ensembleMeasures(samples, sets[i]);
+        expect(measures.mutualInformation).toBeGreaterThan(0);
+        expect(measures.accuracy).toBeGreaterThanOrEqual(0);
+      });
+      expect(first.trainingTerms).toBe(4 * 32 * 3);
+    });
+
+    it("gives the same bytes again", () => {
+      const second = outcome(single);
+      expect(second.predictions).toEqual(first.predictions);
+      expect(second.laplace).toEqual(first.laplace);
+    });
+
+    it("stays in the neighbourhood of the checkpoint: its mean predictive is better than chance", () => {
+      const { samples } = first.predictions[0];
+      const { batch } = probes[0];
+      let hits = 0;
+      for (let row = 0; row < batch.targets.length; row++)
+        for (const p of samples) hits += p[row * 11 + batch.targets[row]] / samples.length;
+      expect(hits / batch.targets.length).toBeGreaterThan(1.5 / 11);
+    });
+
+    it("comes back from a file", () => {
+      const { metadata, tensors } = first.posterior.save();
+      const loaded = loadPosterior(decodeSafetensors(encodeSafetensors(tensors, metadata)));
+      const draw = () => stream(1, 0, "posterior", 0);
+      expect(loaded.sample(draw())).toEqual(first.posterior.sample(draw()));
+    });
+
+    if (method === "ensemble") return;
+
+    it("depends on the seed", () => {
+      const other = outcome({ ...single, seed: 2 });
+      expect(other.predictions[0].samples[0]).not.toEqual(first.predictions[0].samples[0]);
+    });
+
+    it("mixes several checkpoints", () => {
+      const { predictions, posterior, laplace } = outcome({ ...single, checkpoints });
+      expect(posterior.method).toBe("mixture");
+      expect(predictions[0].samples).toHaveLength(6);
+      expect(laplace).toHaveLength(method.startsWith("laplace") ? 3 : 0);
+    });
+  });
+}
+
+it("ensemble: each member's own predictions", () => {
+  const { predictions } = outcome(request("ensemble", { checkpoints }));
+  const model = new Transformer(core, transformerShape(config), { training: false });
+  checkpoints.forEach((parameters, m) => {
+    model.setParameters(parameters);
+    model.probabilities(probes[0].batch).forEach((p, i) => {
+      expect(predictions[0].samples[m][i]).toBeCloseTo(p, 5);
+    });
+  });
+});
+
+it("Laplace: evidence is maximal at the chosen prior, and a stated prior is kept", () => {
+  const { posterior, laplace } = outcome(request("laplace-last-layer"));
+  const [{ logMarginalLikelihood, priorPrecision, effectiveParameters }] = laplace;
+  if (!("logMarginalLikelihood" in posterior)) throw new Error("not a Laplace posterior");
+  const evidence = posterior.logMarginalLikelihood as (priorPrecision: number) => number;
+  expect(evidence.call(posterior, priorPrecision)).toBe(logMarginalLikelihood);
+  for (const factor of [0.7, 1.4])
+    expect(evidence.call(posterior, priorPrecision * factor)).toBeLessThan(logMarginalLikelihood);
+  expect(effectiveParameters).toBeGreaterThan(0);
+  expect(effectiveParameters).toBeLessThan(11 * 16);
+  const fixed = outcome(request("laplace-last-layer", { options: { priorPrecision: 7 } }));
+  expect(fixed.laplace[0].priorPrecision).toBe(7);
+});
+
+it("SGLD at its default step size keeps the loss near that of the checkpoint", () => {
+  const { posterior } = outcome(request("sgld", { options: { steps: 400 } }));
+  const model = new Transformer(core, transformerShape(config), { training: true, curvature: true });
+  model.setParameters(checkpoints[0]);
+  const before = meanLoss(model, data);
+  model.setParameters(posterior.sample(stream(1, 0, "posterior", 0)));
+  expect(meanLoss(model, data)).toBeLessThan(before + 0.5);
+});
+
+it("names what is wrong", () => {
+  const run =
+    (overrides: Partial<PosteriorRequest>, method: PosteriorMethod = "sgld") =>
+    () =>
+      fitAndPredict(request(method, overrides), core);
+  expect(run({ method: "vi" as "sgld" })).toThrow(/method: got vi/);
+  expect(run({ checkpoints: [] })).toThrow(/number of checkpoints: got 0/);
+  expect(run({ checkpoints: [new Float32Array(3)] })).toThrow(/length of checkpoint: got 3/);
+  expect(run({}, "dropout")).not.toThrow();
+  expect(run({ options: {} }, "dropout")).toThrow(/dropout: got 0, must be above 0/);
+  expect(run({ data: [] })).toThrow(/batches: got no prediction/);
+  expect(run({ options: { priorPrecision: -1 } })).toThrow(/priorPrecision: got -1/);
+  expect(run({ options: { priorPrecision: "marginalLikelihood" } })).toThrow(/must be a number/);
+  expect(run({ options: { steps: 0 } }, "swag")).toThrow(/steps: got 0/);
+  expect(run({ options: { learningRate: -1 } }, "ivon")).toThrow(/learningRate: got -1/);
+  expect(run({ checkpoints, nSamples: 7 }, "swag")).toThrow(/nSamples: got 7/);
+});
