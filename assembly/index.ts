@@ -3,6 +3,10 @@
 import * as layout from "./layout";
 import { gemm, gemmNaive, packB, PACKED_A_FLOATS } from "./gemm";
 import { adamw_step, ivon_accumulate, ivon_begin, ivon_restore, ivon_sample, ivon_step } from "./optimizers";
+import {
+  elbo_begin, elbo_factor, elbo_inputs, elbo_labels, elbo_mean, elbo_measure, elbo_measures, elbo_plan, elbo_step,
+  elbo_stride, elbo_teacher,
+} from "./linear_elbo";
 import { normals16, philox_blocks } from "./random";
 import { squaredNorm } from "./rows";
 import { exp4, madd, madd1, tanh4 } from "./simd";
@@ -17,6 +21,11 @@ export {
   ivon_step as ivonStep,
 };
 export { dropout_select as selectDropout, dropout_sequence as setFirstSequence };
+export {
+  elbo_begin as elboBegin, elbo_factor as elboFactor, elbo_inputs as elboInputs, elbo_labels as elboLabels,
+  elbo_mean as elboMean, elbo_measure as elboMeasure, elbo_measures as elboMeasures, elbo_plan as elboPlan,
+  elbo_step as elboStep, elbo_stride as elboStride, elbo_teacher as elboTeacher,
+};
 export { forward, forward_backward as forwardBackward, initialise, pack_weights as packWeights };
 export {
   forward_jvp as forwardJvp, ggn_vector as ggnVector, hessian_vector as hessianVector, pack_direction as packDirection,

@@ -55,6 +55,18 @@ export interface CoreExports {
   selectDropout(rate: number, seed: number, stream: number, step: number): void;
   setFirstSequence(first: number): void;
 
+  elboPlan(d: number, n: number, full: boolean): number;
+  elboBegin(): void;
+  elboStep(eta: number, noise: number, sig2: number, prior: number): boolean;
+  elboMeasure(): void;
+  elboStride(): number;
+  elboInputs(): number;
+  elboLabels(): number;
+  elboTeacher(): number;
+  elboMean(): number;
+  elboFactor(): number;
+  elboMeasures(): number;
+
   parameterCount(): number;
   tensorCount(): number;
   selectTensor(index: number): void;

@@ -45,6 +45,11 @@ export const POSTERIOR_METHODS = [
 export type PosteriorMethod = (typeof POSTERIOR_METHODS)[number];
 
 export interface MethodOptions extends LaplaceOptions {
+  /**
+   * N. Default: the predictions the member has trained on at the checkpoint, step x batchSize x positions, of which D
+   * is a sample. State it to compare the evidence of checkpoints of different steps.
+   */
+  trainingTerms?: number;
   /** Steps of the methods that go on from the checkpoint: swag 400, ivon and sgld 1000. */
   steps?: number;
   /** swag: of AdamW, constant; default half of the run's peak. ivon: default 0.1. */
@@ -70,7 +75,7 @@ export interface PosteriorRequest {
    * mix them with equal weights.
    */
   checkpoints: readonly Float32Array[];
-  /** D, see `recentBatches`; its number of predictions is N. */
+  /** D, see `recentBatches`: what means over the training prompts (loss, GGN, gradients) are taken over. */
   data: readonly Batch[];
   probes: readonly { set: ProbeSetName; batch: Batch }[];
   /** Draws in all: a multiple of the number of checkpoints. `ensemble` has as many as it has members. */
@@ -99,7 +104,7 @@ export function fitAndPredict(request: PosteriorRequest, core: CoreModule): Post
   const { config, method, checkpoints, data, probes, nSamples, seed, member } = request;
   requireOneOf("method", method, POSTERIOR_METHODS);
   requireCount("number of checkpoints", checkpoints.length);
-  const trainingTerms = request.options?.trainingTerms ?? totalTerms(data);
+  const trainingTerms = request.options?.trainingTerms ?? termsSeen(request);
   const shape = transformerShape(config);
   const dropout = request.options?.dropout ?? shape.dropout ?? 0;
   const model = new Transformer(core, { ...shape, dropout }, { training: true, curvature: true });
@@ -131,6 +136,12 @@ export function fitAndPredict(request: PosteriorRequest, core: CoreModule): Post
   };
 }
 
+/** Predictions trained on up to the checkpoint, or the size of the data set where that is larger. */
+function termsSeen({ config: { training, task }, step, data }: PosteriorRequest): number {
+  const perPrompt = training.lossPositions === "all" ? task.examples : 1;
+  return Math.max(totalTerms(data), step * training.batchSize * perPrompt);
+}
+
 /** Counters of the random streams, far from those the fits number by themselves. */
 const PREDICT = 1_000_000;
 const FIT = 2_000_000;
@@ -149,43 +160,36 @@ function fitPosterior(request: PosteriorRequest, model: Transformer, trainingTer
         return continueWithIvon(request, model, parameters, trainingTerms, rng);
       case "sgld":
         return sampleWithSgld(request, model, parameters, trainingTerms, rng);
-      case "laplace-low-rank":
-        return fitLowRank(request, model, parameters, trainingTerms);
-      default: {
-        const { seed, options } = request;
-        return fitLaplace(model, parameters, request.data, { seed, ...options, ...LAPLACE[method] });
-      }
+      default:
+        return aroundCheckpoint(request, LAPLACE[method], model, parameters, trainingTerms);
     }
   });
   return parts.length === 1 ? parts[0] : new MixturePosterior(parts);
 }
 
 /**
- * The evidence of a truncated curvature counts what was cut off as undetermined by the data and so asks for a prior far
- * too wide, which then fills the cut-off directions. The default here is the best NLL on the last quarter of D instead.
+ * The last layer takes the prior of largest evidence. Over all parameters the structures know too little of the
+ * curvature for that: what they leave out counts as undetermined by the data, and the prior of largest evidence then
+ * blurs every prediction. Their default is the best NLL on the last quarter of D.
  */
-function fitLowRank(
+function aroundCheckpoint(
   { data, seed, options }: PosteriorRequest,
+  structure: LaplaceOptions,
   model: Transformer,
   parameters: Float32Array,
   trainingTerms: number,
 ): Posterior {
-  if (options?.priorPrecision !== undefined)
-    return fitLaplace(model, parameters, data, { seed, ...options, ...LAPLACE["laplace-low-rank"] });
+  const all = { seed, trainingTerms, ...options, ...structure };
+  if (structure.subsetOfWeights === "lastLayer" || options?.priorPrecision !== undefined)
+    return fitLaplace(model, parameters, data, all);
   const parts = data.map((batch) => [...splitBatch(batch, Math.ceil(0.75 * batch.batchSize))]);
+  const kept = parts.map(([first]) => first);
   const heldOut = parts.flatMap(([, rest]) => rest ?? []);
-  return fitLaplace(
-    model,
-    parameters,
-    parts.map(([first]) => first),
-    {
-      ...{ seed, trainingTerms, ...options, ...LAPLACE["laplace-low-rank"] },
-      priorPrecision: { heldOut, grid: HELD_OUT_GRID, nSamples: 8 },
-    },
-  );
+  const priorPrecision = { heldOut, grid: HELD_OUT_GRID, nSamples: 8 };
+  return fitLaplace(model, parameters, kept, { ...all, priorPrecision });
 }
 
-const HELD_OUT_GRID = Array.from({ length: 9 }, (_, i) => 10 ** (i - 4));
+const HELD_OUT_GRID = Array.from({ length: 9 }, (_, i) => 10 ** (i - 2));
 
 type Rng = ReturnType<typeof stream>;
 
