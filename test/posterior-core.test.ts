@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { createTransformer, type MathMode } from "../src/core/index.ts";
 import { fitLaplace, type LaplaceOptions } from "../src/posterior/laplace/fit.ts";
 import { lastLayerData, lastLayerOperator } from "../src/posterior/laplace/last-layer.ts";
+import { learningCoefficient } from "../src/posterior/llc.ts";
 import type { CurvatureModel } from "../src/posterior/model.ts";
 import { meanLoss, meanLossAndGradient } from "../src/posterior/model.ts";
 import {
@@ -13,7 +14,7 @@ import {
   hessianOperator,
   type LinearOperator,
 } from "../src/posterior/operators.ts";
-import { dot, norm } from "../src/posterior/vector.ts";
+import { dot, norm, symmetricEigen } from "../src/posterior/vector.ts";
 import { stream } from "../src/tasks/random.ts";
 import { TINY, tinyTwin } from "./fixtures/curvature-twin.ts";
 import { float32Tolerance } from "./reference/compare.ts";
@@ -155,5 +156,46 @@ describe("Laplace on the core", () => {
       rng: rng(),
     });
     expect(tied).toEqual(split);
+  });
+});
+
+describe("learning coefficient of a checkpoint", () => {
+  const options = {
+    trainingTerms: 200,
+    localisation: 50,
+    stepSize: 1e-3,
+    chains: 2,
+    burnIn: 50,
+    draws: 400,
+    seed: 4,
+  };
+
+  it("is that of the local quadratic where the localisation is strong", async () => {
+    const { core, parameters, batches } = await pair("strict");
+    const strong = { ...options, localisation: 2e4, stepSize: 2e-5, chains: 8 };
+    const { llc, standardError, nBeta, baseLoss } = learningCoefficient(core, parameters, batches, strong);
+    core.setParameters(parameters);
+    expect(baseLoss).toBeCloseTo(meanLoss(core, batches), 6);
+    const hessian = denseMatrix(hessianOperator(core, batches));
+    const { eigenvalues } = symmetricEigen(hessian, core.parameterCount);
+    const { gradient } = meanLossAndGradient(core, batches);
+    // The chain is the Gaussian of precision k around theta* - nBeta g / k, with k = nBeta mu + gamma.
+    const quadratic = eigenvalues.reduce((sum, mu) => {
+      const k = nBeta * mu + 2e4;
+      return sum + (nBeta * mu) / (2 * k * (1 - (2e-5 * k) / 4));
+    }, 0);
+    const downhill = (nBeta ** 2 * dot(gradient, gradient)) / 2e4;
+    expect(standardError).toBeLessThan(0.05);
+    expect(Math.abs(llc - (quadratic - downhill))).toBeLessThan(4 * standardError);
+  });
+
+  it("gives the same bytes again, and refuses another shape", async () => {
+    const { core, parameters, batches } = await pair("strict");
+    const run = () => learningCoefficient(core, parameters, batches, options);
+    expect(run()).toEqual(run());
+    expect(() => learningCoefficient(core, parameters.slice(1), batches, options)).toThrow(
+      /length of parameters/,
+    );
+    expect(() => learningCoefficient(core, parameters, [], options)).toThrow(/batches: got no prediction/);
   });
 });

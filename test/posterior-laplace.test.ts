@@ -5,7 +5,7 @@ import { SpectralCurvature } from "../src/posterior/gaussian/spectral.ts";
 import { logEvidence, logEvidenceSlope, maximiseEvidence } from "../src/posterior/laplace/evidence.ts";
 import { fitLaplace, type LaplaceOptions } from "../src/posterior/laplace/fit.ts";
 import { LaplacePosterior } from "../src/posterior/laplace/laplace.ts";
-import { meanPredictiveNll } from "../src/posterior/laplace/predictive.ts";
+import { predictiveNll } from "../src/posterior/laplace/predictive.ts";
 import { type Batch, meanLoss, softmaxRows } from "../src/posterior/model.ts";
 import { denseMatrix, ggnOperator } from "../src/posterior/operators.ts";
 import { decodeSafetensors, encodeSafetensors } from "../src/run/safetensors.ts";
@@ -309,19 +309,38 @@ describe("curvature of a tiny model", () => {
     const best = tuned.logMarginalLikelihood();
     for (const factor of [0.8, 1.25])
       expect(tuned.logMarginalLikelihood(tuned.fields.priorPrecision * factor)).toBeLessThan(best);
-    const grid = [0.01, 1, 100];
-    const heldOut = [random.batch(TINY, 6, 5, [0, 2, 4])];
+    const grid = [0.01, 1, 10, 30, 100];
+    const asked = random.batch(TINY, 6, 5, [0, 2, 4]);
+    model.setParameters(parameters);
+    const p = softmaxRows(model.logits(asked), 4);
+    // Targets as the checkpoint predicts them, so that a sharp posterior is best.
+    const targets = asked.targets.map((_, row) => {
+      const rowOf = Array.from(p.subarray(row * 4, row * 4 + 4));
+      return rowOf.indexOf(Math.max(...rowOf));
+    });
+    const heldOut = [{ ...asked, targets }];
     const chosen = laplace({ priorPrecision: { heldOut, grid, nSamples: 50 }, seed: 3 }).fields
       .priorPrecision;
-    const nll = grid.map((priorPrecision) => {
+    const terms = grid.map((priorPrecision) => {
       const draws = laplace({ priorPrecision }).predict(model, heldOut[0], {
         nSamples: 50,
         rng: stream(3, 0, "posterior", 4),
       });
-      return meanPredictiveNll(draws, heldOut[0].targets, 4);
+      return Array.from(predictiveNll(draws, heldOut[0].targets, 4));
     });
-    expect(chosen).toBe(grid[nll.indexOf(Math.min(...nll))]);
-    expect(new Set(nll).size).toBe(3);
+    const mean = (x: number[]) => x.reduce((a, b) => a + b, 0) / x.length;
+    const nll = terms.map(mean);
+    const lowest = nll.indexOf(Math.min(...nll));
+    expect(chosen).toBe(grid[lowest]);
+    const spread = mean(terms[lowest].map((x) => (x - nll[lowest]) ** 2));
+    const allowed = nll[lowest] + Math.sqrt(spread / (terms[lowest].length - 1));
+    const wide = laplace({
+      priorPrecision: { heldOut, grid, nSamples: 50, rule: "oneStandardError" },
+      seed: 3,
+    });
+    expect(wide.fields.priorPrecision).toBe(grid[nll.findIndex((x) => x <= allowed)]);
+    expect(wide.fields.priorPrecision).toBeLessThan(chosen);
+    expect(new Set(nll).size).toBe(5);
   });
 });
 

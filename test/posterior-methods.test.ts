@@ -4,6 +4,7 @@ import { configSchema } from "../src/config.ts";
 import { loadCoreModule } from "../src/core/build.ts";
 import { Transformer } from "../src/core/transformer.ts";
 import { recentBatches } from "../src/posterior/data.ts";
+import { fitLaplace } from "../src/posterior/laplace/fit.ts";
 import { loadPosterior } from "../src/posterior/load.ts";
 import {
   fitAndPredict,
@@ -82,7 +83,8 @@ for (const method of POSTERIOR_METHODS) {
         expect(measures.mutualInformation).toBeGreaterThan(0);
         expect(measures.accuracy).toBeGreaterThanOrEqual(0);
       });
-      expect(first.trainingTerms).toBe(4 * 32 * 3);
+      // Steps x batch size x positions.
+      expect(first.trainingTerms).toBe(300 * 32 * 3);
     });
 
     it("gives the same bytes again", () => {
@@ -146,6 +148,37 @@ it("Laplace: evidence is maximal at the chosen prior, and a stated prior is kept
   expect(effectiveParameters).toBeLessThan(11 * 16);
   const fixed = outcome(request("laplace-last-layer", { options: { priorPrecision: 7 } }));
   expect(fixed.laplace[0].priorPrecision).toBe(7);
+});
+
+it("the number of terms is what was trained on, the data set if that is larger, or what is stated", () => {
+  const terms = (overrides: Partial<PosteriorRequest>) =>
+    fitAndPredict(request("laplace-last-layer", overrides), core).trainingTerms;
+  expect(terms({ step: 0 })).toBe(4 * 32 * 3);
+  expect(terms({ options: { trainingTerms: 1000 } })).toBe(1000);
+});
+
+it("low rank: the evidence is that of the whole GGN, at the prior that was chosen", () => {
+  const small = configSchema.parse({ ...config, model: { ...config.model, dModel: 8, dMlp: 8 } });
+  const { parameters } = trainSegment(
+    { config: small, member: 0, state: null, toStep: 100 },
+    { core, stop: () => false },
+  ).state;
+  const options = { rank: 5, lanczosSteps: 120, traceProbes: 8, trainingTerms: 10_000 };
+  const [lowRank] = outcome(
+    request("laplace-low-rank", { config: small, checkpoints: [parameters], options }),
+  ).laplace;
+  const model = new Transformer(core, transformerShape(small), { training: true, curvature: true });
+  const whole = fitLaplace(model, parameters, data, {
+    ...{ subsetOfWeights: "all", hessianStructure: "full", trainingTerms: 10_000 },
+    priorPrecision: lowRank.priorPrecision,
+  });
+  // Random vectors of length P average the spectrum to about 1 / sqrt(P) each.
+  const accuracy = 4 / Math.sqrt(8 * model.parameterCount);
+  const effective = whole.gaussian.effectiveParameters();
+  expect(effective).toBeGreaterThan(5);
+  expect(Math.abs(lowRank.effectiveParameters / effective - 1)).toBeLessThan(4 * accuracy);
+  const gap = lowRank.logMarginalLikelihood - whole.logMarginalLikelihood();
+  expect(Math.abs(gap)).toBeLessThan(accuracy * whole.gaussian.logDeterminant());
 });
 
 it("SGLD at its default step size keeps the loss near that of the checkpoint", () => {

@@ -33,6 +33,7 @@ export {
   estimateLearningCoefficient,
   type LearningCoefficient,
   type LearningCoefficientOptions,
+  learningCoefficient,
 } from "./llc.ts";
 export { loadPosterior } from "./load.ts";
 export {

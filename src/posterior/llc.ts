@@ -5,7 +5,8 @@
  */
 import { stream } from "../tasks/random.ts";
 import { LangevinChain } from "./langevin.ts";
-import { requireCount, requireNonNegative, requirePositive } from "./validate.ts";
+import { type Batch, type CurvatureModel, meanLoss, meanLossAndGradient } from "./model.ts";
+import { requireCount, requireLength, requireNonNegative, requirePositive } from "./validate.ts";
 import type { Vector } from "./vector.ts";
 
 export interface LearningCoefficientOptions {
@@ -102,6 +103,26 @@ export function estimateLearningCoefficient(
     losses,
     diagnostics: chainDiagnostics(losses, baseLoss),
   };
+}
+
+/**
+ * The same for a checkpoint of a model, with loss and gradient over all predictions of the batches at every step.
+ * @throws RangeError for an empty list of batches, a checkpoint of another shape, or an option outside its range
+ */
+export function learningCoefficient(
+  model: CurvatureModel,
+  parameters: Float32Array,
+  batches: readonly Batch[],
+  options: LearningCoefficientOptions,
+): LearningCoefficient {
+  requireLength("parameters", parameters, model.parameterCount);
+  model.setParameters(parameters);
+  const baseLoss = meanLoss(model, batches);
+  const lossAndGradient = (position: Float64Array) => {
+    model.setParameters(Float32Array.from(position));
+    return meanLossAndGradient(model, batches);
+  };
+  return estimateLearningCoefficient(parameters, baseLoss, lossAndGradient, options);
 }
 
 /** Diagnostics of chains of equal length. */

@@ -7,16 +7,16 @@ import type { CoreModule } from "../core/build.ts";
 import { Transformer } from "../core/transformer.ts";
 import type { ProbeSetName } from "../pool/protocol.ts";
 import { PromptSampler } from "../tasks/prompts.ts";
-import { stream, uniformInt } from "../tasks/random.ts";
+import { type RandomGenerator, stream } from "../tasks/random.ts";
 import { transformerShape } from "../training/model.ts";
 import { DropoutPosterior } from "./dropout.ts";
 import { EmpiricalPosterior } from "./empirical.ts";
 import { Ivon } from "./ivon.ts";
 import { extremeEigenpairs } from "./lanczos.ts";
 import { fitLaplace, type LaplaceOptions } from "./laplace/fit.ts";
-import { LaplacePosterior } from "./laplace/laplace.ts";
+import type { LaplacePosterior } from "./laplace/laplace.ts";
 import { MixturePosterior } from "./mixture.ts";
-import { type Batch, splitBatch, totalTerms } from "./model.ts";
+import { type Batch, meanLossAndGradient, splitBatch, totalTerms } from "./model.ts";
 import { ggnOperator } from "./operators.ts";
 import type { Posterior } from "./posterior.ts";
 import { fitSgld } from "./sgld.ts";
@@ -50,9 +50,9 @@ export interface MethodOptions extends LaplaceOptions {
    * is a sample. State it to compare the evidence of checkpoints of different steps.
    */
   trainingTerms?: number;
-  /** Steps of the methods that go on from the checkpoint: swag 400, ivon and sgld 1000. */
+  /** Steps of the methods that go on from the checkpoint: by default swag 400, ivon 600, sgld 400. */
   steps?: number;
-  /** swag: of AdamW, constant; default half of the run's peak. ivon: default 0.1. */
+  /** Constant; default a half (swag) or a third (ivon) of the run's peak. */
   learningRate?: number;
   /** swag: deviations kept, 0 for the diagonal. Default 20. */
   maxRank?: number;
@@ -84,12 +84,20 @@ export interface PosteriorRequest {
   options?: MethodOptions;
 }
 
+export interface LaplaceEvidence {
+  /** Log evidence, nats. */
+  logMarginalLikelihood: number;
+  /** delta of the prior N(0, I / delta). */
+  priorPrecision: number;
+  effectiveParameters: number;
+}
+
 export interface PosteriorResult {
   method: PosteriorMethod;
   /** Per probe set, one array (prompts, positions, classes) per draw; the same draws of the weights for every set. */
   predictions: { set: ProbeSetName; samples: Float32Array[] }[];
-  /** Per checkpoint, for the Laplace methods; nats. */
-  laplace: { logMarginalLikelihood: number; priorPrecision: number; effectiveParameters: number }[];
+  /** Per checkpoint, for the Laplace methods. */
+  laplace: LaplaceEvidence[];
   /** N */
   trainingTerms: number;
   posterior: Posterior;
@@ -101,7 +109,7 @@ export interface PosteriorResult {
  * @throws RangeError for an unknown method, no checkpoint or one of another shape, or an option outside its range
  */
 export function fitAndPredict(request: PosteriorRequest, core: CoreModule): PosteriorResult {
-  const { config, method, checkpoints, data, probes, nSamples, seed, member } = request;
+  const { config, method, checkpoints, probes, nSamples, seed, member } = request;
   requireOneOf("method", method, POSTERIOR_METHODS);
   requireCount("number of checkpoints", checkpoints.length);
   const trainingTerms = request.options?.trainingTerms ?? termsSeen(request);
@@ -111,24 +119,18 @@ export function fitAndPredict(request: PosteriorRequest, core: CoreModule): Post
   for (const parameters of checkpoints) requireLength("checkpoint", parameters, model.parameterCount);
 
   const started = performance.now();
-  const posterior = fitPosterior(request, model, trainingTerms);
+  const { parts, laplace } = fitEach(request, model, trainingTerms);
+  const posterior = parts.length === 1 ? parts[0] : new MixturePosterior(parts);
   const fitted = performance.now();
   const predictions = probes.map(({ set, batch }) => ({
     set,
     // A fresh stream per set: every set sees the same weights.
     samples: posterior.predict(model, batch, { nSamples, rng: stream(seed, member, "posterior", PREDICT) }),
   }));
-  const parts = posterior instanceof MixturePosterior ? posterior.components : [posterior];
   return {
     method,
     predictions,
-    laplace: parts
-      .filter((part) => part instanceof LaplacePosterior)
-      .map((part) => ({
-        logMarginalLikelihood: part.logMarginalLikelihood(),
-        priorPrecision: part.fields.priorPrecision,
-        effectiveParameters: part.gaussian.effectiveParameters(),
-      })),
+    laplace,
     trainingTerms,
     posterior,
     fitSeconds: (fitted - started) / 1000,
@@ -146,14 +148,40 @@ function termsSeen({ config: { training, task }, step, data }: PosteriorRequest)
 const PREDICT = 1_000_000;
 const FIT = 2_000_000;
 
-function fitPosterior(request: PosteriorRequest, model: Transformer, trainingTerms: number): Posterior {
-  const { method, checkpoints } = request;
-  if (method === "ensemble") return new EmpiricalPosterior("ensemble", checkpoints);
+interface LaplaceFit {
+  posterior: LaplacePosterior;
+  evidence: LaplaceEvidence;
+}
+
+function evidenceOf(posterior: LaplacePosterior): LaplaceEvidence {
+  return {
+    logMarginalLikelihood: posterior.logMarginalLikelihood(),
+    priorPrecision: posterior.fields.priorPrecision,
+    effectiveParameters: posterior.gaussian.effectiveParameters(),
+  };
+}
+
+/** One posterior per checkpoint, or the ensemble of them. */
+function fitEach(
+  request: PosteriorRequest,
+  model: Transformer,
+  trainingTerms: number,
+): { parts: Posterior[]; laplace: LaplaceEvidence[] } {
+  const { method, checkpoints, data, seed, member, options } = request;
+  if (method === "ensemble") return { parts: [new EmpiricalPosterior("ensemble", checkpoints)], laplace: [] };
+  if (method in LAPLACE) {
+    const structure = LAPLACE[method as keyof typeof LAPLACE];
+    const fits = checkpoints.map((parameters): LaplaceFit => {
+      const all = { seed, ...options, trainingTerms, ...structure };
+      if (method === "laplace-low-rank") return fitLowRank(model, parameters, data, all);
+      const posterior = fitLaplace(model, parameters, data, all);
+      return { posterior, evidence: evidenceOf(posterior) };
+    });
+    return { parts: fits.map((f) => f.posterior), laplace: fits.map((f) => f.evidence) };
+  }
   const parts = checkpoints.map((parameters, index) => {
-    const rng = stream(request.seed, request.member, "posterior", FIT + index);
+    const rng = stream(seed, member, "posterior", FIT + index);
     switch (method) {
-      case "dropout":
-        return new DropoutPosterior(parameters);
       case "swag":
         return continueWithSwag(request, model, parameters);
       case "ivon":
@@ -161,37 +189,42 @@ function fitPosterior(request: PosteriorRequest, model: Transformer, trainingTer
       case "sgld":
         return sampleWithSgld(request, model, parameters, trainingTerms, rng);
       default:
-        return aroundCheckpoint(request, LAPLACE[method], model, parameters, trainingTerms);
+        return new DropoutPosterior(parameters);
     }
   });
-  return parts.length === 1 ? parts[0] : new MixturePosterior(parts);
+  return { parts, laplace: [] };
 }
 
 /**
- * The last layer takes the prior of largest evidence. Over all parameters the structures know too little of the
- * curvature for that: what they leave out counts as undetermined by the data, and the prior of largest evidence then
- * blurs every prediction. Their default is the best NLL on the last quarter of D.
+ * The evidence of a truncated curvature takes what was cut off for undetermined by the data, and so asks for a prior
+ * far too wide, and the prior of largest true evidence lets the cut-off directions vary too much. The default prior is
+ * instead the widest that the last quarter of D does not contradict. The evidence reported for it is that of the whole
+ * GGN, by stochastic Lanczos quadrature.
  */
-function aroundCheckpoint(
-  { data, seed, options }: PosteriorRequest,
-  structure: LaplaceOptions,
+function fitLowRank(
   model: Transformer,
   parameters: Float32Array,
-  trainingTerms: number,
-): Posterior {
-  const all = { seed, trainingTerms, ...options, ...structure };
-  if (structure.subsetOfWeights === "lastLayer" || options?.priorPrecision !== undefined)
-    return fitLaplace(model, parameters, data, all);
+  data: readonly Batch[],
+  options: LaplaceOptions,
+): LaplaceFit {
   const parts = data.map((batch) => [...splitBatch(batch, Math.ceil(0.75 * batch.batchSize))]);
-  const kept = parts.map(([first]) => first);
   const heldOut = parts.flatMap(([, rest]) => rest ?? []);
-  const priorPrecision = { heldOut, grid: HELD_OUT_GRID, nSamples: 8 };
-  return fitLaplace(model, parameters, kept, { ...all, priorPrecision });
+  const stated = options.priorPrecision !== undefined;
+  const posterior = fitLaplace(model, parameters, stated ? data : parts.map(([first]) => first), {
+    ...options,
+    priorPrecision: options.priorPrecision ?? {
+      ...{ heldOut, grid: HELD_OUT_GRID, nSamples: 8, rule: "oneStandardError" },
+    },
+  });
+  const { priorPrecision } = posterior.fields;
+  const whole = fitLaplace(model, parameters, data, {
+    ...{ lanczosSteps: 50, traceProbes: 1, ...options },
+    ...{ hessianStructure: "matrixFree", priorPrecision },
+  });
+  return { posterior, evidence: evidenceOf(whole) };
 }
 
-const HELD_OUT_GRID = Array.from({ length: 9 }, (_, i) => 10 ** (i - 2));
-
-type Rng = ReturnType<typeof stream>;
+const HELD_OUT_GRID = Array.from({ length: 11 }, (_, i) => 10 ** (i - 2));
 
 /** Calls `run` with the prompts that would have come next, `steps` times. */
 function continueTraining(
@@ -238,38 +271,46 @@ function continueWithIvon(
   model: Transformer,
   parameters: Float32Array,
   trainingTerms: number,
-  rng: Rng,
+  rng: RandomGenerator,
 ): Posterior {
-  const { steps = 1000, learningRate = 0.1, priorPrecision = 1 } = request.options ?? {};
+  const { training } = request.config;
+  const { steps = 600, learningRate = training.learningRate / 3, priorPrecision = 1 } = request.options ?? {};
   const ivon = new Ivon(parameters, {
     learningRate,
     effectiveSampleSize: trainingTerms,
     weightDecay: fixedPrior(priorPrecision) / trainingTerms,
     hessianInit: 0.5,
-    beta2: 0.9995,
+    // A few hundred steps have to be enough to forget the initial h.
+    beta2: Math.max(0.9, 1 - 6 / requireCount("steps", steps)),
+    // Early on, directions of little curvature would otherwise take steps of gradient / delta.
+    clipRadius: 1,
   });
   continueTraining(request, steps, (batch) => {
-    ivon.step((theta) => gradientAt(model, batch, theta), rng);
+    ivon.step((theta) => gradientAt(model, [batch], theta), rng);
   });
   return ivon.posterior();
 }
 
+/**
+ * Gradients over all of D: scaled by N, the noise of a random batch would exceed the injected one many times, and the
+ * chain would run at a temperature of its own.
+ */
 function sampleWithSgld(
   request: PosteriorRequest,
   model: Transformer,
   parameters: Float32Array,
   trainingTerms: number,
-  rng: Rng,
+  rng: RandomGenerator,
 ): Posterior {
   const { data, nSamples, checkpoints, options = {} } = request;
-  const { steps = 1000, priorPrecision = 1, preconditioned } = options;
+  const { steps = 400, priorPrecision = 1, preconditioned } = options;
   const draws = Math.ceil(nSamples / checkpoints.length);
   const burnIn = Math.max(1, Math.floor(steps / 4));
   model.setParameters(parameters);
   const stepSize =
     options.stepSize ??
     0.5 / (trainingTerms * largestEigenvalue(model, data, rng) + fixedPrior(priorPrecision));
-  return fitSgld(parameters, (theta) => gradientAt(model, data[uniformInt(rng, data.length)], theta), {
+  return fitSgld(parameters, (theta) => gradientAt(model, data, theta), {
     stepSize,
     trainingTerms,
     priorPrecision: fixedPrior(priorPrecision),
@@ -281,13 +322,13 @@ function sampleWithSgld(
   });
 }
 
-function gradientAt(model: Transformer, batch: Batch, theta: Float64Array): Float32Array {
+function gradientAt(model: Transformer, batches: readonly Batch[], theta: Float64Array): Float64Array {
   model.setParameters(Float32Array.from(theta));
-  return model.lossAndGradient(batch).gradient;
+  return meanLossAndGradient(model, batches).gradient;
 }
 
 /** To a few percent: it only sets a step size. */
-function largestEigenvalue(model: Transformer, data: readonly Batch[], rng: Rng): number {
+function largestEigenvalue(model: Transformer, data: readonly Batch[], rng: RandomGenerator): number {
   return extremeEigenpairs(ggnOperator(model, data), { k: 1, rng, tolerance: 0.05 }).eigenvalues[0];
 }
 

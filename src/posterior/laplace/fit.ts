@@ -3,7 +3,7 @@ import { stream } from "../../tasks/random.ts";
 import type { Curvature } from "../gaussian/curvature.ts";
 import { MatrixFreeCurvature } from "../gaussian/matrix-free.ts";
 import { SpectralCurvature } from "../gaussian/spectral.ts";
-import { extremeEigenpairs } from "../lanczos.ts";
+import { extremeEigenpairs, meanWithError } from "../lanczos.ts";
 import { type Batch, type CurvatureModel, meanLoss, totalTerms } from "../model.ts";
 import { denseMatrix, ggnOperator, type LinearOperator, scaledOperator } from "../operators.ts";
 import { requireCount, requireLength, requireOneOf, requirePositive } from "../validate.ts";
@@ -23,7 +23,7 @@ import {
   lastLayerKronecker,
   lastLayerOperator,
 } from "./last-layer.ts";
-import { meanPredictiveNll } from "./predictive.ts";
+import { predictiveNll } from "./predictive.ts";
 
 export interface LaplaceOptions {
   /** Default `lastLayer`, the unembedding. */
@@ -52,8 +52,9 @@ export interface LaplaceOptions {
   probes?: number | "exact";
   /** Sequences per chunk there. Default 16. */
   chunk?: number;
-  /** Lanczos steps of `matrixFree`. Default 50. */
+  /** Lanczos steps and random vectors for traces of `matrixFree`. Default 50 and 8. */
   lanczosSteps?: number;
+  traceProbes?: number;
   /** Root of the random numbers of the fit. Default 0. */
   seed?: number;
 }
@@ -62,6 +63,11 @@ export interface HeldOutChoice {
   heldOut: readonly Batch[];
   grid?: readonly number[];
   nSamples?: number;
+  /**
+   * `best` (default) takes the smallest NLL; `oneStandardError` the widest prior whose NLL exceeds it by no more than
+   * its standard error: on data like the training data a point estimate is often best, which would leave no posterior.
+   */
+  rule?: "best" | "oneStandardError";
 }
 
 const DEFAULT_GRID = Array.from({ length: 21 }, (_, i) => 10 ** (-4 + 0.4 * i));
@@ -164,9 +170,10 @@ function allParameterCurvature(
 function productCurvature(
   operator: LinearOperator,
   structure: HessianStructure,
-  { rank = 20, lanczosSteps, seed = 0 }: LaplaceOptions,
+  { rank = 20, lanczosSteps, traceProbes, seed = 0 }: LaplaceOptions,
 ): Curvature {
-  if (structure === "matrixFree") return new MatrixFreeCurvature(operator, { steps: lanczosSteps, seed });
+  if (structure === "matrixFree")
+    return new MatrixFreeCurvature(operator, { steps: lanczosSteps, probes: traceProbes, seed });
   requireCount("rank", rank, operator.size);
   const rng = stream(seed, 0, "posterior", 3);
   const { eigenvalues, eigenvectors } = extremeEigenpairs(operator, {
@@ -182,22 +189,25 @@ function productCurvature(
 function bestOnHeldOut(
   model: CurvatureModel,
   posterior: LaplacePosterior,
-  { heldOut, grid = DEFAULT_GRID, nSamples = 32 }: HeldOutChoice,
+  { heldOut, grid = DEFAULT_GRID, nSamples = 32, rule = "best" }: HeldOutChoice,
   seed: number,
 ): number {
-  const terms = totalTerms(heldOut);
+  totalTerms(heldOut);
   requireCount("length of grid", grid.length);
-  let best = { nll: Number.POSITIVE_INFINITY, priorPrecision: grid[0] };
-  for (const priorPrecision of grid) {
+  requireOneOf("rule", rule, ["best", "oneStandardError"]);
+  const scores = grid.map((priorPrecision) => {
     const candidate = posterior.withPriorPrecision(priorPrecision);
     // The same normal deviates for every candidate: their differences are not noise.
     const rng = stream(seed, 0, "posterior", 4);
-    let nll = 0;
-    for (const batch of heldOut) {
+    const nll = heldOut.flatMap((batch) => {
       const draws = candidate.predict(model, batch, { nSamples, rng });
-      nll += (batch.targets.length / terms) * meanPredictiveNll(draws, batch.targets, model.shape.dVocab);
-    }
-    if (nll < best.nll) best = { nll, priorPrecision };
-  }
-  return best.priorPrecision;
+      return Array.from(predictiveNll(draws, batch.targets, model.shape.dVocab));
+    });
+    return { priorPrecision, ...meanWithError(nll) };
+  });
+  const best = scores.reduce((a, b) => (b.estimate < a.estimate ? b : a));
+  if (rule === "best") return best.priorPrecision;
+  const allowed = best.estimate + best.standardError;
+  const acceptable = scores.filter(({ estimate }) => estimate <= allowed);
+  return Math.min(best.priorPrecision, ...acceptable.map(({ priorPrecision }) => priorPrecision));
 }

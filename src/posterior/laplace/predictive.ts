@@ -33,18 +33,16 @@ export function unembed(features: Vector, w: Float64Array, width: number): Float
   return out;
 }
 
-/** Mean NLL (nats) of the average of sample predictives at the targets. */
-export function meanPredictiveNll(
+/** NLL (nats) of the average of sample predictives at each target. */
+export function predictiveNll(
   samples: readonly Float32Array[],
   targets: Int32Array,
   classes: number,
-): number {
-  let sum = 0;
-  for (let row = 0; row < targets.length; row++) {
+): Float64Array {
+  return Float64Array.from(targets, (target, row) => {
     let p = 0;
-    for (const sample of samples) p += sample[row * classes + targets[row]];
-    // A float32 softmax may underflow to 0: the smallest normal number keeps the grid search comparable.
-    sum -= Math.log(Math.max(p / samples.length, 2 ** -126));
-  }
-  return sum / targets.length;
+    for (const sample of samples) p += sample[row * classes + target];
+    // A float32 softmax may underflow to 0: the smallest normal number keeps a grid search comparable.
+    return -Math.log(Math.max(p / samples.length, 2 ** -126));
+  });
 }
