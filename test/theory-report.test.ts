@@ -9,6 +9,7 @@ import { theoryFigures } from "../src/theory/figures.ts";
 import * as theory from "../src/theory/index.ts";
 import { curvesCsv, formatTime, studyJson, summary, theoryPage, timesTable } from "../src/theory/report.ts";
 import { study } from "../src/theory/study.ts";
+import { trainStudy } from "../src/theory/trained.ts";
 
 const small = study({ simulation: { d: 40, draws: 3, seed: 1 } });
 
@@ -75,6 +76,38 @@ describe("the report", () => {
     expect(page.length).toBeGreaterThan(bare.length);
   });
 
+  it("shows trained regressions near the closed forms, as diamonds", async () => {
+    const result = study();
+    result.trained = await trainStudy(result, { d: 60, draws: 3, seed: 1 });
+    for (const mode of ["fixed", "residual", "elbo"] as const) {
+      const { t, lambda, mean } = result.trained.runs[mode]!;
+      expect(t[t.length - 1]).toBeCloseTo(100, 8);
+      const limit = { fixed: theory.fixedNoise, residual: theory.residualNoise, elbo: theory.elboNoise }[
+        mode
+      ];
+      const { V } = limit({ t: t[2], lambda, sn2: 1e-4, u0: mode === "fixed" ? 1 : 0.01 });
+      expect(Math.abs(mean.V[2] / V - 1)).toBeLessThan(0.15);
+    }
+    const page = await theoryPage(result);
+    expect(page).toContain("Diamonds: regressions trained by gradient descent on the ELBO; mean");
+    expect(page).toContain("Trained regressions: d = 60, 3 draws, seed 1");
+    expect(page).not.toMatch(/NaN|undefined/);
+  });
+
+  it("trains only as far as float32 reaches, and learned noise only from a regular covariance", async () => {
+    const above = await trainStudy(study({ lambda: 1.5, sn2: 0, noise: ["residual"] }), {
+      d: 30,
+      draws: 1,
+      seed: 0,
+    });
+    const { t, mean } = above.runs.residual!;
+    expect(t[t.length - 1]).toBeLessThan(100);
+    expect(t.length).toBeGreaterThan(5);
+    expect(mean.MI.every(Number.isFinite)).toBe(true);
+    const start = await trainStudy(study({ u0: 0 }), { d: 10, draws: 1, seed: 0 });
+    expect(Object.keys(start.runs)).toEqual(["fixed"]);
+  });
+
   it("covers lambda > 1, no label noise and a single noise model", async () => {
     const above = study({ lambda: 1.5, sn2: 0 });
     expect(summary(above.times)).toContain("never generalises");
@@ -134,7 +167,7 @@ describe("epigrok theory", () => {
   }
 
   it("prints the times and writes the report", async () => {
-    const text = await run("--no-simulate", "--lambda", "0.5");
+    const text = await run("--no-simulate", "--no-regression", "--lambda", "0.5");
     expect(text).toContain("At λ = 0.5 the training loss arrives at t = 4.036");
     expect(text).toMatch(/^\s+0\.99\s+4\.591\s+769\.1\s/m);
     expect(await readFile(join(directory, "report.html"), "utf8")).toContain("λ = 0.5");
@@ -147,6 +180,8 @@ describe("epigrok theory", () => {
     const data = JSON.parse(text);
     expect(Object.keys(data.curves)).toEqual(["residual"]);
     expect(data.parameters).toMatchObject({ d: 20, draws: 2, seed: 0 });
+    expect(Object.keys(data.trained.runs)).toEqual(["residual"]);
+    expect(data.trained).toMatchObject({ d: 20, draws: 2, seed: 0 });
     expect(await readFile(join(directory, "theory.json"), "utf8")).toBe(`${text}\n`);
   });
 

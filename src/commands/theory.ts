@@ -1,6 +1,7 @@
 /** `epigrok theory`: curves, times and figures of the Bayesian linear model. */
 import type { Argv, CommandModule } from "yargs";
 import { UsageError } from "../errors.ts";
+import type { TaskRatio } from "../theory/bridge.ts";
 import type { StudyOptions } from "../theory/study.ts";
 
 interface TheoryArguments {
@@ -11,6 +12,9 @@ interface TheoryArguments {
   level: number;
   theta: number;
   simulate: boolean;
+  regression: boolean;
+  run: string[];
+  taskRatio: TaskRatio;
   d: number;
   draws: number;
   seed: number;
@@ -64,13 +68,36 @@ export const theoryCommand: CommandModule<object, TheoryArguments> = {
         default: true,
         describe: "finite-size simulations (--no-simulate: none)",
       })
+      .option("regression", {
+        type: "boolean",
+        default: true,
+        describe: "train regressions by gradient descent (--no-regression: none)",
+      })
+      .option("run", {
+        type: "string",
+        array: true,
+        default: [] as string[],
+        requiresArg: true,
+        describe: "run directories to set beside the linear model, as an analogy",
+      })
+      .option("task-ratio", {
+        choices: ["unseen", "all"] as const,
+        default: "unseen",
+        requiresArg: true,
+        describe: "what stands for lambda in a run: unseen or all (task, input) pairs per seen one",
+      })
       .option("d", {
         type: "number",
         default: 400,
         requiresArg: true,
-        describe: "dimension of the simulations",
+        describe: "dimension of the simulations; at most 100 for regressions",
       })
-      .option("draws", { type: "number", default: 5, requiresArg: true, describe: "independent simulations" })
+      .option("draws", {
+        type: "number",
+        default: 5,
+        requiresArg: true,
+        describe: "independent draws of each; at most 3 for regressions",
+      })
       .option("seed", {
         type: "number",
         default: 0,
@@ -89,8 +116,18 @@ export const theoryCommand: CommandModule<object, TheoryArguments> = {
       ) as unknown as Argv<TheoryArguments>,
   handler: async (args) => {
     const { study } = await import("../theory/study.ts");
-    const { studyJson, summary, timesTable, writeTheoryReport } = await import("../theory/report.ts");
-    const result = asUsage(() => study(studyOptions(args)));
+    const { bridgeSummary, bridgeTable, studyJson, summary, timesTable, writeTheoryReport } = await import(
+      "../theory/report.ts"
+    );
+    const result = await asUsage(async () => study(studyOptions(args)));
+    if (args.run.length > 0) result.bridge = await readBridge(args);
+    if (args.regression) {
+      const { trainStudy } = await import("../theory/trained.ts");
+      const { d, draws, seed } = args;
+      result.trained = await asUsage(() =>
+        trainStudy(result, { d: Math.min(d, mostDimensions), draws: Math.min(draws, mostDraws), seed }),
+      );
+    }
     const path = await writeTheoryReport(result, args.out);
     if (args.json) {
       console.log(studyJson(result));
@@ -98,10 +135,32 @@ export const theoryCommand: CommandModule<object, TheoryArguments> = {
       console.log(summary(result.times));
       console.log();
       console.log(textTable(timesTable([result.times, ...result.table])));
+      if (result.bridge) {
+        console.log();
+        console.log(bridgeSummary(result.bridge, args.level));
+        console.log();
+        console.log(textTable(bridgeTable(result.bridge)));
+      }
     }
     console.error(`report: ${path}`);
   },
 };
+
+/** Seconds of training at this size; the cost grows like the cube of the dimension. */
+const mostDimensions = 100;
+const mostDraws = 3;
+
+async function readBridge({ run, level, u0, taskRatio }: TheoryArguments) {
+  const { bridge } = await import("../theory/bridge.ts");
+  const { ForeignRunError, MissingRunError, readRun } = await import("../report/read-run.ts");
+  try {
+    const runs = await Promise.all(run.map((directory) => readRun(directory)));
+    return bridge(runs, { level, u0, ratio: taskRatio });
+  } catch (error) {
+    const isUsage = error instanceof MissingRunError || error instanceof ForeignRunError;
+    throw isUsage ? new UsageError(error.message) : error;
+  }
+}
 
 function studyOptions(args: TheoryArguments): StudyOptions {
   const { lambda, labelNoise, u0, level, theta, simulate, d, draws, seed } = args;
@@ -117,9 +176,9 @@ function studyOptions(args: TheoryArguments): StudyOptions {
 }
 
 /** A value outside its range is a mistake in the flags. */
-function asUsage<T>(compute: () => T): T {
+async function asUsage<T>(compute: () => Promise<T>): Promise<T> {
   try {
-    return compute();
+    return await compute();
   } catch (error) {
     throw error instanceof RangeError ? new UsageError(error.message) : error;
   }

@@ -119,7 +119,8 @@ ${figures.map(figureHtml).join("\n")}
 </div>`;
 }
 
-function figureHtml({ id, title, caption, svg }: FigureHtml): string {
+/** One figure, without a switch between axes unless it is inside `figureGrid`. */
+export function figureHtml({ id, title, caption, svg }: FigureHtml): string {
   const pictures =
     typeof svg === "string"
       ? svg

@@ -1,4 +1,4 @@
-/** The six figures of a study: asymptotic lines, simulations as points with their spread over draws. */
+/** The six figures of a study: asymptotic lines; simulations and trained regressions as points with their spread. */
 import type { TopLevelSpec } from "vega-lite";
 import {
   type Figure,
@@ -20,6 +20,7 @@ import type { Simulation, SimulationCurves } from "./simulate.ts";
 import type { Measured, SimulatedRow, Study } from "./study.ts";
 import { studyRow } from "./study.ts";
 import { accuracy } from "./times.ts";
+import type { Trained } from "./trained.ts";
 
 const modelColours: Record<NoiseMode, string> = {
   fixed: colour.slate,
@@ -28,13 +29,15 @@ const modelColours: Record<NoiseMode, string> = {
 };
 const modelNames: Record<NoiseMode, string> = { fixed: "fixed noise", residual: "residual", elbo: "ELBO" };
 
-/** A simulated value with one standard deviation over draws, in y and possibly in x. */
-interface Sample {
+/** A point with one standard deviation over draws, in y and possibly in x. */
+export interface Sample {
   x: number;
   y: number;
   sd: number;
   xSd?: number;
   colour: string;
+  /** A filled circle by default. */
+  shape?: "circle" | "diamond" | "square" | "triangle-up";
 }
 
 /** What accuracies are computed from, over time. */
@@ -53,7 +56,7 @@ export function theoryFigures(study: Study): Figure[] {
   return figures.filter((figure) => figure !== null);
 }
 
-function accuracyFigure({ parameters, curves, simulation, t }: Study): Figure | null {
+function accuracyFigure({ parameters, curves, simulation, trained, t }: Study): Figure | null {
   const main = curves.residual;
   if (!main) return null;
   const { eps, sn2 } = parameters;
@@ -73,12 +76,14 @@ function accuracyFigure({ parameters, curves, simulation, t }: Study): Figure | 
       points: t.map((x, i) => ({ x, y: value(main, i) })),
     }),
   );
-  const run = simulation?.runs.residual;
-  const samples = lines.flatMap(([, stroke, value]) => (run ? perTime(run, stroke, value) : []));
+  const samples = lines.flatMap(([, stroke, value]) => [
+    ...perTime(simulation?.runs.residual, stroke, value),
+    ...diamonds(perTime(trained?.runs.residual, stroke, value)),
+  ]);
   return {
     id: "theory-accuracy",
     title: "Accuracy, and what the model claims without labels",
-    caption: `A prediction is correct within ±${formatNumber(eps)}. Residual noise; the self-assessed accuracy uses V + R − σₙ² in place of the test loss. ${simulated(simulation !== undefined)}`,
+    caption: `A prediction is correct within ±${formatNumber(eps)}. Residual noise; the self-assessed accuracy uses V + R − σₙ² in place of the test loss. ${pointsNote(simulation, trained)}`,
     spec: withSamples(
       { description: "Train, test and self-assessed accuracy over time.", x: timeAxis(t), y: share, series },
       samples,
@@ -86,7 +91,7 @@ function accuracyFigure({ parameters, curves, simulation, t }: Study): Figure | 
   };
 }
 
-function varianceFigure({ curves, simulation, t, parameters }: Study): Figure {
+function varianceFigure({ curves, simulation, trained, t, parameters }: Study): Figure {
   const above = parameters.lambda >= 1;
   const series: Series[] = [];
   const samples: Sample[] = [];
@@ -97,8 +102,9 @@ function varianceFigure({ curves, simulation, t, parameters }: Study): Figure {
       colour: modelColours[mode],
       points: t.map((x, i) => ({ x, y: curves[mode]!.V[i] })),
     });
-    const run = simulation?.runs[mode];
-    if (run) samples.push(...perTime(run, modelColours[mode], (c, i) => c.V[i]));
+    const V = (c: SimulationCurves, i: number) => c.V[i];
+    samples.push(...perTime(simulation?.runs[mode], modelColours[mode], V));
+    samples.push(...diamonds(perTime(trained?.runs[mode], modelColours[mode], V)));
   }
   const mean = curves.residual ?? curves.elbo;
   if (mean) {
@@ -109,13 +115,14 @@ function varianceFigure({ curves, simulation, t, parameters }: Study): Figure {
       dash: [6, 4],
       points: t.map((x, i) => ({ x, y: mean.G[i] - mean.T[i] })),
     });
-    const run = simulation?.runs.residual ?? simulation?.runs.elbo;
-    if (run) samples.push(...perTime(run, colour.green, (c, i) => c.G[i] - c.T[i]));
+    const gap = (c: SimulationCurves, i: number) => c.G[i] - c.T[i];
+    samples.push(...perTime(simulation?.runs.residual ?? simulation?.runs.elbo, colour.green, gap));
+    samples.push(...diamonds(perTime(trained?.runs.residual ?? trained?.runs.elbo, colour.green, gap)));
   }
   return {
     id: "theory-variance",
     title: "Epistemic variance V",
-    caption: `With fixed noise V never peaks; with learned noise it rises while the data are memorised and falls with generalisation. With residual noise it follows the generalisation gap G − T; its peak time is set by the bulk of the spectrum, its collapse by the edge. ${above ? "At λ ≥ 1 V with ELBO noise rises for ever. " : ""}${simulated(simulation !== undefined)}`,
+    caption: `With fixed noise V never peaks; with learned noise it rises while the data are memorised and falls with generalisation. With residual noise it follows the generalisation gap G − T; its peak time is set by the bulk of the spectrum, its collapse by the edge. ${above ? "At λ ≥ 1 V with ELBO noise rises for ever. " : ""}${pointsNote(simulation, trained)}`,
     spec: withSamples(
       {
         description: "Epistemic variance of each noise model, and the generalisation gap, over time.",
@@ -131,7 +138,8 @@ function varianceFigure({ curves, simulation, t, parameters }: Study): Figure {
   };
 }
 
-function informationFigure({ curves, simulation, t, parameters, times }: Study): Figure | null {
+function informationFigure(study: Study): Figure | null {
+  const { curves, simulation, trained, t, parameters, times } = study;
   const modes = (["residual", "elbo"] as const).filter((mode) => curves[mode]);
   if (modes.length === 0) return null;
   const series = modes.map(
@@ -142,10 +150,11 @@ function informationFigure({ curves, simulation, t, parameters, times }: Study):
       points: t.map((x, i) => ({ x, y: curves[mode]!.MI[i] })),
     }),
   );
-  const samples = modes.flatMap((mode) => {
-    const run = simulation?.runs[mode];
-    return run ? perTime(run, modelColours[mode], (c, i) => c.MI[i]) : [];
-  });
+  const MI = (c: SimulationCurves, i: number) => c.MI[i];
+  const samples = modes.flatMap((mode) => [
+    ...perTime(simulation?.runs[mode], modelColours[mode], MI),
+    ...diamonds(perTime(trained?.runs[mode], modelColours[mode], MI)),
+  ]);
   const x = timeAxis(t);
   const y: YAxis = { title: "MI (nats)", domain: fromZero(series) };
   const { noiseLevel } = times;
@@ -164,7 +173,7 @@ function informationFigure({ curves, simulation, t, parameters, times }: Study):
   return {
     id: "theory-information",
     title: "Mutual information per prediction",
-    caption: `${explanation} ${simulated(simulation !== undefined)}`,
+    caption: `${explanation} ${pointsNote(simulation, trained)}`,
     spec: withSamples(
       { description: "Mutual information with learned noise over time.", x, y, series, marks },
       samples,
@@ -209,7 +218,7 @@ function timesFigure({ parameters, simulation }: Study): Figure {
   return {
     id: "theory-times",
     title: "Times over the ratio of parameters to data",
-    caption: `Times at which the losses and V fall to ${level}, without label noise. Right of the mark, λ > 1/(1 − l) = ${formatNumber(1 / (1 - level))}, the model never generalises and its uncertainty never collapses. ${simulated(simulation !== undefined)}`,
+    caption: `Times at which the losses and V fall to ${level}, without label noise. Right of the mark, λ > 1/(1 − l) = ${formatNumber(1 / (1 - level))}, the model never generalises and its uncertainty never collapses. ${pointsNote(simulation)}`,
     spec: withSamples(
       {
         description: "Training, generalisation and uncertainty times as functions of lambda.",
@@ -251,7 +260,7 @@ function scatterFigure({ parameters, simulation }: Study): Figure {
   return {
     id: "theory-scatter",
     title: "The collapse of uncertainty tells the time of generalisation",
-    caption: `t U, when V collapses, against t gen, when the test loss arrives; each point of a line is one λ below 1. Fixed noise lies on the diagonal exactly when the model is calibrated. Residual noise lies close to it at every λ; the strict ELBO collapses late near λ = 1. ${simulated(simulation !== undefined)}`,
+    caption: `t U, when V collapses, against t gen, when the test loss arrives; each point of a line is one λ below 1. Fixed noise lies on the diagonal exactly when the model is calibrated. Residual noise lies close to it at every λ; the strict ELBO collapses late near λ = 1. ${pointsNote(simulation)}`,
     spec: withSamples(
       {
         description: "Uncertainty time against generalisation time, with the diagonal.",
@@ -280,7 +289,7 @@ function lambdaFigure({ lambdaView, simulation }: Study): Figure {
   return {
     id: "theory-lambda",
     title: "The second view: variance over λ",
-    caption: `λ g(t), the variance that label noise of unit variance leaves in the mean. Its peak grows like √t and moves to λ = 1. The trace of the exact posterior has no such peak. ${simulated(simulation !== undefined)}`,
+    caption: `λ g(t), the variance that label noise of unit variance leaves in the mean. Its peak grows like √t and moves to λ = 1. The trace of the exact posterior has no such peak. ${pointsNote(simulation)}`,
     spec: withSamples(
       {
         description: "Label-noise variance as a function of lambda at several times.",
@@ -293,8 +302,16 @@ function lambdaFigure({ lambdaView, simulation }: Study): Figure {
   };
 }
 
-function simulated(present: boolean): string {
-  return present ? "Points: simulations, mean and one standard deviation over draws." : "";
+function pointsNote(simulation: Study["simulation"], trained?: Trained): string {
+  const kinds = [
+    ...(simulation ? ["Points: simulations"] : []),
+    ...(trained ? ["Diamonds: regressions trained by gradient descent on the ELBO"] : []),
+  ];
+  return kinds.length > 0 ? `${kinds.join(". ")}; mean and one standard deviation over draws.` : "";
+}
+
+function diamonds(samples: Sample[]): Sample[] {
+  return samples.map((sample) => ({ ...sample, shape: "diamond" }));
 }
 
 const share: YAxis = { title: "accuracy", domain: [0, 1] };
@@ -304,12 +321,12 @@ function timeAxis(t: number[]): XAxis {
   return { title: "time t", type: "log", domain, ticks: logTicks(domain), format: "~g" };
 }
 
-function finite(value: number): number | null {
+export function finite(value: number): number | null {
   return Number.isFinite(value) ? value : null;
 }
 
 /** Lines broken where they leave the plot. */
-function clipped(series: Series[], { domain: [low, high] }: YAxis): Series[] {
+export function clipped(series: Series[], { domain: [low, high] }: YAxis): Series[] {
   return series.map((line) => ({
     ...line,
     points: line.points.map(({ x, y }) => ({ x, y: y !== null && y >= low && y <= high ? y : null })),
@@ -317,10 +334,11 @@ function clipped(series: Series[], { domain: [low, high] }: YAxis): Series[] {
 }
 
 function perTime(
-  run: Simulation,
+  run: Simulation | undefined,
   stroke: string,
   value: (curves: SimulationCurves, i: number) => number,
 ): Sample[] {
+  if (!run) return [];
   return run.t.map((x, i) => {
     const values = run.draws.map((draw) => value(draw, i));
     const mean = values.reduce((a, b) => a + b, 0) / values.length;
@@ -345,8 +363,8 @@ function perLambda(
   });
 }
 
-/** A line plot with a background and with simulated points on top. */
-function withSamples(plot: LinePlot, samples: Sample[], background: object[] = []): TopLevelSpec {
+/** A line plot with a background and with points on top; diamonds are hollow. */
+export function withSamples(plot: LinePlot, samples: Sample[], background: object[] = []): TopLevelSpec {
   const { x, y } = plot;
   const inside = (value: number, { domain: [low, high] }: XAxis | YAxis) =>
     Math.min(high, Math.max(low, value));
@@ -356,6 +374,7 @@ function withSamples(plot: LinePlot, samples: Sample[], background: object[] = [
       x: s.x,
       y: s.y,
       colour: s.colour,
+      shape: s.shape ?? "circle",
       low: inside(s.y - s.sd, y),
       high: inside(s.y + s.sd, y),
       left: inside(s.x - (s.xSd ?? 0), x),
@@ -380,11 +399,16 @@ function withSamples(plot: LinePlot, samples: Sample[], background: object[] = [
       mark: { type: "rule", strokeWidth: 1.25 },
       encoding: { x: position("left", x), x2: { field: "right" }, y: position("y", y), ...stroke },
     },
-    {
-      data: { values },
-      mark: { type: "point", filled: true, size: 22, opacity: 1 },
-      encoding: { x: position("x", x), y: position("y", y), ...stroke },
-    },
+    ...[true, false].map((filled) => ({
+      data: { values: values.filter((value) => filled === (value.shape !== "diamond")) },
+      mark: { type: "point", filled, size: filled ? 22 : 34, opacity: 1 },
+      encoding: {
+        x: position("x", x),
+        y: position("y", y),
+        shape: { field: "shape", type: "nominal" as const, scale: null },
+        ...stroke,
+      },
+    })),
   ];
   return {
     ...spec,

@@ -12,6 +12,7 @@ export {
   informationPlateau,
   thresholdTimes,
 } from "./asymptotics.ts";
+export { type Bridge, type BridgeRun, bridge, type TaskRatio, taskRatio } from "./bridge.ts";
 export type { Broadcast, Curves, Values } from "./broadcast.ts";
 export {
   type CovarianceFlowInput,
@@ -37,6 +38,7 @@ export {
   residualNoise,
 } from "./learned-noise.ts";
 export type { NoiseMode } from "./modes.ts";
+export { type Covariance, type RegressionInput, trainRegression } from "./regression.ts";
 export {
   type Simulation,
   type SimulationCurves,
@@ -55,3 +57,4 @@ export {
   peakTimes,
   times,
 } from "./times.ts";
+export { type Trained, type TrainOptions, trainStudy } from "./trained.ts";

@@ -101,7 +101,8 @@ export function learnedModes(
   });
 }
 
-function withNoise(sums: ModeSums, sig2: number): ModeCurves {
+/** Add sig2 and MI = log(1 + V/sig2)/2, which is NaN for sig2 = 0. */
+export function withNoise(sums: ModeSums, sig2: number): ModeCurves {
   return { ...sums, sig2, MI: sig2 > 0 ? 0.5 * Math.log1p(sums.V / sig2) : Number.NaN };
 }
 

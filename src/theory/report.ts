@@ -5,26 +5,28 @@ import writeFileAtomic from "write-file-atomic";
 import type { Figure } from "../report/figures/plot.ts";
 import { formatNumber } from "../report/format.ts";
 import { escapeHtml } from "../report/html.ts";
-import { bulletList, type Fact, factList, htmlPage, htmlTable, section } from "../report/page.ts";
+import { bulletList, type Fact, factList, figureHtml, htmlPage, htmlTable, section } from "../report/page.ts";
 import { renderSvg } from "../report/svg.ts";
+import type { Bridge } from "./bridge.ts";
+import { bridgeFigures, ratioNames } from "./bridge-figures.ts";
 import { theoryFigures } from "./figures.ts";
 import type { Study, StudyRow } from "./study.ts";
 
 /** The report as an HTML document without script or network access. */
 export async function theoryPage(study: Study): Promise<string> {
-  const { parameters } = study;
-  const figures = await Promise.all(theoryFigures(study).map(figureHtml));
+  const { parameters, bridge } = study;
   return htmlPage({
     title: `Uncertainty and grokking in the Bayesian linear model, λ = ${parameters.lambda}`,
     subtitle: `Label noise ${parameters.sn2}, initial variance ${parameters.u0}, level ${parameters.level}; teacher of unit norm`,
     body: [
       `<p class="verdict">${escapeHtml(summary(study.times))}</p>`,
       factList(facts(study)),
-      section("Figures", `<div class="figures">\n${figures.join("\n")}\n</div>`),
+      section("Figures", await figuresHtml(theoryFigures(study))),
+      ...(bridge ? [await bridgeSection(bridge, study)] : []),
       section("Times over λ", htmlTable(timesTable(study.table))),
       section("How to read this", bulletList(readingGuide)),
     ].join("\n"),
-    footer: simulationNote(study),
+    footer: sampleNote(study),
   });
 }
 
@@ -84,12 +86,11 @@ export function formatTime(t: number): string {
   return t >= 1e4 ? t.toExponential(3) : t.toPrecision(4);
 }
 
-async function figureHtml({ id, title, caption, spec }: Figure): Promise<string> {
-  return `<figure id="${id}">
-<h3>${escapeHtml(title)}</h3>
-${await renderSvg(spec)}
-<figcaption>${escapeHtml(caption)}</figcaption>
-</figure>`;
+async function figuresHtml(figures: Figure[]): Promise<string> {
+  const pictures = await Promise.all(
+    figures.map(async ({ spec, ...figure }) => figureHtml({ ...figure, svg: await renderSvg(spec) })),
+  );
+  return `<div class="figures">\n${pictures.join("\n")}\n</div>`;
 }
 
 /** The outcome at one lambda in words. */
@@ -130,8 +131,88 @@ const readingGuide = [
   "At a fixed level the generalisation time stays finite at λ = 1 and diverges only at λ = 1/(1 − l).",
 ];
 
-function simulationNote({ simulation, parameters }: Study): string | undefined {
-  if (!simulation) return undefined;
-  const { d, draws, seed } = parameters;
-  return `Simulations: d = ${d} (curves) and d = ${Math.max(1, Math.round(d! / 2))} (over λ), ${draws} draws, seed ${seed}.`;
+async function bridgeSection(data: Bridge, { parameters }: Study): Promise<string> {
+  return section(
+    "Transformer runs beside the linear model: an analogy, not a prediction",
+    [
+      `<p>${escapeHtml(bridgeSummary(data, parameters.level))}</p>`,
+      await figuresHtml(bridgeFigures(data, parameters.level)),
+      htmlTable(bridgeTable(data)),
+      bulletList(bridgeGuide),
+    ].join("\n"),
+  );
+}
+
+/** What the comparison comes to, in words. */
+export function bridgeSummary({ runs, stepsPerTime, spread }: Bridge, level: number): string {
+  const limit = 1 / (1 - level);
+  const grokked = runs.filter(({ grokStep }) => grokStep !== null);
+  const beyond = grokked.filter(({ lambda }) => lambda > limit).length;
+  const count = runs.length === 1 ? "One run" : `${runs.length} runs`;
+  return [
+    `${count}, ${grokked.length} of which grokked.`,
+    stepsPerTime === null
+      ? "None has a memorisation step, so the model's unit of time cannot be set."
+      : `One unit of the model's time is ${formatNumber(stepsPerTime)} optimiser steps, fitted on memorisation only${runs.length > 1 ? ` (it varies by a factor of ${formatNumber(spread!)} between runs)` : ""}.`,
+    beyond > 0
+      ? `${beyond} of those that grokked lie at λ above ${formatNumber(limit)}, where the linear model never generalises: there the analogy fails.`
+      : "",
+  ]
+    .filter((sentence) => sentence !== "")
+    .join(" ");
+}
+
+/** One row per run as text cells. */
+export function bridgeTable({ runs, ratio }: Bridge): { head: string[]; rows: string[][]; caption: string } {
+  const step = (value: number | null) => (value === null ? "–" : String(value));
+  const quotient = (value: number | null) => (value === null ? "–" : formatNumber(value));
+  return {
+    caption: `Measured steps, and ratios of times beside those of the linear model at the same λ = ${ratioNames[ratio]}. –: it did not happen.`,
+    head: [
+      "run",
+      "tasks",
+      "λ",
+      "memorised",
+      "peak",
+      "collapse",
+      "grok",
+      "grok − memorised",
+      "collapse − grok",
+      "grok / memorised",
+      "linear: t gen / t train",
+      "collapse / grok",
+      "linear: t U / t gen",
+    ],
+    rows: runs.map((run) => [
+      run.name,
+      `${run.trainTasks} of ${run.taskCount}`,
+      formatNumber(run.lambda),
+      ...[run.memorisedStep, run.uncertaintyPeakStep, run.collapseStep, run.grokStep, run.delay, run.lag].map(
+        step,
+      ),
+      ...[run.delayRatio, run.model.delayRatio, run.lagRatio, run.model.lagRatio].map(quotient),
+    ]),
+  };
+}
+
+const bridgeGuide = [
+  "λ stands for unknowns per observation: each pair of a task and an input is one entry of a table, of which training sees a part. It goes to 0 when nothing is held out, where the linear model has no delay either; the number of parameters plays no part in it.",
+  "The only fitted number is the unit of time, from memorisation alone. With one run the training curve passes through its point by construction.",
+  "What can be compared is the trend: whether the delay grows with λ, and whether collapse and generalisation stay together. Heights, slopes and the place of the divergence at λ = 1 are the linear model's own.",
+  "A transformer learns features, is trained with another loss and optimiser, and shares structure between tasks that the linear model does not know. Its uncertainty is the disagreement of an ensemble, not a posterior variance.",
+];
+
+function sampleNote({ simulation, trained, parameters }: Study): string | undefined {
+  const notes = [];
+  if (simulation) {
+    const { d, draws, seed } = parameters;
+    notes.push(
+      `Simulations: d = ${d} (curves) and d = ${Math.max(1, Math.round(d! / 2))} (over λ), ${draws} draws, seed ${seed}.`,
+    );
+  }
+  if (trained) {
+    const { d, draws, seed } = trained;
+    notes.push(`Trained regressions: d = ${d}, ${draws} draws, seed ${seed}, float32.`);
+  }
+  return notes.length > 0 ? notes.join(" ") : undefined;
 }

@@ -82,7 +82,7 @@ export function simulate(input: SimulationInput): Simulation {
   const noise = requireOneOf("noise", input.noise, noiseModes);
   for (const time of input.t) requireNonNegative("t", time);
   const lambda = d / N;
-  const p = parameters(input, noise, lambda);
+  const p = drawParameters(input, noise, lambda);
   const tolerance = requirePositive("tolerance", input.tolerance ?? 1e-8);
   const seed = input.seed ?? 0;
   if (input.spectra && (input.spectra.length < draws || input.spectra.some((s) => s.length !== d))) {
@@ -100,9 +100,14 @@ export function simulate(input: SimulationInput): Simulation {
   return { lambda, t: [...input.t], draws: results, ...summarise(results) };
 }
 
-type Parameters = Omit<ReturnType<typeof fixedNoiseParameters>, "gam" | "q">;
+export type Parameters = Omit<ReturnType<typeof fixedNoiseParameters>, "gam" | "q">;
 
-function parameters(input: SimulationInput, noise: NoiseMode, lambda: number): Parameters {
+/** Fill in the defaults of a finite-size draw and check the ranges. */
+export function drawParameters(
+  input: Pick<SimulationInput, keyof Parameters>,
+  noise: NoiseMode,
+  lambda: number,
+): Parameters {
   if (noise === "fixed") return fixedNoiseParameters(input, lambda);
   const w2 = requireNonNegative("w2", input.w2 ?? 1);
   const k2 = requireNonNegative("k2", input.k2 ?? 0);
@@ -131,15 +136,20 @@ export function sampleSpectra(input: { d: number; N: number; draws: number; seed
 }
 
 /**
- * Eigenvalues of X'X/N for X of shape (N, d) with standard normal entries, `d` values with zeros first. The smaller of
- * X'X and XX' is decomposed.
+ * One draw of X, of shape (N, d) with standard normal entries. It is stored along its short side, as X' (d, N) for
+ * d <= N and as X (N, d) otherwise; (n, i) are the strides of a point and of a coordinate.
  */
+export function drawInputs(d: number, N: number, seed: number, draw: number) {
+  const values = new Float64Array(d * N);
+  normals(stream(seed, draw, "data", 0), values);
+  return { values, n: d <= N ? 1 : d, i: d <= N ? N : 1 };
+}
+
+/** Eigenvalues of X'X/N, `d` values with zeros first. The smaller of X'X and XX' is decomposed. */
 function sampleSpectrum(d: number, N: number, seed: number, draw: number): Float64Array {
   const size = Math.min(d, N);
   const other = Math.max(d, N);
-  // X is stored along its short side: (size, other).
-  const x = new Float64Array(size * other);
-  normals(stream(seed, draw, "data", 0), x);
+  const { values: x } = drawInputs(d, N, seed, draw);
   const gram = new Matrix(size, size);
   for (let i = 0; i < size; i++) {
     for (let j = 0; j <= i; j++) {
@@ -200,11 +210,13 @@ function drawSystem(s: Float64Array, N: number, p: Parameters, rng: RandomGenera
   };
 }
 
-function collect(rows: ModeCurves[]): SimulationCurves {
+/** One list per field out of one record per time. */
+export function collect(rows: ModeCurves[]): SimulationCurves {
   return perField((field) => rows.map((row) => row[field]));
 }
 
-function summarise(draws: SimulationCurves[]): { mean: SimulationCurves; sd: SimulationCurves } {
+/** Mean and standard deviation over draws, time by time. */
+export function summarise(draws: SimulationCurves[]): { mean: SimulationCurves; sd: SimulationCurves } {
   const n = draws.length;
   const mean = perField((field) =>
     draws[0][field].map((_, i) => draws.reduce((sum, draw) => sum + draw[field][i], 0) / n),

@@ -1,11 +1,13 @@
 /** Everything one report on the linear model shows: curves and times at one lambda, a table over lambda, simulations. */
 import { delayAsymptote, informationLimit, informationPlateau } from "./asymptotics.ts";
+import type { Bridge } from "./bridge.ts";
 import { type FixedNoiseField, fixedNoise } from "./fixed-noise.ts";
 import { labelNoiseVariance } from "./lambda-view.ts";
 import { elboNoise, type LearnedNoiseField, residualNoise } from "./learned-noise.ts";
 import { type NoiseMode, noiseModes } from "./modes.ts";
 import { type Simulation, sampleSpectra, simulate } from "./simulate.ts";
 import { collapseTimes, lossThreshold, peakTimes, times } from "./times.ts";
+import type { Trained } from "./trained.ts";
 import {
   requireCount,
   requireFraction,
@@ -76,6 +78,10 @@ export interface Study {
   /** Label-noise variance over lambda at several times, for sn2 = 1. */
   lambdaView: { t: number; lambda: number[]; V: number[] }[];
   simulation?: { runs: Partial<Record<NoiseMode, Simulation>>; overLambda: SimulatedRow[] };
+  /** The same curves from regressions trained by gradient descent. */
+  trained?: Trained;
+  /** Runs of transformers beside the linear model. */
+  bridge?: Bridge;
 }
 
 /** Times at which the label-noise variance is shown over lambda. */
@@ -236,10 +242,10 @@ function lastTime(events: number[]): number {
   return Math.min(1e5, 10 ** Math.ceil(Math.log10(1.5 * latest)));
 }
 
-function logSpaced(from: number, to: number, count: number): number[] {
+export function logSpaced(from: number, to: number, count: number): number[] {
   return linearlySpaced(0, 1, count).map((x) => from * (to / from) ** x);
 }
 
-function linearlySpaced(from: number, to: number, count: number): number[] {
+export function linearlySpaced(from: number, to: number, count: number): number[] {
   return Array.from({ length: count }, (_, i) => from + ((to - from) * i) / (count - 1));
 }
