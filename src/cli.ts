@@ -4,14 +4,24 @@ import { debuglog } from "node:util";
 import yargs, { type CommandModule } from "yargs";
 import { hideBin } from "yargs/helpers";
 import { doctorCommand } from "./commands/doctor.ts";
+import { posteriorCommand } from "./commands/posterior.ts";
 import { presetsCommand } from "./commands/presets.ts";
 import { reportCommand } from "./commands/report.ts";
 import { runCommand } from "./commands/run.ts";
+import { spectrumCommand } from "./commands/spectrum.ts";
 import { theoryCommand } from "./commands/theory.ts";
 import { messageOf, UsageError } from "./errors.ts";
 import { packageVersion } from "./run/environment.ts";
 
-const commands = [runCommand, reportCommand, presetsCommand, theoryCommand, doctorCommand] as CommandModule[];
+const commands = [
+  runCommand,
+  posteriorCommand,
+  spectrumCommand,
+  reportCommand,
+  presetsCommand,
+  theoryCommand,
+  doctorCommand,
+] as CommandModule[];
 
 const parser = yargs(hideBin(process.argv))
   .scriptName("epigrok")

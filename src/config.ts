@@ -63,12 +63,53 @@ export const modelSchema = z
   })
   .describe("the decoder-only transformer");
 
+export const ivonSchema = z
+  .strictObject({
+    effectiveSampleSize: z
+      .union([z.number().positive(), z.literal("termsSeen")], {
+        error: "must be a number above 0 or termsSeen",
+      })
+      .default("termsSeen")
+      .describe(
+        "lambda, the number of likelihood terms the posterior is for, its variances being 1 / (lambda (h + delta)); termsSeen: the predictions trained on in the whole run, steps x batchSize x positions in the loss",
+      ),
+    hessianInit: z
+      .number()
+      .positive()
+      .default(1e-3)
+      .describe(
+        "h at the start, of every parameter: the first posterior's precision is lambda (h + delta), the first steps are the gradient over h + delta",
+      ),
+    beta2: fraction
+      .lt(1)
+      .default(0.999)
+      .describe(
+        "decay of the estimate h of the Hessian's diagonal; 1 / (1 - beta2) steps, its memory, should be a small part of the run",
+      ),
+    samples: count.default(1).describe("weight samples per step; each costs a whole gradient"),
+    clipRadius: rate
+      .default(0.02)
+      .describe(
+        "largest change of a parameter in one step, in units of the learning rate: where h is small an unclipped step can be huge; 0: no clipping",
+      ),
+  })
+  .describe(
+    "IVON, variational online Newton (arXiv 2402.17641), with optimizer ivon only: each member is a Gaussian posterior over its weights",
+  );
+
 export const trainingSchema = z
   .strictObject({
     steps: count.default(10000).describe("optimiser steps"),
     batchSize: count.default(256).describe("prompts per step, drawn afresh each step"),
-    optimizer: z.enum(["adamw"]).default("adamw"),
-    learningRate: rate.default(3e-3).describe("peak learning rate"),
+    optimizer: z
+      .enum(["adamw", "ivon"])
+      .default("adamw")
+      .describe("adamw: one weight vector per member; ivon: a Gaussian posterior per member, see ivon"),
+    learningRate: rate
+      .default(3e-3)
+      .describe(
+        "peak learning rate; ivon, which divides by h and not by a root, takes a larger one, about 0.1",
+      ),
     warmupSteps: z.number().int().nonnegative().default(100).describe("linear warm-up from 0"),
     schedule: z
       .enum(["constant", "cosine", "linear"])
@@ -77,23 +118,32 @@ export const trainingSchema = z
     finalLearningRate: fraction
       .default(0.1)
       .describe("end of the cosine or linear schedule, as a fraction of learningRate"),
-    weightDecay: rate.default(0.5).describe("decoupled weight decay (multiplied by the learning rate)"),
+    weightDecay: rate
+      .default(0.5)
+      .describe(
+        "adamw: decoupled weight decay (multiplied by the learning rate); ivon: delta, above 0 and far smaller, about 1e-5 to 1e-4: the prior is N(0, 1 / (lambda delta))",
+      ),
     weightDecayExclude: z
       .array(z.enum(["layerNorm", "embeddings"]))
       .default([])
-      .describe("parameter groups without weight decay"),
-    beta1: fraction.lt(1).default(0.9),
-    beta2: fraction.lt(1).default(0.98),
-    epsilon: z.number().positive().default(1e-8),
+      .describe("adamw: parameter groups without weight decay"),
+    beta1: fraction.lt(1).default(0.9).describe("decay of the gradient's mean"),
+    beta2: fraction.lt(1).default(0.98).describe("adamw: decay of the squared gradient's mean"),
+    epsilon: z
+      .number()
+      .positive()
+      .default(1e-8)
+      .describe("adamw: added to the root of the squared gradient's mean"),
     gradientClip: z
       .number()
       .nonnegative()
       .default(0)
-      .describe("clip the gradient's global norm to this; 0: no clipping"),
+      .describe("adamw: clip the gradient's global norm to this; 0: no clipping"),
     lossPositions: z
       .enum(["all", "last"])
       .default("all")
       .describe("predict every z of a prompt, or only the last one"),
+    ivon: ivonSchema.optional(),
   })
   .describe("optimisation of one member");
 
@@ -109,6 +159,14 @@ export const evaluationSchema = z
       .enum(["none", "last", "all"])
       .default("last")
       .describe("which positions' predictive probabilities are kept in predictions/"),
+    posteriorSamples: z
+      .number()
+      .int()
+      .nonnegative()
+      .optional()
+      .describe(
+        "samples of a member's own posterior, ivon's weights and dropout's masks, whose mean is its predictive: 16 unless set; 0: predict with the mean weights and without dropout",
+      ),
   })
   .describe("fixed probe sets {seen, unseen tasks} x {seen, unseen inputs}");
 
@@ -130,7 +188,7 @@ export const checkpointsSchema = z
   })
   .describe("checkpoints kept on disk");
 
-export const configSchema = z.strictObject({
+const configSections = z.strictObject({
   seed: z.number().int().nonnegative().max(0xffffffff).default(0).describe("root of every random stream"),
   task: taskSchema.prefault({}),
   model: modelSchema.prefault({}),
@@ -144,10 +202,70 @@ export const configSchema = z.strictObject({
     .describe("fast: fused multiply-add where available; strict: the same bytes on every machine"),
 });
 
+/** What ivon does not use, and what to say to whoever sets it. */
+const ADAMW_ONLY = {
+  beta2: "see training.ivon.beta2",
+  epsilon: "which needs none",
+  gradientClip: "see training.ivon.clipRadius",
+  weightDecayExclude: "whose prior is the same for every parameter",
+} as const;
+
+type Resolved = z.infer<typeof configSections>;
+
+/** Whether a member's predictions have a posterior of its own to sample. */
+const hasPosterior = ({ training, model }: Resolved) => training.optimizer === "ivon" || model.dropout > 0;
+
+function contradictions({ training, ...config }: Resolved): { path: string[]; message: string }[] {
+  const found: { path: string[]; message: string }[] = [];
+  const report = (path: string, message: string) => found.push({ path: path.split("."), message });
+  if (training.optimizer === "ivon") {
+    const { shape } = trainingSchema;
+    for (const [key, instead] of Object.entries(ADAMW_ONLY) as [keyof typeof ADAMW_ONLY, string][]) {
+      const neutral = JSON.stringify(shape[key].parse(undefined));
+      if (JSON.stringify(training[key]) !== neutral)
+        report(`training.${key}`, `must be left at ${neutral} with optimizer ivon, ${instead}`);
+    }
+    if (training.weightDecay === 0)
+      report("training.weightDecay", "must be above 0 with optimizer ivon: it is the precision of the prior");
+  } else if (training.ivon) report("training.ivon", "must be absent unless training.optimizer is ivon");
+  if (config.evaluation.posteriorSamples !== undefined && !hasPosterior({ training, ...config }))
+    report("evaluation.posteriorSamples", "must be absent without optimizer ivon or model.dropout above 0");
+  return found;
+}
+
+/**
+ * Settings of a method are in a configuration exactly if it uses the method, so that a new method leaves the hashes of
+ * all other configurations alone.
+ */
+export const configSchema = configSections
+  .superRefine((config, context) => {
+    for (const { path, message } of contradictions(config))
+      context.addIssue({
+        code: "custom",
+        path,
+        message,
+        input: path.reduce<unknown>((v, key) => (v as Record<string, unknown>)[key], config),
+      });
+  })
+  .overwrite((config) => {
+    const { training, evaluation } = config;
+    if (!hasPosterior(config)) return config;
+    return {
+      ...config,
+      training:
+        training.optimizer === "ivon"
+          ? { ...training, ivon: training.ivon ?? ivonSchema.parse({}) }
+          : training,
+      evaluation: { ...evaluation, posteriorSamples: evaluation.posteriorSamples ?? 16 },
+    };
+  });
+
 /** A complete, validated configuration. */
 export type Config = z.infer<typeof configSchema>;
 export type TaskConfig = Config["task"];
 export type ModelConfig = Config["model"];
+/** `ivon` is there exactly if the optimizer is ivon. */
 export type TrainingConfig = Config["training"];
+export type IvonConfig = z.infer<typeof ivonSchema>;
 /** What a user may write: every key optional. */
 export type ConfigInput = z.input<typeof configSchema>;

@@ -2,6 +2,8 @@
  * epigrok: ensembles of small transformers on in-context modular arithmetic, their epistemic uncertainty through
  * training, and grokking told without labels.
  */
+export { type PosteriorOptions, runPosteriors } from "./analysis/posteriors.ts";
+export { runSpectra, type SpectrumOptions } from "./analysis/spectra.ts";
 export { type Config, type ConfigInput, configSchema } from "./config.ts";
 export {
   type AdamWOptions,
@@ -18,6 +20,7 @@ export {
   type TransformerShape,
 } from "./core/index.ts";
 export { UsageError } from "./errors.ts";
+export * as posterior from "./posterior/index.ts";
 export type { RunData } from "./report/read-run.ts";
 export { readRun } from "./report/read-run.ts";
 export { writeFigures, writeReport } from "./report/report.ts";

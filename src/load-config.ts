@@ -129,7 +129,7 @@ function describe(issue: Issue, values: unknown): string[] {
   if (issue.code === "unrecognized_keys")
     return issue.keys.map((key) => unknownKey([...issue.path, key].join(".")));
   const value = issue.path.reduce<unknown>((v, key) => (v as Record<PropertyKey, unknown>)?.[key], values);
-  return [`${path || "configuration"}: got ${show(value)}, must be ${requirement(issue)}`];
+  return [`${path || "configuration"}: got ${show(value)}, ${requirement(issue)}`];
 }
 
 const NAMES_OF_TYPES: Record<string, string> = {
@@ -143,15 +143,19 @@ const NAMES_OF_TYPES: Record<string, string> = {
 function requirement(issue: Issue): string {
   switch (issue.code) {
     case "too_small":
-      return `${issue.inclusive ? ">=" : ">"} ${issue.minimum}`;
+      return `must be ${issue.inclusive ? ">=" : ">"} ${issue.minimum}`;
     case "too_big":
-      return `${issue.inclusive ? "<=" : "<"} ${issue.maximum}`;
+      return `must be ${issue.inclusive ? "<=" : "<"} ${issue.maximum}`;
     case "invalid_value":
-      return `one of ${issue.values.join(", ")}`;
+      return `must be one of ${issue.values.join(", ")}`;
     case "invalid_type":
-      return NAMES_OF_TYPES[issue.expected] ?? issue.expected;
+      return `must be ${NAMES_OF_TYPES[issue.expected] ?? issue.expected}`;
+    // The schema's own wording.
+    case "custom":
+    case "invalid_union":
+      return issue.message;
     default:
-      return `different (${issue.message})`;
+      return `must be different (${issue.message})`;
   }
 }
 

@@ -30,6 +30,8 @@ function runOf(name: string, task: ConfigInput["task"], events: Partial<RunEvent
     detector,
     events: summary,
     environment: null,
+    posteriors: [],
+    spectra: [],
   };
 }
 

@@ -116,24 +116,28 @@ function record(
 }
 
 describe("runEvents", () => {
+  // The ensemble's own predictive is right from step 10 on: it must not matter. Member 1 fails after step 30.
   const records = [
-    record(0, [0.1, 0.1], [0.1, 0.1], [0.1, 0.1]),
-    record(10, [0.85, 0.1], [0.9, 0.1], [0.2, 0.1]),
-    record(20, [0.85, 0.9], [0.9, 0.9], [0.2, 0.1]),
-    record(30, [0.85, 0.9], [0.9, 0.9], [0.9, 0.1]),
-    record(40, [0.85, 0.9], [0.9, 0.9], null),
-    record(50, [0.5, 0.7], [0.9, 0.9], null),
+    record(0, [0.1, 0.1], [0.1, 0.1], [0.1, 0.1], [0.1, 0.1]),
+    record(10, [0.9, 0.9], [0.9, 0.1], [0.2, 0.1], [0.85, 0.1]),
+    record(20, [0.9, 0.9], [0.9, 0.9], [0.2, 0.1], [0.85, 0.1]),
+    record(30, [0.9, 0.9], [0.9, 0.9], [0.9, 0.1], [0.85, 0.9]),
+    record(40, [0.9, 0.9], [0.9, 0.9], null, [0.85, 0.9]),
+    record(50, [0.9, 0.9], [0.5, 0.9], null, [0.5, 0.5]),
   ];
 
-  it("gives the events of the ensemble, of each member, and the final normalised accuracy", () => {
+  it("gives the events of the median member, of each member, and the final normalised accuracy", () => {
     const events = runEvents(records, references);
     expect(events.memorisedStep).toBe(10);
-    expect(events.grokStep).toBe(20);
+    expect(events.grokStep).toBeNull();
+    expect(runEvents(records.slice(0, 5), references).grokStep).toBeNull();
+    expect(runEvents([...records.slice(0, 5), { ...records[4], step: 50 }], references).grokStep).toBe(30);
     expect(events.final.seenTasks).toBeCloseTo(0.5, 12);
     expect(events.final.unseenTasks).toBeCloseTo(0.75, 12);
     expect(events.perMember).toEqual([
       { member: 0, memorisedStep: 10, grokStep: 20 },
       { member: 1, memorisedStep: null, grokStep: null },
+      { member: 2, memorisedStep: 10, grokStep: null },
     ]);
   });
   it("measures each set against its own ceiling", () => {

@@ -8,6 +8,8 @@ import type { ConfigLayer } from "../load-config.ts";
 import type { OpenMode } from "../run/directory.ts";
 import type { RunPlan } from "../run/plan.ts";
 import type { RunSummary } from "../run/records.ts";
+import { reportOn } from "./report-on.ts";
+import { EXIT_CODES, quoted, stopOnSignal } from "./signals.ts";
 
 interface RunArguments {
   preset?: string;
@@ -21,11 +23,10 @@ interface RunArguments {
   resume?: string;
   overwrite: boolean;
   dryRun: boolean;
+  posterior: boolean;
   json: boolean;
   quiet: boolean;
 }
-
-const EXIT_CODES: Partial<Record<NodeJS.Signals, number>> = { SIGINT: 130, SIGTERM: 143 };
 
 export const runCommand: CommandModule<object, RunArguments> = {
   command: "run",
@@ -65,6 +66,11 @@ export const runCommand: CommandModule<object, RunArguments> = {
       .option("resume", { type: "string", describe: "continue the run in this directory, or in --out" })
       .option("overwrite", { type: "boolean", default: false, describe: "replace the run in --out" })
       .option("dry-run", { type: "boolean", default: false, describe: "only say what the run would cost" })
+      .option("posterior", {
+        type: "boolean",
+        default: true,
+        describe: "fit last-layer Laplace and a short IVON afterwards, within 10 % of the training time",
+      })
       .option("json", { type: "boolean", default: false, describe: "print the result as one JSON object" })
       .option("quiet", { type: "boolean", default: false, describe: "no progress" })
       .epilogue(
@@ -105,6 +111,7 @@ export const runCommand: CommandModule<object, RunArguments> = {
         process.exitCode = EXIT_CODES[interruption.received() ?? "SIGINT"];
         return;
       }
+      if (args.posterior) await addPosteriors(runDir, workers, args.quiet, interruption.signal);
       const report = await reportOn(runDir);
       console.log(args.json ? JSON.stringify(summary) : summaryText(summary, report));
       if (!survived(summary)) process.exitCode = 1;
@@ -169,37 +176,21 @@ function workerCount(given: number | undefined): number {
   return given;
 }
 
-/** The first SIGINT or SIGTERM asks the run to stop; the second ends the process at once. */
-function stopOnSignal(cleanUp: () => void) {
-  const controller = new AbortController();
-  let received: NodeJS.Signals | undefined;
-  const listener = (signal: NodeJS.Signals) => {
-    if (received !== undefined) {
-      cleanUp();
-      process.exit(EXIT_CODES[signal]);
-    }
-    received = signal;
-    controller.abort();
-  };
-  const signals = Object.keys(EXIT_CODES) as NodeJS.Signals[];
-  for (const signal of signals) process.on(signal, listener);
-  return {
-    signal: controller.signal,
-    received: () => received,
-    dispose: () => {
-      for (const signal of signals) process.off(signal, listener);
-    },
-  };
-}
-
-/** The run's results are complete without its report, so a report that fails is a warning. */
-async function reportOn(runDir: string): Promise<string | null> {
+/** The run is complete without them, so a failure is a warning. */
+async function addPosteriors(
+  runDir: string,
+  workers: number,
+  quiet: boolean,
+  signal: AbortSignal,
+): Promise<void> {
   try {
-    const { writeReport } = await import("../report/report.ts");
-    return await writeReport([runDir]);
+    const { fitAfterTraining } = await import("../analysis/after-training.ts");
+    await fitAfterTraining(runDir, {
+      ...{ workers, signal },
+      say: quiet ? undefined : (message) => console.error(message),
+    });
   } catch (error) {
-    console.error(`No report: ${messageOf(error)}. Try again with: epigrok report ${quoted(runDir)}`);
-    return null;
+    console.error(`No posteriors: ${messageOf(error)}. Fit them with: epigrok posterior ${quoted(runDir)}`);
   }
 }
 
@@ -233,6 +224,3 @@ async function planText(config: Config, plan: RunPlan): Promise<string> {
     `# time         ${formatDuration(plan.estimatedSeconds)} on ${plan.workers} workers, estimated from it`,
   ].join("\n");
 }
-
-/** As a shell wants it. */
-const quoted = (text: string) => (/^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);

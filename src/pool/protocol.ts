@@ -1,7 +1,10 @@
 /** Messages between the ensemble controller and its workers. Imports types only. */
 import type { Config } from "../config.ts";
 
-/** Everything needed to continue one member: the flat parameter vector and AdamW's two moments, after `step` steps. */
+/**
+ * Everything needed to continue one member after `step` steps: the flat parameter vector and AdamW's two moments. Of an
+ * IVON member: the mean of its posterior, the mean gradient gbar, and the estimate h of the Hessian's diagonal.
+ */
 export interface MemberState {
   step: number;
   parameters: Float32Array;
@@ -29,12 +32,21 @@ export interface SegmentRequest {
   carried?: IntervalSums;
 }
 
-/**
- * Predictive probabilities of one member on one probe set, (prompts, positions, classes), row-major float32.
- */
+/** One member's predictions on one probe set. */
 export interface ProbePrediction {
   set: ProbeSetName;
+  /** Predictive probabilities, (prompts, positions, classes), row-major: the mean over posterior samples, if any. */
   probabilities: Float32Array;
+  /** How the samples of the member's own posterior differ; absent if it predicts without samples. */
+  posterior?: PosteriorSpread;
+}
+
+/** The two parts of the entropy of a mean over posterior samples, (prompts, positions), nats. */
+export interface PosteriorSpread {
+  /** Mean entropy of the samples' predictives. */
+  expectedEntropy: Float32Array;
+  /** Entropy of their mean less `expectedEntropy`. */
+  mutualInformation: Float32Array;
 }
 
 export type ProbeSetName = "seenTasks" | "unseenTasks" | "seenTasksUnseenInputs" | "unseenTasksUnseenInputs";
@@ -45,7 +57,7 @@ export interface SegmentResult {
   state: MemberState;
   /**
    * `carried` plus the steps of this segment, added in the order of the steps: training loss in nats and global
-   * gradient norm before clipping.
+   * gradient norm before clipping. IVON's are at its weight samples, not at the mean.
    */
   sums: IntervalSums;
   /** Predictions at `state.step`; empty unless the segment reached `toStep`. */

@@ -24,7 +24,11 @@ export default function runSegment(request: SegmentRequest): SegmentResult {
 
 function transferred(result: SegmentResult): SegmentResult {
   const { parameters, firstMoment, secondMoment } = result.state;
-  const arrays = [parameters, firstMoment, secondMoment, ...result.predictions.map((p) => p.probabilities)];
+  const predicted = result.predictions.flatMap(({ probabilities, posterior }) => [
+    probabilities,
+    ...(posterior ? [posterior.expectedEntropy, posterior.mutualInformation] : []),
+  ]);
+  const arrays = [parameters, firstMoment, secondMoment, ...predicted];
   // Predictions may be views of one buffer; a buffer can be listed only once.
   const buffers = [...new Set(arrays.map((array) => array.buffer as ArrayBuffer))];
   return move({ [transferableSymbol]: buffers, [valueSymbol]: result } as never) as unknown as SegmentResult;

@@ -2,7 +2,13 @@
 import { readFile, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { type Config, configSchema } from "../config.ts";
-import type { MetricsRecord, RunEvents, RunSummary } from "../run/records.ts";
+import type {
+  MetricsRecord,
+  PosteriorRecord,
+  RunEvents,
+  RunSummary,
+  SpectrumRecord,
+} from "../run/records.ts";
 import { type DetectorState, detectGrokking, uncertaintyTrajectory } from "../uncertainty/detector.ts";
 
 export interface RunData {
@@ -21,6 +27,9 @@ export interface RunData {
   /** From the summary; without one, the label-free events only. */
   events: RunEvents;
   environment: Record<string, unknown> | null;
+  /** What `epigrok posterior` and `epigrok spectrum` have added, in the order in which it was done. */
+  posteriors: PosteriorRecord[];
+  spectra: SpectrumRecord[];
 }
 
 /** The directory does not exist. */
@@ -34,7 +43,8 @@ export class ForeignRunError extends Error {
 }
 
 /**
- * Reads `config.json` and, where present, `metrics.jsonl`, `summary.json` and `environment.json`.
+ * Reads `config.json` and, where present, `metrics.jsonl`, `summary.json`, `environment.json`, `posteriors.jsonl` and
+ * `spectrum.jsonl`.
  * @throws MissingRunError if there is no such directory; ForeignRunError if it does not hold a run.
  */
 export async function readRun(runDir: string): Promise<RunData> {
@@ -43,16 +53,20 @@ export async function readRun(runDir: string): Promise<RunData> {
   if (status === null) throw new MissingRunError(`no such run directory: ${directory}`);
   if (!status.isDirectory()) throw new ForeignRunError(`not a directory: ${directory}`);
 
-  const [config, metrics, summary, environment] = await Promise.all([
+  const [config, metrics, summary, environment, posteriors, spectra] = await Promise.all([
     read(join(directory, "config.json")),
     read(join(directory, "metrics.jsonl")),
     read(join(directory, "summary.json")),
     read(join(directory, "environment.json")),
+    read(join(directory, "posteriors.jsonl")),
+    read(join(directory, "spectrum.jsonl")),
   ]);
   if (config === null) throw new ForeignRunError(`no config.json in ${directory}: not a run directory`);
   const manifest = parseObject(config, join(directory, "config.json"));
   const resolved = validConfig(manifest.config, join(directory, "config.json"));
-  const records = parseMetrics(metrics ?? "", join(directory, "metrics.jsonl"));
+  const records = parseLines(metrics ?? "", join(directory, "metrics.jsonl"), parseRecord).sort(
+    (a, b) => a.step - b.step,
+  );
   const result = summary === null ? null : validSummary(summary, join(directory, "summary.json"));
   const detector = detectGrokking(uncertaintyTrajectory(records, resolved.task.modulus));
   return {
@@ -65,6 +79,8 @@ export async function readRun(runDir: string): Promise<RunData> {
     detector,
     events: result ?? labelFreeEvents(detector),
     environment: environment === null ? null : parseObject(environment, join(directory, "environment.json")),
+    posteriors: parseLines(posteriors ?? "", join(directory, "posteriors.jsonl"), parsePosterior),
+    spectra: parseLines(spectra ?? "", join(directory, "spectrum.jsonl"), parseSpectrum),
   };
 }
 
@@ -112,22 +128,37 @@ function validSummary(text: string, path: string): RunSummary {
 }
 
 /** The writer appends whole lines, so text after the last newline is a line still being written: it is left out. */
-function parseMetrics(text: string, path: string): MetricsRecord[] {
+function parseLines<T>(
+  text: string,
+  path: string,
+  parse: (value: Record<string, unknown>, where: string) => T,
+): T[] {
   const complete = text.slice(0, text.lastIndexOf("\n") + 1);
-  return complete
-    .split("\n")
-    .flatMap((line, index) =>
-      line.trim() === ""
-        ? []
-        : [parseRecord(parseObject(line, `${path}:${index + 1}`), `${path}:${index + 1}`)],
-    )
-    .sort((a, b) => a.step - b.step);
+  return complete.split("\n").flatMap((line, index) => {
+    const where = `${path}:${index + 1}`;
+    return line.trim() === "" ? [] : [parse(parseObject(line, where), where)];
+  });
 }
+
+const isObject = (value: unknown) => typeof value === "object" && value !== null;
 
 function parseRecord(value: Record<string, unknown>, where: string): MetricsRecord {
   const { step, members, ensemble } = value;
-  const valid =
-    Number.isInteger(step) && Array.isArray(members) && typeof ensemble === "object" && ensemble !== null;
+  const valid = Number.isInteger(step) && Array.isArray(members) && isObject(ensemble);
   if (!valid) throw new ForeignRunError(`${where}: not an evaluation record (step, members, ensemble)`);
   return value as unknown as MetricsRecord;
+}
+
+function parsePosterior(value: Record<string, unknown>, where: string): PosteriorRecord {
+  const { method, step, sets } = value;
+  const valid = typeof method === "string" && Number.isInteger(step) && isObject(sets);
+  if (!valid) throw new ForeignRunError(`${where}: not a posterior record (method, step, sets)`);
+  return value as unknown as PosteriorRecord;
+}
+
+function parseSpectrum(value: Record<string, unknown>, where: string): SpectrumRecord {
+  const { operator, step, largest } = value;
+  const valid = typeof operator === "string" && Number.isInteger(step) && Array.isArray(largest);
+  if (!valid) throw new ForeignRunError(`${where}: not a spectrum record (operator, step, largest)`);
+  return value as unknown as SpectrumRecord;
 }

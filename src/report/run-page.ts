@@ -18,6 +18,7 @@ import {
   htmlTable,
   section,
 } from "./page.ts";
+import { curvatureSection, posteriorSection } from "./posterior-section.ts";
 import type { RunData } from "./read-run.ts";
 import { renderSvg } from "./svg.ts";
 
@@ -37,6 +38,8 @@ export async function runPage(run: RunData): Promise<string> {
       ),
       `<div class="columns">${diagnosisSection(run)}${section("How to read this", bulletList(readingGuide(run)))}</div>`,
       membersSection(run),
+      posteriorSection(run),
+      curvatureSection(run),
       referencesSection(run),
       section(
         "Configuration and environment",

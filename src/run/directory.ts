@@ -11,9 +11,10 @@ import type { Config } from "../config.ts";
 import type { ParameterInfo } from "../core/transformer.ts";
 import { messageOf, UsageError } from "../errors.ts";
 import type { MemberEvaluation, MemberProgress } from "../pool/controller.ts";
+import { memberName, stepName } from "./checkpoints.ts";
 import { acquireLock } from "./lock.ts";
 import { decodeMember, encodeMember } from "./member-file.ts";
-import type { MetricsRecord, RunSummary } from "./records.ts";
+import type { MetricsRecord, PosteriorRecord, RunSummary, SpectrumRecord } from "./records.ts";
 import { encodeSafetensors, type Tensor } from "./safetensors.ts";
 
 /** config.json. */
@@ -47,6 +48,8 @@ const FILES = [
   "environment.json",
   "metrics.jsonl",
   "timing.jsonl",
+  "posteriors.jsonl",
+  "spectrum.jsonl",
   "summary.json",
   "report.html",
 ];
@@ -55,9 +58,6 @@ const FOLDERS = ["checkpoints", "predictions", "state"];
 /** What write-file-atomic calls the file that is to replace another one. */
 const TEMPORARY =
   /^((config|environment|summary)\.json|report\.html|(checkpoints|predictions|state)[\\/].+\.(json|safetensors))\.\d+$/;
-
-const stepName = (step: number) => `step-${String(step).padStart(8, "0")}`;
-const memberName = (member: number) => `member-${String(member).padStart(2, "0")}.safetensors`;
 
 /** SHA-256 of a configuration, hexadecimal. The schema fixes the order of the keys. */
 export function configHash(config: Config): string {
@@ -158,6 +158,22 @@ export class RunDirectory {
 
   async appendTiming(record: TimingRecord): Promise<void> {
     await this.#append("timing.jsonl", record);
+  }
+
+  async readPosteriors(): Promise<PosteriorRecord[]> {
+    return this.#readLines("posteriors.jsonl");
+  }
+
+  async appendPosterior(record: PosteriorRecord): Promise<void> {
+    await this.#append("posteriors.jsonl", record);
+  }
+
+  async readSpectra(): Promise<SpectrumRecord[]> {
+    return this.#readLines("spectrum.jsonl");
+  }
+
+  async appendSpectrum(record: SpectrumRecord): Promise<void> {
+    await this.#append("spectrum.jsonl", record);
   }
 
   async saveMember(progress: MemberProgress): Promise<void> {

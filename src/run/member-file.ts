@@ -1,6 +1,6 @@
 /** A member's resume state as one safetensors file: parameters, both moments and the evaluations still pending. */
 import type { MemberEvaluation, MemberFailure, MemberProgress } from "../pool/controller.ts";
-import type { IntervalSums, ProbeSetName } from "../pool/protocol.ts";
+import type { IntervalSums, PosteriorSpread, ProbePrediction, ProbeSetName } from "../pool/protocol.ts";
 import { decodeSafetensors, encodeSafetensors, type Tensor } from "./safetensors.ts";
 
 /** What the tensors do not hold; kept as JSON under the metadata key `progress`. NaN becomes null in JSON. */
@@ -24,6 +24,19 @@ const flat = (data: Float32Array): Tensor => ({ shape: [data.length], data });
 
 const pendingName = (step: number, set: ProbeSetName) => `pending.${step}.${set}`;
 
+/** The tensors of one pending prediction. */
+function encodePrediction(
+  step: number,
+  { set, probabilities, posterior }: ProbePrediction,
+): [string, Tensor][] {
+  const name = pendingName(step, set);
+  const spread = Object.entries(posterior ?? {}).map(([part, data]): [string, Tensor] => [
+    `${name}.${part}`,
+    flat(data),
+  ]);
+  return [[name, flat(probabilities)], ...spread];
+}
+
 export function encodeMember({ state, pending, ...progress }: MemberProgress): Uint8Array {
   const record: ProgressRecord = {
     ...progress,
@@ -33,7 +46,7 @@ export function encodeMember({ state, pending, ...progress }: MemberProgress): U
     }),
   };
   const tensors: [string, Tensor][] = pending.flatMap(({ step, predictions }) =>
-    predictions.map((p): [string, Tensor] => [pendingName(step, p.set), flat(p.probabilities)]),
+    predictions.flatMap((prediction) => encodePrediction(step, prediction)),
   );
   if (state) {
     tensors.push(["parameters", flat(state.parameters)]);
@@ -50,6 +63,20 @@ export function decodeMember(bytes: Uint8Array): MemberProgress {
     const found = tensors.get(name)?.data;
     if (!(found instanceof Float32Array)) throw new RangeError(`member state without tensor ${name}`);
     return found;
+  };
+  const prediction = (step: number, set: ProbeSetName): ProbePrediction => {
+    const name = pendingName(step, set);
+    const part = (key: keyof PosteriorSpread) => tensor(`${name}.${key}`);
+    return {
+      set,
+      probabilities: tensor(name),
+      ...(tensors.has(`${name}.mutualInformation`) && {
+        posterior: {
+          expectedEntropy: part("expectedEntropy"),
+          mutualInformation: part("mutualInformation"),
+        },
+      }),
+    };
   };
   if (metadata.progress === undefined) throw new RangeError("member state without its progress record");
   const { step, pending, ...progress }: ProgressRecord = JSON.parse(metadata.progress);
@@ -70,10 +97,7 @@ export function decodeMember(bytes: Uint8Array): MemberProgress {
         member: progress.member,
         loss: evaluation.loss ?? Number.NaN,
         gradientNorm: evaluation.gradientNorm ?? Number.NaN,
-        predictions: sets.map((set) => ({
-          set,
-          probabilities: tensor(pendingName(evaluation.step, set)),
-        })),
+        predictions: sets.map((set) => prediction(evaluation.step, set)),
       }),
     ),
   };

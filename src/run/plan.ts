@@ -4,7 +4,7 @@ import { loadCoreModule } from "../core/build.ts";
 import { Transformer } from "../core/transformer.ts";
 import { createWorkerPool, type WorkerPool } from "../pool/pool.ts";
 import type { SegmentResult } from "../pool/protocol.ts";
-import { type Cost, estimateCost } from "../training/cost.ts";
+import { type Cost, estimateCost, gradientsPerStep } from "../training/cost.ts";
 import { transformerShape } from "../training/model.ts";
 import { evaluationSteps } from "./schedule.ts";
 
@@ -31,15 +31,18 @@ export async function planRun(config: Config, wantedWorkers: number): Promise<Ru
   const core = await loadCoreModule(config.math);
   const workers = Math.min(wantedWorkers, ensemble.members);
   const cost = estimateCost(config);
-  const { memoryBytes, parameterCount } = new Transformer(core, transformerShape(config));
+  const { memoryBytes, parameterCount } = new Transformer(core, transformerShape(config), {
+    optimizer: training.optimizer,
+  });
   const pool = createWorkerPool({ workers, members: ensemble.members, core });
   try {
     const secondsPerStep = await measureStep(config, cost, pool, workers);
     const evaluations = evaluationSteps(config).length;
     const probeSets = task.inputFraction < 1 ? 4 : 2;
-    // A prediction is the forward third of a training step on as many prompts.
-    const promptSeconds = secondsPerStep / training.batchSize / 3;
-    const evaluationSeconds = evaluations * probeSets * evaluation.prompts * promptSeconds;
+    // A prediction is the forward third of a gradient on as many prompts.
+    const promptSeconds = secondsPerStep / gradientsPerStep(training) / training.batchSize / 3;
+    const predictions = evaluations * probeSets * (evaluation.posteriorSamples || 1);
+    const evaluationSeconds = predictions * evaluation.prompts * promptSeconds;
     const memberSeconds = training.steps * secondsPerStep + evaluationSeconds;
     return {
       ...cost,
@@ -64,7 +67,7 @@ async function measureStep(config: Config, cost: Cost, pool: WorkerPool, workers
   const sample: Config = {
     ...config,
     training: { ...config.training, batchSize: part },
-    evaluation: { ...config.evaluation, prompts: 1 },
+    evaluation: { ...config.evaluation, prompts: 1, posteriorSamples: 0 },
   };
   const segments = (before: (SegmentResult | null)[], steps: number) =>
     Promise.all(

@@ -1,4 +1,9 @@
-/** The records of a run directory. `metrics.jsonl` holds one MetricsRecord a line; `summary.json` one RunSummary. */
+/**
+ * The records of a run directory. `metrics.jsonl` holds one MetricsRecord a line, `posteriors.jsonl` one
+ * PosteriorRecord, `spectrum.jsonl` one SpectrumRecord; `summary.json` one RunSummary.
+ */
+import type { PosteriorJob, PosteriorOutcome } from "../analysis/posterior-job.ts";
+import type { SpectrumJob, SpectrumOutcome } from "../analysis/spectrum-job.ts";
 import type { ProbeSetName } from "../pool/protocol.ts";
 
 /** Measures of one predictive distribution against labels and against the exact references; nats. */
@@ -12,7 +17,29 @@ export interface PredictiveMeasures {
   entropy: number;
 }
 
-/** Measures of an ensemble's predictions at the last position, with MI also per context position; nats. */
+/** Measures of one member's predictive; with samples of its own posterior, of their mean. */
+export interface MemberMeasures extends PredictiveMeasures {
+  /** IVON's weights or dropout's masks: present if the member predicts with samples of them. */
+  posterior?: PosteriorMeasures;
+}
+
+/**
+ * A member's own epistemic uncertainty, from the samples of its posterior. At the last position
+ * `entropy = expectedEntropy + mutualInformation`, means over the prompts; nats.
+ */
+export interface PosteriorMeasures {
+  /** S. The mutual information is a plug-in estimate, at most log S: compare at equal S only. */
+  samples: number;
+  /** Mean entropy of the samples' predictives. */
+  expectedEntropy: number;
+  mutualInformation: number;
+  mutualInformationByPosition: number[];
+}
+
+/**
+ * Measures of an ensemble's predictions at the last position, with MI also per context position; nats. The mutual
+ * information is that between members: the spread within a member's own posterior is part of `expectedEntropy`.
+ */
 export interface EnsembleMeasures extends PredictiveMeasures {
   brier: number;
   ece: number;
@@ -37,7 +64,7 @@ export interface MemberRecord {
   /** Means over the training steps since the previous evaluation; null at step 0, where there are none. */
   loss: number | null;
   gradientNorm: number | null;
-  sets: Partial<Record<ProbeSetName, PredictiveMeasures>>;
+  sets: Partial<Record<ProbeSetName, MemberMeasures>>;
 }
 
 /** One evaluation of the whole ensemble. Contains no wall-clock time: equal runs give equal bytes. */
@@ -96,4 +123,18 @@ export interface RunSummary extends RunEvents {
   math: "fast" | "strict";
   perMember: MemberSummary[];
   references: Partial<Record<ProbeSetName, ProbeReference>>;
+}
+
+/**
+ * One posterior: what was asked for and what came out. `settings` is the SHA-256 of everything the result depends on
+ * besides method, step and member: records of one method compare only if it is the same. Seconds are the only
+ * measured times, and differ between equal runs.
+ */
+export interface PosteriorRecord extends PosteriorJob, PosteriorOutcome {
+  settings: string;
+}
+
+/** The curvature at one checkpoint; `settings` as above. */
+export interface SpectrumRecord extends SpectrumJob, SpectrumOutcome {
+  settings: string;
 }

@@ -261,7 +261,10 @@ class Recorder {
   /** The line in metrics.jsonl comes last: it is what says that the evaluation is complete. */
   async saveEvaluation(step: number, members: MemberEvaluation[]): Promise<void> {
     const { task, training, evaluation } = this.#config;
-    const record = measureEvaluation(step, members, this.#probeSets, learningRateAt(step, training));
+    const record = measureEvaluation(step, members, this.#probeSets, {
+      learningRate: learningRateAt(step, training),
+      posteriorSamples: evaluation.posteriorSamples,
+    });
     if (evaluation.savePredictions !== "none") {
       const shape = { prompts: evaluation.prompts, classes: task.modulus };
       await this.#directory.savePredictions(step, members, evaluation.savePredictions, shape);

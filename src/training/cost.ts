@@ -1,5 +1,5 @@
 /** What a configuration costs, counted before anything runs. */
-import type { Config } from "../config.ts";
+import type { Config, TrainingConfig } from "../config.ts";
 import { promptLength } from "../tasks/batch.ts";
 import { transformerShape } from "./model.ts";
 
@@ -8,7 +8,8 @@ export interface Cost {
   tokensPerStep: number;
   /**
    * Nominal FLOPs of one step of one member: a dense forward and backward over all tokens (3 x forward, 2 FLOPs a
-   * multiply-add), with full attention. What the core really computes is less; see docs/performance.md.
+   * multiply-add), with full attention, for each of IVON's weight samples. What the core really computes is less; see
+   * docs/performance.md.
    */
   flopsPerStep: number;
   /** Of all steps and members. */
@@ -22,11 +23,17 @@ export function estimateCost(config: Config): Cost {
   const matrices = L * (4 * d * d + 2 * m * d);
   const parameters = matrices + L * 4 * d + 2 * d + V * d * (tiedEmbeddings ? 1 : 2) + roles * d;
   const tokensPerStep = training.batchSize * length;
-  const flopsPerStep = 6 * tokensPerStep * (matrices + L * 2 * length * d + V * d);
+  const flopsPerGradient = 6 * tokensPerStep * (matrices + L * 2 * length * d + V * d);
+  const flopsPerStep = gradientsPerStep(training) * flopsPerGradient;
   return {
     parameters,
     tokensPerStep,
     flopsPerStep,
     totalFlops: flopsPerStep * training.steps * ensemble.members,
   };
+}
+
+/** Each of IVON's weight samples has a gradient of its own. */
+export function gradientsPerStep({ ivon }: TrainingConfig): number {
+  return ivon?.samples ?? 1;
 }

@@ -1,15 +1,17 @@
 /**
  * One training segment of one member: a pure function of (configuration, state at step s, s') that gives the state at
- * s' and the predictions there. One step is: prompts of (seed, member, step) -> forward, loss, backward -> AdamW.
+ * s' and the predictions there. One step is: prompts of (seed, member, step) -> forward, loss, backward -> optimiser.
  */
 import type { Config } from "../config.ts";
 import type { CoreModule } from "../core/build.ts";
 import { type Batch, Transformer } from "../core/transformer.ts";
-import type { MemberState, ProbePrediction, SegmentRequest, SegmentResult } from "../pool/protocol.ts";
+import type { MemberState, SegmentRequest, SegmentResult } from "../pool/protocol.ts";
 import { drawProbePrompts, type ProbePrompts } from "../tasks/probe-prompts.ts";
 import { PromptSampler } from "../tasks/prompts.ts";
+import { ivonGaussian } from "./ivon.ts";
 import { learningRateAt } from "./learning-rate.ts";
 import { initialParameters, transformerShape } from "./model.ts";
+import { predict } from "./predict.ts";
 
 export interface SegmentContext {
   core: CoreModule;
@@ -37,7 +39,7 @@ function workbenchOf(config: Config, core: CoreModule): Workbench {
     const sampler = new PromptSampler(task, seed, evaluation.prompts);
     workbench = {
       key,
-      model: new Transformer(core, transformerShape(config)),
+      model: new Transformer(core, transformerShape(config), { optimizer: training.optimizer }),
       sampler,
       batch: sampler.createBatch(training.batchSize, training.lossPositions),
       probes: drawProbePrompts(task, seed, evaluation.prompts),
@@ -53,7 +55,7 @@ export function initialState(config: Config, member: number, core: CoreModule): 
     step: 0,
     parameters: initialParameters(model.parameters, config, member),
     firstMoment: new Float32Array(model.parameterCount),
-    secondMoment: new Float32Array(model.parameterCount),
+    secondMoment: new Float32Array(model.parameterCount).fill(config.training.ivon?.hessianInit ?? 0),
   };
 }
 
@@ -77,12 +79,7 @@ export function trainSegment(request: SegmentRequest, context: SegmentContext): 
   while (step < toStep && !context.stop()) {
     const t = step + 1;
     sampler.sampleInto(batch, member, t);
-    const { loss, gradientNorm } = model.trainStep(batch, {
-      ...config.training,
-      step: t,
-      learningRate: learningRateAt(t, config.training),
-      dropout: { seed: config.seed, stream: member, step: t },
-    });
+    const { loss, gradientNorm } = trainStep(model, batch, config, member, t);
     if (!Number.isFinite(loss)) {
       nonFiniteStep = t;
       break;
@@ -94,7 +91,7 @@ export function trainSegment(request: SegmentRequest, context: SegmentContext): 
     context.onStep?.(t, loss);
   }
   const trained = performance.now();
-  const predictions = step === toStep ? predict(model, probes) : [];
+  const predictions = step === toStep ? predict(model, probes, config, member, step) : [];
   const moments = model.getMoments();
   return {
     member,
@@ -113,6 +110,23 @@ export function trainSegment(request: SegmentRequest, context: SegmentContext): 
   };
 }
 
-function predict(model: Transformer, probes: ProbePrompts[]): ProbePrediction[] {
-  return probes.map(({ name, batch }) => ({ set: name, probabilities: model.probabilities(batch) }));
+function trainStep(model: Transformer, batch: Batch, config: Config, member: number, step: number) {
+  const { training, seed } = config;
+  const { ivon } = training;
+  const common = {
+    step,
+    learningRate: learningRateAt(step, training),
+    dropout: { seed, stream: member, step },
+  };
+  if (!ivon) return model.trainStep(batch, { ...training, ...common });
+  const { beta2, samples, clipRadius } = ivon;
+  const { beta1 } = training;
+  return model.ivonTrainStep(batch, {
+    ...ivonGaussian(config, ivon, member),
+    ...common,
+    beta1,
+    beta2,
+    samples,
+    clipRadius,
+  });
 }

@@ -78,9 +78,18 @@ export interface LabelledRun extends LabelledEvents {
   perMember: (LabelledEvents & { member: number })[];
 }
 
+/** NaN for no values. */
+function median(values: number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const half = sorted.length / 2;
+  return (sorted[Math.ceil(half) - 1] + sorted[Math.floor(half)]) / 2;
+}
+
 /**
- * The labelled events of the ensemble (its mean predictive) and of every member that occurs in the records. A member
- * that fails during the run keeps the events it had shown by then. The references give chance and ceiling.
+ * The labelled events of the run and of every member that occurs in the records. The run's are those of the median of
+ * its members' accuracies: the mean predictive is right as soon as the members' errors differ, long before any of them
+ * has generalised, and the mean accuracy can be held down by one member alone. A member that fails during the run keeps
+ * the events it had shown by then. The references give chance and ceiling.
  *
  * @param records evaluations in order of step
  * @throws RangeError as firstSustained
@@ -101,8 +110,13 @@ export function runEvents(
   const final = (set: ProbeSetName, trajectory: AccuracyPoint[]) =>
     trajectory.length > 0 ? normalisedAccuracy(trajectory.at(-1)!.accuracy, references[set]!) : null;
 
-  const seen = points("seenTasks", (record) => record.ensemble.seenTasks?.accuracy);
-  const unseen = points("unseenTasks", (record) => record.ensemble.unseenTasks?.accuracy);
+  const ofMedian = (set: ProbeSetName) =>
+    points(set, ({ members }) => {
+      const accuracies = members.flatMap(({ sets }) => sets[set]?.accuracy ?? []);
+      return accuracies.length > 0 ? median(accuracies) : undefined;
+    });
+  const seen = ofMedian("seenTasks");
+  const unseen = ofMedian("unseenTasks");
   const members = [...new Set(records.flatMap((record) => record.members.map(({ member }) => member)))];
   return {
     memorisedStep: event("seenTasks", seen),

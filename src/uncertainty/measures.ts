@@ -1,5 +1,6 @@
 /** From the probabilities on a probe set to the measures of an evaluation record; nats. */
-import type { EnsembleMeasures, PredictiveMeasures } from "../run/records.ts";
+import type { PosteriorSpread } from "../pool/protocol.ts";
+import type { EnsembleMeasures, PosteriorMeasures, PredictiveMeasures } from "../run/records.ts";
 import { jensenShannon, relativeDistance, totalVariation } from "../tasks/distances.ts";
 import {
   accuracy,
@@ -53,7 +54,7 @@ function lastPosition<T extends Probabilities | Int32Array>(
 }
 
 /** Mean over prompts of a quantity (B, P), one value per position. */
-function meanByPosition(values: Float64Array, { prompts, positions }: Shape): number[] {
+function meanByPosition(values: Probabilities, { prompts, positions }: Shape): number[] {
   const means = new Array<number>(positions).fill(0);
   for (let i = 0; i < values.length; i++) means[i % positions] += values[i];
   return means.map((sum) => sum / prompts);
@@ -93,6 +94,32 @@ export function predictiveMeasures(probabilities: Probabilities, probe: Probe): 
     accuracyByPosition: accuracyByPosition(probabilities, targets, shape),
     nll: negativeLogLikelihood(last, lastTargets),
     entropy: meanEntropy(last, shape.prompts),
+  };
+}
+
+/**
+ * How far the samples of one member's own posterior differ.
+ *
+ * @param spread the parts of the entropy at every prediction, (B, P)
+ * @param samples S, how many samples they are from
+ * @throws RangeError for a length that does not fit
+ */
+export function posteriorMeasures(
+  { expectedEntropy, mutualInformation }: PosteriorSpread,
+  samples: number,
+  probe: Probe,
+): PosteriorMeasures {
+  const shape = probeShape(probe);
+  requireCount("samples", samples);
+  const predictions = probe.batch.targets.length;
+  requireLength("expectedEntropy", expectedEntropy, predictions, "prompts * positions");
+  requireLength("mutualInformation", mutualInformation, predictions, "prompts * positions");
+  const byPosition = meanByPosition(mutualInformation, shape);
+  return {
+    samples,
+    expectedEntropy: meanByPosition(expectedEntropy, shape)[shape.positions - 1],
+    mutualInformation: byPosition[shape.positions - 1],
+    mutualInformationByPosition: byPosition,
   };
 }
 

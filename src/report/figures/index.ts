@@ -6,8 +6,11 @@ import { disagreementFigure } from "./disagreement.ts";
 import { distanceFigure } from "./distance.ts";
 import { inputSetsFigure } from "./input-sets.ts";
 import { lossFigure } from "./loss.ts";
+import { evidenceFigure, informationFigure, relativeInformationFigure } from "./methods.ts";
 import type { Figure, StepAxis } from "./plot.ts";
 import { positionFigure } from "./position.ts";
+import { posteriorFigure } from "./posterior.ts";
+import { densityFigure, eigenvalueFigure, negativityFigure } from "./spectrum.ts";
 import { uncertaintyFigure } from "./uncertainty.ts";
 
 /** Figures whose x axis is the training step. None for a run without an evaluation. */
@@ -17,16 +20,23 @@ export function stepFigures(run: RunData, axis: StepAxis): Figure[] {
     accuracyFigure(run, axis),
     uncertaintyFigure(run, axis, "unseenTasks"),
     uncertaintyFigure(run, axis, "seenTasks"),
+    posteriorFigure(run, axis),
     distanceFigure(run, axis),
     lossFigure(run, axis),
     calibrationFigure(run, axis),
     disagreementFigure(run, axis),
     inputSetsFigure(run, axis),
+    informationFigure(run, axis),
+    relativeInformationFigure(run, axis),
+    evidenceFigure(run, axis),
+    eigenvalueFigure(run, axis),
+    negativityFigure(run, axis),
   ];
   return figures.filter((figure) => figure !== null);
 }
 
 /** Figures with another x axis. */
 export function otherFigures(run: RunData): Figure[] {
-  return run.records.length === 0 ? [] : [positionFigure(run)];
+  if (run.records.length === 0) return [];
+  return [positionFigure(run), densityFigure(run)].filter((figure) => figure !== null);
 }

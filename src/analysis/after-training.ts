@@ -1,0 +1,91 @@
+/** The posteriors that a run gets without being asked, as far as they cost little against its training. */
+import type { PosteriorMethod } from "../posterior/methods.ts";
+import type { CheckpointStep } from "../run/checkpoints.ts";
+import { type OpenRun, withRun } from "./open-run.ts";
+import { DEFAULT_SETTINGS, fitJobs, type PosteriorSettings, posteriorJobs } from "./posteriors.ts";
+import { selectSteps, thin } from "./selection.ts";
+
+/** Largest share of the training's worker seconds that goes into them. */
+const SHARE = 0.1;
+/** Seconds under which starting the workers is not worth it. */
+const SMALLEST_BUDGET = 2;
+/** Fewer checkpoints show no course. */
+const FEWEST_STEPS = 4;
+
+interface Plan {
+  method: PosteriorMethod;
+  steps: CheckpointStep[];
+  members: number;
+  settings: PosteriorSettings;
+  /** Seconds that one job takes at least, as far as is known before. */
+  atLeast: number;
+}
+
+const IVON_STEPS = 100;
+
+/**
+ * Last-layer Laplace at all checkpoints, and a short IVON around the transition: its first steps move most.
+ * @param stepSeconds what a training step took
+ */
+function plans({ config, kept, events }: OpenRun, stepSeconds: number): Plan[] {
+  const short = { ...DEFAULT_SETTINGS, fitSteps: { ...DEFAULT_SETTINGS.fitSteps, ivon: IVON_STEPS } };
+  const laplace: Plan = {
+    ...{ method: "laplace-last-layer", steps: kept, atLeast: 0 },
+    ...{ members: Math.min(2, config.ensemble.members), settings: DEFAULT_SETTINGS },
+  };
+  const ivon: Plan = {
+    ...{ method: "ivon", steps: selectSteps(kept, "grok", events, 8), atLeast: IVON_STEPS * stepSeconds },
+    ...{ members: 1, settings: short },
+  };
+  // An IVON run's members are IVON posteriors already.
+  return config.training.optimizer === "ivon" ? [laplace] : [laplace, ivon];
+}
+
+export interface AfterTrainingOptions {
+  workers: number;
+  signal?: AbortSignal;
+  /** Told before each method and about each job that failed. */
+  say?: (message: string) => void;
+}
+
+/**
+ * Fits them as `posteriors.jsonl` records. How many checkpoints a method gets follows from how long its first job
+ * takes, with equal shares for the methods; nothing more is fitted of one that would get fewer than four, and nothing
+ * at all for a run that took seconds.
+ * @throws UsageError if there is no run
+ */
+export async function fitAfterTraining(runDir: string, options: AfterTrainingOptions): Promise<void> {
+  await withRun(runDir, async (run) => {
+    const { ensemble, training } = run.config;
+    const trained = (await run.directory.readTiming()).at(-1)?.trainSeconds ?? 0;
+    let budget = SHARE * trained;
+    if (budget < SMALLEST_BUDGET || run.kept.length < FEWEST_STEPS) return;
+    const all = plans(run, trained / training.steps / ensemble.members);
+    for (const [i, plan] of all.entries())
+      budget -= await fitWithin(run, plan, budget / (all.length - i), options);
+  });
+}
+
+/** @returns the worker seconds it took. */
+async function fitWithin(
+  run: OpenRun,
+  { method, steps, members, settings, atLeast }: Plan,
+  budget: number,
+  { workers, signal, say }: AfterTrainingOptions,
+): Promise<number> {
+  const fitOn = async (chosen: readonly CheckpointStep[], count: number) => {
+    const jobs = posteriorJobs(run.config, [method], chosen, count, settings);
+    const failed = (failure: { step: number; message: string }) =>
+      say?.(`${method} at step ${failure.step} failed: ${failure.message}`);
+    const { records } = await fitJobs(run, jobs, { workers, signal, observer: { failed } });
+    return records.reduce((sum, { fitSeconds, predictSeconds }) => sum + fitSeconds + predictSeconds, 0);
+  };
+  if (signal?.aborted || budget < FEWEST_STEPS * members * atLeast) return 0;
+  // The first job alone, on the last checkpoint, tells what one costs.
+  const each = await fitOn(steps.slice(-1), 1);
+  const affordable = Math.floor(budget / each / members);
+  if (each === 0 || signal?.aborted || affordable < FEWEST_STEPS) return each;
+  const chosen = thin(steps, affordable);
+  say?.(`fitting ${method} at ${chosen.length} checkpoints`);
+  return fitOn(chosen, members);
+}

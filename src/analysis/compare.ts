@@ -1,0 +1,161 @@
+/** Methods against each other on one run: their uncertainty over the steps, its fall, calibration and cost. */
+import { POSTERIOR_METHODS, type PosteriorMethod } from "../posterior/methods.ts";
+import type { EnsembleMeasures, PosteriorRecord } from "../run/records.ts";
+import { detectGrokking, type Fall } from "../uncertainty/detector.ts";
+
+const MEASURES = [
+  "mutualInformation",
+  "totalEntropy",
+  "expectedEntropy",
+  "disagreement",
+  "accuracy",
+  "nll",
+  "brier",
+  "ece",
+] as const satisfies readonly (keyof EnsembleMeasures)[];
+
+export type ComparedMeasures = Record<(typeof MEASURES)[number], number>;
+
+/** One step of one method, on unseen tasks at the last position. */
+export interface MethodPoint {
+  step: number;
+  /** Means over the members that a posterior was fitted around. */
+  mean: ComparedMeasures;
+  /** Smallest and largest mutual information of these members, nats. */
+  range: [number, number];
+  /** Mean over the members of log evidence / N, nats per prediction; null but for Laplace. */
+  evidencePerTerm: number | null;
+  priorPrecision: number | null;
+  effectiveParameters: number | null;
+}
+
+export interface MethodComparison {
+  method: PosteriorMethod;
+  /** S: the plug-in mutual information of different S does not compare. */
+  samples: number;
+  members: number;
+  points: MethodPoint[];
+  /** Where the mutual information is largest. */
+  peakStep: number;
+  peakMutualInformation: number;
+  /** From 90 % to 50 % of that; null if it does not fall to half within the steps. */
+  fall: Fall | null;
+  /** Step of the fall to 50 % minus the grok step: negative where it leads. null without either. */
+  lead: number | null;
+  /** The detector's collapse, which wants a peak of a quarter of min(log S, log C); null if it sees none. */
+  collapseStep: number | null;
+  /** Whether the detector saw a peak at all. */
+  peakDetected: boolean;
+  /** Seconds of one worker: of a posterior on average, and of all. */
+  secondsEach: number;
+  secondsTotal: number;
+}
+
+/** Kept checkpoints lie far apart: two in a row are evidence of what lasts. */
+const SUSTAIN = 2;
+
+/**
+ * A method's results with other settings than its last ones are left out, and so are methods without results on unseen
+ * tasks.
+ * @param classes C
+ */
+export function compareMethods(
+  records: readonly PosteriorRecord[],
+  { classes, grokStep }: { classes: number; grokStep: number | null },
+): MethodComparison[] {
+  return POSTERIOR_METHODS.flatMap((method) => {
+    const all = records.filter((r) => r.method === method && r.sets.unseenTasks);
+    const chosen = all.filter((record) => record.settings === all[all.length - 1].settings);
+    return chosen.length === 0 ? [] : [compareMethod(method, chosen, classes, grokStep)];
+  });
+}
+
+function compareMethod(
+  method: PosteriorMethod,
+  records: readonly PosteriorRecord[],
+  classes: number,
+  grokStep: number | null,
+): MethodComparison {
+  const steps = [...new Set(records.map(({ step }) => step))].sort((a, b) => a - b);
+  const points = steps.map((step) =>
+    pointOf(
+      step,
+      records.filter((record) => record.step === step),
+    ),
+  );
+  const peak = points.reduce((best, point) =>
+    point.mean.mutualInformation > best.mean.mutualInformation ? point : best,
+  );
+  const fall = fallOf(points.map(({ step, mean }) => ({ step, value: mean.mutualInformation })));
+  const { samples } = records[0];
+  const detector = detectGrokking(
+    points.map(({ step, mean }) => ({
+      step,
+      mutualInformation: mean.mutualInformation,
+      totalEntropy: mean.totalEntropy,
+      expectedEntropy: mean.expectedEntropy,
+      disagreement: mean.disagreement,
+      members: samples,
+      classes,
+    })),
+    { sustain: SUSTAIN },
+  );
+  const seconds = records.reduce((sum, r) => sum + r.fitSeconds + r.predictSeconds, 0);
+  return {
+    method,
+    samples,
+    members: method === "ensemble" ? samples : new Set(records.map(({ member }) => member)).size,
+    points,
+    peakStep: peak.step,
+    peakMutualInformation: peak.mean.mutualInformation,
+    fall,
+    lead: fall && grokStep !== null ? fall.end - grokStep : null,
+    collapseStep: detector.collapseStep,
+    peakDetected: detector.uncertaintyPeakStep !== null,
+    secondsEach: seconds / records.length,
+    secondsTotal: seconds,
+  };
+}
+
+function pointOf(step: number, records: readonly PosteriorRecord[]): MethodPoint {
+  const measures = records.map(({ sets }) => sets.unseenTasks!);
+  const information = measures.map((m) => m.mutualInformation);
+  const laplace = records.flatMap((r) => (r.laplace ? [{ ...r.laplace, terms: r.trainingTerms }] : []));
+  const ofLaplace = (value: (l: (typeof laplace)[number]) => number) =>
+    laplace.length > 0 ? mean(laplace.map(value)) : null;
+  return {
+    step,
+    mean: Object.fromEntries(
+      MEASURES.map((name) => [name, mean(measures.map((m) => m[name]))]),
+    ) as ComparedMeasures,
+    range: [Math.min(...information), Math.max(...information)],
+    evidencePerTerm: ofLaplace((l) => l.logMarginalLikelihood / l.terms),
+    priorPrecision: ofLaplace((l) => l.priorPrecision),
+    effectiveParameters: ofLaplace((l) => l.effectiveParameters),
+  };
+}
+
+/**
+ * The first fall from the largest value to half of it: the last crossing of 90 % and the crossing of 50 %, interpolated
+ * linearly. null if the values do not fall so far.
+ */
+export function fallOf(values: readonly { step: number; value: number }[]): Fall | null {
+  const peak = values.reduce((best, v, i) => (v.value > values[best].value ? i : best), 0);
+  const top = values[peak]?.value ?? 0;
+  const after = values.findIndex((v, i) => i > peak && v.value <= top / 2);
+  if (after < 0) return null;
+  const before = values.findLastIndex((v, i) => i < after && v.value >= 0.9 * top);
+  const start = crossing(values[before], values[before + 1], 0.9 * top);
+  const end = crossing(values[after - 1], values[after], top / 2);
+  return { start, end, steps: end - start };
+}
+
+function crossing(
+  a: { step: number; value: number },
+  b: { step: number; value: number },
+  level: number,
+): number {
+  return a.step + ((a.value - level) / (a.value - b.value)) * (b.step - a.step);
+}
+
+const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;

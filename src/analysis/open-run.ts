@@ -1,0 +1,96 @@
+/** A run directory opened for an analysis of its checkpoints: locked, with what every analysis needs. */
+import { createHash } from "node:crypto";
+import { fileURLToPath } from "node:url";
+import { type Config, configSchema } from "../config.ts";
+import { type CoreModule, loadCoreModule } from "../core/build.ts";
+import { type ParameterInfo, Transformer } from "../core/transformer.ts";
+import { UsageError } from "../errors.ts";
+import { createJobPool, type JobPool } from "../pool/jobs.ts";
+import { type CheckpointStep, listCheckpoints } from "../run/checkpoints.ts";
+import { configHash, RunDirectory, readManifest } from "../run/directory.ts";
+import type { RunEvents } from "../run/records.ts";
+import { eventsSoFar } from "../run/summary.ts";
+import { createProbeSets } from "../tasks/probes.ts";
+import { transformerShape } from "../training/model.ts";
+import type { AnalysisContext } from "./analyst.ts";
+
+export interface OpenRun {
+  directory: RunDirectory;
+  config: Config;
+  core: CoreModule;
+  events: RunEvents;
+  kept: CheckpointStep[];
+  /** Names and places of the model's parameters. */
+  table: readonly ParameterInfo[];
+}
+
+/**
+ * Calls `use` with the run at `runDir` while no other process writes to it.
+ * @throws UsageError if there is no run, or another process has it
+ */
+export async function withRun<T>(runDir: string, use: (run: OpenRun) => Promise<T>): Promise<T> {
+  const manifest = await readManifest(runDir).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOTDIR") return null;
+    throw error;
+  });
+  if (!manifest) throw new UsageError(`there is no run in ${runDir}`);
+  const config = configSchema.parse(manifest.config);
+  const directory = await RunDirectory.open(runDir, "resume");
+  try {
+    const core = await loadCoreModule(config.math);
+    const { parameters } = new Transformer(core, transformerShape(config), { training: false });
+    const kept = await listCheckpoints(directory.path);
+    return await use({
+      directory,
+      config,
+      core,
+      events: await eventsOf(directory, config),
+      kept,
+      table: parameters,
+    });
+  } finally {
+    directory.close();
+  }
+}
+
+/** From the summary; of a run without one, as far as it has come. */
+async function eventsOf(directory: RunDirectory, config: Config): Promise<RunEvents> {
+  const summary = await directory.readSummary();
+  if (summary) return summary;
+  const references = Object.fromEntries(createProbeSets(config).map((p) => [p.name, p.reference]));
+  return eventsSoFar(await directory.readMetrics(), references, config.task.modulus);
+}
+
+/** Workers are threads of compiled JavaScript, also when this file itself runs from source. */
+const workerFile = fileURLToPath(new URL("../../dist/analysis/worker.js", import.meta.url));
+
+/** Calls `use` with workers for the run's analyses, and ends them afterwards, or at once on the signal. */
+export async function withWorkers<T>(
+  { config, core }: OpenRun,
+  { workers, signal }: { workers: number; signal?: AbortSignal },
+  use: (pool: JobPool) => Promise<T>,
+): Promise<T> {
+  const workerData: AnalysisContext = { config, core };
+  const pool = createJobPool({ workers, workerData, filename: workerFile });
+  const end = () => void pool.close();
+  signal?.addEventListener("abort", end);
+  try {
+    return await use(pool);
+  } finally {
+    signal?.removeEventListener("abort", end);
+    await pool.close();
+  }
+}
+
+/** SHA-256 of what a result depends on, hexadecimal. */
+export function settingsHash(config: Config, settings: object): string {
+  return createHash("sha256")
+    .update(JSON.stringify([configHash(config), settings]))
+    .digest("hex");
+}
+
+/** The fewest training batches that hold `predictions` predictions. */
+export function batchesFor({ training, task }: Config, predictions: number): number {
+  const positions = training.lossPositions === "all" ? task.examples : 1;
+  return Math.ceil(predictions / (training.batchSize * positions));
+}

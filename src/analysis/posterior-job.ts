@@ -1,0 +1,71 @@
+/** One posterior of one checkpoint (or, for the ensemble, of one step), reduced to measures. */
+import type { Config } from "../config.ts";
+import type { CoreModule } from "../core/build.ts";
+import type { ProbeSetName } from "../pool/protocol.ts";
+import { recentBatches } from "../posterior/data.ts";
+import {
+  fitAndPredict,
+  type LaplaceEvidence,
+  type MethodOptions,
+  type PosteriorMethod,
+} from "../posterior/methods.ts";
+import type { EnsembleMeasures } from "../run/records.ts";
+import type { ProbeSet } from "../tasks/probes.ts";
+import { ensembleMeasures } from "../uncertainty/measures.ts";
+
+/** What to compute, without the parameters. */
+export interface PosteriorJob {
+  method: PosteriorMethod;
+  step: number;
+  /** null: the ensemble of all members. */
+  member: number | null;
+  /** S, draws of the posterior; `ensemble` has as many as members. */
+  samples: number;
+  /** Training batches that means over the data are taken over. */
+  batches: number;
+  options: MethodOptions;
+}
+
+export interface PosteriorRequest extends PosteriorJob {
+  /** The member's flat parameters, or those of all members. */
+  checkpoints: Float32Array[];
+}
+
+export interface PosteriorOutcome {
+  /** Draws that the measures are over. */
+  samples: number;
+  /** N, terms of the likelihood. */
+  trainingTerms: number;
+  sets: Partial<Record<ProbeSetName, EnsembleMeasures>>;
+  laplace: LaplaceEvidence | null;
+  fitSeconds: number;
+  predictSeconds: number;
+}
+
+/** @throws RangeError for what `fitAndPredict` refuses, and for predictions that are not distributions */
+export function posteriorJob(
+  { method, step, member, samples: nSamples, batches, options, checkpoints }: PosteriorRequest,
+  { config, core, probes }: { config: Config; core: CoreModule; probes: readonly ProbeSet[] },
+): PosteriorOutcome {
+  const started = performance.now();
+  const data = recentBatches(config, member ?? 0, step, batches);
+  const { predictions, laplace, trainingTerms, fitSeconds } = fitAndPredict(
+    {
+      ...{ config, method, member: member ?? 0, step, checkpoints, data, nSamples, options },
+      probes: probes.map(({ name, batch }) => ({ set: name, batch })),
+      seed: config.seed,
+    },
+    core,
+  );
+  const sets = Object.fromEntries(
+    predictions.map(({ set, samples }, i) => [set, ensembleMeasures(samples, probes[i])]),
+  );
+  return {
+    samples: predictions[0].samples.length,
+    trainingTerms,
+    sets,
+    laplace: laplace[0] ?? null,
+    fitSeconds,
+    predictSeconds: (performance.now() - started) / 1000 - fitSeconds,
+  };
+}

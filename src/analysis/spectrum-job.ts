@@ -1,0 +1,121 @@
+/** The curvature of the training loss around one checkpoint. */
+import type { Config } from "../config.ts";
+import type { CoreModule } from "../core/build.ts";
+import { Transformer } from "../core/transformer.ts";
+import { recentBatches } from "../posterior/data.ts";
+import { extremeEigenpairs, spectralDensity } from "../posterior/lanczos.ts";
+import { type ChainDiagnostics, learningCoefficient } from "../posterior/llc.ts";
+import { totalTerms } from "../posterior/model.ts";
+import { ggnOperator, hessianOperator } from "../posterior/operators.ts";
+import { hutchPlusPlusTrace, type TraceEstimate } from "../posterior/trace.ts";
+import { stream } from "../tasks/random.ts";
+import { transformerShape } from "../training/model.ts";
+
+export const OPERATORS = ["ggn", "hessian"] as const;
+export type OperatorName = (typeof OPERATORS)[number];
+
+export interface SpectrumJob {
+  step: number;
+  member: number;
+  operator: OperatorName;
+  /** Eigenvalues from the top. */
+  k: number;
+  /** Training batches that the loss is a mean over. */
+  batches: number;
+  /** Estimate the local learning coefficient as well. */
+  estimateLlc: boolean;
+}
+
+export interface SpectrumRequest extends SpectrumJob {
+  parameters: Float32Array;
+}
+
+export interface LearningCoefficientRecord {
+  llc: number;
+  /** null for a single chain. */
+  standardError: number | null;
+  /** n, predictions in the batches, and n beta. */
+  trainingTerms: number;
+  nBeta: number;
+  localisation: number;
+  diagnostics: ChainDiagnostics;
+}
+
+export interface SpectrumOutcome {
+  /** Predictions that the loss is a mean over. */
+  terms: number;
+  parameters: number;
+  /** Descending. */
+  largest: number[];
+  /** Whether all of them met the tolerance, a thousandth of the largest. */
+  converged: boolean;
+  /** The most negative eigenvalue (or the smallest); null for the GGN, which has none below 0. */
+  smallest: number | null;
+  trace: TraceEstimate;
+  /** Stochastic Lanczos quadrature: per random vector nodes (eigenvalues) and weights that sum to 1. */
+  density: { nodes: number[]; weights: number[] }[];
+  llc: LearningCoefficientRecord | null;
+  seconds: number;
+}
+
+const TOLERANCE = 1e-3;
+const TRACE_PRODUCTS = 30;
+const DENSITY = { probes: 2, steps: 40 };
+const LOCALISATION = 100;
+const CHAINS = { chains: 2, burnIn: 100, draws: 200 };
+/** Counters of the random streams, apart from those of the posteriors. */
+const SPECTRUM = 3_000_000;
+
+/** @throws RangeError for parameters of another shape, or a k that is not in 1 .. parameters */
+export function spectrumJob(
+  { step, member, operator: name, k, batches, estimateLlc, parameters }: SpectrumRequest,
+  { config, core }: { config: Config; core: CoreModule },
+): SpectrumOutcome {
+  const started = performance.now();
+  const model = new Transformer(core, transformerShape(config), { training: true, curvature: true });
+  model.setParameters(parameters);
+  const data = recentBatches(config, member, step, batches);
+  const operator = name === "ggn" ? ggnOperator(model, data) : hessianOperator(model, data);
+  const rng = stream(config.seed, member, "posterior", SPECTRUM + step);
+  const top = extremeEigenpairs(operator, { k, rng, tolerance: TOLERANCE });
+  const bottom =
+    name === "hessian"
+      ? extremeEigenpairs(operator, { k: 1, which: "smallest", rng, tolerance: TOLERANCE }).eigenvalues[0]
+      : null;
+  const trace = hutchPlusPlusTrace(operator, { products: TRACE_PRODUCTS, rng });
+  const { quadratures } = spectralDensity(operator, { ...DENSITY, rng });
+  return {
+    terms: totalTerms(data),
+    parameters: model.parameterCount,
+    largest: Array.from(top.eigenvalues),
+    converged: top.converged,
+    smallest: bottom,
+    trace,
+    density: quadratures.map(({ nodes, weights }) => ({
+      nodes: Array.from(nodes),
+      weights: Array.from(weights),
+    })),
+    llc: estimateLlc ? coefficient(model, parameters, data, top.eigenvalues[0], config.seed, member) : null,
+    seconds: (performance.now() - started) / 1000,
+  };
+}
+
+/** Steps a quarter of the largest stable one, in the stiffest direction of the localised, tempered posterior. */
+function coefficient(
+  model: Transformer,
+  parameters: Float32Array,
+  data: ReturnType<typeof recentBatches>,
+  largest: number,
+  seed: number,
+  member: number,
+): LearningCoefficientRecord {
+  const trainingTerms = totalTerms(data);
+  const nBeta = trainingTerms / Math.log(trainingTerms);
+  const estimate = learningCoefficient(model, parameters, data, {
+    ...{ trainingTerms, nBeta, localisation: LOCALISATION, seed, member },
+    ...CHAINS,
+    stepSize: 1 / (nBeta * Math.max(0, largest) + LOCALISATION),
+  });
+  const { llc, standardError, diagnostics } = estimate;
+  return { llc, standardError, trainingTerms, nBeta, localisation: LOCALISATION, diagnostics };
+}

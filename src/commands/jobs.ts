@@ -1,0 +1,125 @@
+/** What the commands that analyse checkpoints share: arguments, progress on stderr, and what the end says. */
+import { availableParallelism } from "node:os";
+import { SingleBar } from "cli-progress";
+import type { JobFailure, JobObserver } from "../analysis/posteriors.ts";
+import { UsageError } from "../errors.ts";
+import { formatDuration, type ProgressStream } from "../progress.ts";
+
+/** Without a terminal, lines closer together than this are not all printed. */
+const PLAIN_INTERVAL_SECONDS = 5;
+
+/** @throws UsageError unless it is a positive integer */
+export function positiveInteger(flag: string, value: number): number {
+  if (Number.isInteger(value) && value >= 1) return value;
+  throw new UsageError(`--${flag}: got ${value}, must be a positive integer`);
+}
+
+/** @throws UsageError unless it is an integer from 0 on */
+export function nonNegativeInteger(flag: string, value: number): number {
+  if (Number.isInteger(value) && value >= 0) return value;
+  throw new UsageError(`--${flag}: got ${value}, must be an integer of at least 0`);
+}
+
+export const workerCount = (given: number | undefined) =>
+  given === undefined ? availableParallelism() : positiveInteger("workers", given);
+
+/** @throws UsageError unless it is `all` or a positive integer */
+export function memberCount(text: string): number | "all" {
+  if (text === "all") return "all";
+  if (/^[1-9]\d*$/.test(text)) return Number(text);
+  throw new UsageError(`--members: got "${text}", must be all or a positive integer`);
+}
+
+interface Timed {
+  /** Jobs of one kind take about the same time. */
+  kind: string;
+  seconds: number;
+}
+
+export interface JobProgress<Job, Record> extends JobObserver<Job, Record> {
+  /** Leaves the terminal as it was; idempotent. */
+  close(): void;
+}
+
+/**
+ * @param kindOf what decides how long a job takes
+ * @param describe a finished job in a few words
+ */
+export function jobProgress<Job, Record>(
+  stream: ProgressStream,
+  quiet: boolean,
+  {
+    kindOf,
+    timed,
+    describe,
+  }: { kindOf: (job: Job) => string; timed: (record: Record) => Timed; describe: (record: Record) => string },
+): JobProgress<Job, Record> {
+  if (quiet) return { close: () => {} };
+  const done: Timed[] = [];
+  let waiting: string[] = [];
+  let total = 0;
+  let workers = 1;
+  let printedAt = Number.NEGATIVE_INFINITY;
+  let bar: SingleBar | undefined;
+  const take = (kind: string) => waiting.splice(waiting.indexOf(kind), 1);
+  const eta = () => formatDuration(remainingSeconds(waiting, done) / workers);
+  return {
+    started({ all, open, workers: used }) {
+      waiting = open.map(kindOf);
+      total = open.length;
+      workers = Math.max(1, used);
+      const earlier = all - total;
+      stream.write(
+        `${all} jobs${earlier > 0 ? `, ${earlier} of them done before` : ""}, ${used} worker${used === 1 ? "" : "s"}\n`,
+      );
+      if (!stream.isTTY || total === 0) return;
+      bar = new SingleBar({
+        stream,
+        hideCursor: true,
+        gracefulExit: false,
+        barsize: 24,
+        barCompleteChar: "=",
+        barIncompleteChar: "-",
+        format: "[{bar}] {value}/{total}  {text}",
+      });
+      bar.start(total, 0, { text: "" });
+    },
+    done(record) {
+      const entry = timed(record);
+      take(entry.kind);
+      done.push(entry);
+      const text = `${describe(record)}  ETA ${eta()}`;
+      const finished = total - waiting.length;
+      if (bar) return void bar.update(finished, { text });
+      const now = performance.now() / 1000;
+      if (finished < total && now - printedAt < PLAIN_INTERVAL_SECONDS) return;
+      printedAt = now;
+      stream.write(`${finished}/${total}  ${text}\n`);
+    },
+    failed(failure) {
+      take(failure.method);
+      stream.write(`${bar ? "\n" : ""}failed: ${failureText(failure)}\n`);
+    },
+    close() {
+      bar?.stop();
+      bar = undefined;
+    },
+  };
+}
+
+/** By the mean of the finished jobs of the same kind, or of all where there is none. */
+function remainingSeconds(waiting: readonly string[], done: readonly Timed[]): number {
+  const mean = (jobs: readonly Timed[]) => jobs.reduce((sum, { seconds }) => sum + seconds, 0) / jobs.length;
+  const overall = mean(done);
+  const kinds = new Map(
+    [...new Set(waiting)].map((kind) => {
+      const same = done.filter((job) => job.kind === kind);
+      return [kind, same.length > 0 ? mean(same) : overall];
+    }),
+  );
+  return waiting.reduce((sum, kind) => sum + kinds.get(kind)!, 0);
+}
+
+export function failureText({ method, step, member, message }: JobFailure): string {
+  return `${method} at step ${step}${member === null ? "" : `, member ${member}`}: ${message}`;
+}

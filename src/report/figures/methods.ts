@@ -1,0 +1,125 @@
+/** Approximate posteriors against each other over the steps. None for a run without them. */
+import { compareMethods, type MethodComparison } from "../../analysis/compare.ts";
+import type { PosteriorMethod } from "../../posterior/methods.ts";
+import type { RunData } from "../read-run.ts";
+import { colour } from "../theme.ts";
+import { eventMarks, runAxis } from "./events.ts";
+import { type Figure, fromZero, linePlot, type Series, type StepAxis } from "./plot.ts";
+
+/** Laplace's colours are solid, those of methods that follow a trajectory dashed, those that need no fit dotted. */
+const styles: Record<PosteriorMethod, Pick<Series, "label" | "colour" | "dash">> = {
+  "laplace-last-layer": { label: "last layer", colour: colour.blue },
+  "laplace-kfac": { label: "KFAC", colour: colour.vermillion },
+  "laplace-low-rank": { label: "low rank", colour: colour.green },
+  "laplace-diagonal": { label: "diagonal", colour: colour.purple },
+  swag: { label: "SWAG", colour: colour.ochre, dash: [6, 3] },
+  ivon: { label: "IVON", colour: colour.purple, dash: [6, 3] },
+  sgld: { label: "SGLD", colour: colour.slate, dash: [6, 3] },
+  dropout: { label: "dropout", colour: colour.blue, dash: [2, 3] },
+  ensemble: { label: "ensemble", colour: "currentColor", dash: [2, 3] },
+};
+
+export function methodsOf(run: RunData): MethodComparison[] {
+  return compareMethods(run.posteriors, {
+    classes: run.config.task.modulus,
+    grokStep: run.events.grokStep,
+  });
+}
+
+/** Mutual information of every method on one axis, with the range over members. */
+export function informationFigure(run: RunData, axis: StepAxis): Figure | null {
+  const methods = methodsOf(run);
+  if (methods.length === 0) return null;
+  const ranges: Series[] = methods.flatMap(({ method, points }) =>
+    ([0, 1] as const).map((end) => ({
+      ...{ key: `${method} ${end}`, colour: styles[method].colour, strokeWidth: 1, opacity: 0.3 },
+      points: points.map(({ step, range }) => ({ x: step, y: range[end] })),
+    })),
+  );
+  const means = lines(methods, ({ points }) =>
+    points.map(({ step, mean }) => ({ x: step, y: mean.mutualInformation })),
+  );
+  return {
+    id: "methods-mi",
+    title: "Epistemic uncertainty by method, unseen tasks",
+    caption: `MI (nats) at the last position between draws of each approximate posterior, mean over members (thin: smallest and largest). ${sampleSizes(methods)} A method near 0 says that its posterior is that narrow, not that the model is right.`,
+    spec: linePlot({
+      description: "Line chart of mutual information on unseen tasks over steps, one line per method.",
+      x: runAxis(run, axis),
+      y: { title: "MI (nats)", domain: fromZero([...ranges, ...means]) },
+      series: [...ranges, ...means],
+      marks: eventMarks(run),
+    }),
+  };
+}
+
+/** The same relative to the method's own largest value: how sharply, and when, each falls. */
+export function relativeInformationFigure(run: RunData, axis: StepAxis): Figure | null {
+  const methods = methodsOf(run).filter(
+    ({ points, peakMutualInformation }) => points.length > 1 && peakMutualInformation > 0,
+  );
+  if (methods.length === 0) return null;
+  return {
+    id: "methods-relative-mi",
+    title: "Shape of the collapse by method",
+    caption:
+      "MI of each method as a share of its own largest value. Half is where the table below puts its fall. Methods whose largest value is tiny show their noise here.",
+    spec: linePlot({
+      description: "Line chart of mutual information relative to each method's maximum over steps.",
+      x: runAxis(run, axis),
+      y: { title: "MI / largest MI", domain: [0, 1] },
+      series: lines(methods, ({ points, peakMutualInformation }) =>
+        points.map(({ step, mean }) => ({ x: step, y: mean.mutualInformation / peakMutualInformation })),
+      ),
+      marks: eventMarks(run),
+    }),
+  };
+}
+
+/** Log evidence of the Laplace approximations. */
+export function evidenceFigure(run: RunData, axis: StepAxis): Figure | null {
+  const methods = methodsOf(run).filter(
+    ({ points }) => points.filter(({ evidencePerTerm }) => evidencePerTerm !== null).length > 1,
+  );
+  if (methods.length === 0) return null;
+  const series = lines(methods, ({ points }) =>
+    points.map(({ step, evidencePerTerm }) => ({
+      x: step,
+      y: evidencePerTerm === null ? null : -evidencePerTerm,
+    })),
+  );
+  return {
+    id: "methods-evidence",
+    title: "Laplace evidence",
+    caption:
+      "−log evidence / N, nats per prediction (lower is better), with N the predictions trained on up to the checkpoint. N grows with the steps, so the penalty for complexity weighs less later; the last layer counts its own parameters only.",
+    spec: linePlot({
+      description: "Line chart of the negative log evidence per prediction over steps, one line per method.",
+      x: runAxis(run, axis),
+      y: { title: "−log evidence / N", domain: fromZero(series) },
+      series,
+      marks: eventMarks(run),
+    }),
+  };
+}
+
+function lines(
+  methods: readonly MethodComparison[],
+  points: (comparison: MethodComparison) => Series["points"],
+): Series[] {
+  return methods.map((comparison) => ({
+    key: comparison.method,
+    ...styles[comparison.method],
+    points: points(comparison),
+  }));
+}
+
+function sampleSizes(methods: readonly MethodComparison[]): string {
+  const sizes = [...new Set(methods.map(({ samples }) => samples))].sort((a, b) => a - b);
+  if (sizes.length === 1) return `All over S = ${sizes[0]} draws.`;
+  const list = sizes.map((size) => {
+    const names = methods.filter(({ samples }) => samples === size).map(({ method }) => styles[method].label);
+    return `S = ${size} (${names.join(", ")})`;
+  });
+  return `The plug-in estimate grows with the number of draws, so sizes compare at equal S only: ${list.join(", ")}.`;
+}

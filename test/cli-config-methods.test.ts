@@ -1,0 +1,103 @@
+/** The settings of optimisers and posteriors: there exactly when used, and refused by name when they contradict. */
+import { describe, expect, it } from "vitest";
+import { configSchema } from "../src/config.ts";
+import { UsageError } from "../src/errors.ts";
+import { environmentLayers, overrideLayer, resolveConfig } from "../src/load-config.ts";
+import { presetLayer } from "../src/presets.ts";
+
+const set = (...assignments: string[]) => resolveConfig(assignments.map(overrideLayer));
+function messageFrom(...assignments: string[]): string {
+  try {
+    set(...assignments);
+  } catch (error) {
+    expect(error).toBeInstanceOf(UsageError);
+    return (error as Error).message;
+  }
+  throw new Error("nothing was thrown");
+}
+const IVON = "training.optimizer=ivon";
+
+describe("training.optimizer ivon", () => {
+  it("brings its settings and posterior samples, with defaults for what is left out", () => {
+    const { training, evaluation } = set(IVON);
+    expect(training.ivon).toEqual({
+      effectiveSampleSize: "termsSeen",
+      hessianInit: 0.001,
+      beta2: 0.999,
+      samples: 1,
+      clipRadius: 0.02,
+    });
+    expect(evaluation.posteriorSamples).toBe(16);
+    expect(set(IVON, "training.ivon.samples=3").training.ivon).toEqual({ ...training.ivon, samples: 3 });
+    expect(set(IVON, "training.ivon.effectiveSampleSize=1e6").training.ivon?.effectiveSampleSize).toBe(1e6);
+    expect(set(IVON, "evaluation.posteriorSamples=0").evaluation.posteriorSamples).toBe(0);
+  });
+
+  it("resolves to a configuration that resolves to itself, keys in order", () => {
+    for (const config of [
+      set(IVON),
+      set(IVON, "training.ivon.samples=2", "training.steps=5", "evaluation.prompts=7"),
+      set("model.dropout=0.1"),
+      set(),
+    ])
+      expect(JSON.stringify(configSchema.parse(config))).toBe(JSON.stringify(config));
+    expect(JSON.stringify(set(IVON, "training.ivon.samples=1"))).toBe(JSON.stringify(set(IVON)));
+  });
+
+  it("works on top of the presets and by environment variables", () => {
+    for (const preset of ["quick", "paper"])
+      expect(resolveConfig([presetLayer(preset), overrideLayer(IVON)]).training.ivon).toBeDefined();
+    const layers = environmentLayers({
+      EPIGROK_TRAINING__OPTIMIZER: "ivon",
+      EPIGROK_TRAINING__IVON__HESSIAN_INIT: "0.3",
+    });
+    expect(resolveConfig(layers).training.ivon?.hessianInit).toBe(0.3);
+  });
+
+  it.each([
+    ["training.gradientClip=1", "got 1, must be left at 0 with optimizer ivon, see training.ivon.clipRadius"],
+    ["training.beta2=0.95", "got 0.95, must be left at 0.98 with optimizer ivon, see training.ivon.beta2"],
+    ["training.epsilon=1e-6", "got 0.000001, must be left at 1e-8 with optimizer ivon, which needs none"],
+    [
+      "training.weightDecayExclude=[layerNorm]",
+      'got ["layerNorm"], must be left at [] with optimizer ivon, whose prior is the same for every parameter',
+    ],
+    [
+      "training.weightDecay=0",
+      "got 0, must be above 0 with optimizer ivon: it is the precision of the prior",
+    ],
+    ["training.ivon.effectiveSampleSize=0", "got 0, must be > 0"],
+    ["training.ivon.effectiveSampleSize=all", 'got "all", must be a number above 0 or termsSeen'],
+    ["training.ivon.hessianInit=0", "got 0, must be > 0"],
+    ["training.ivon.beta2=1", "got 1, must be < 1"],
+    ["training.ivon.samples=0", "got 0, must be > 0"],
+    ["training.ivon.clipRadius=-1", "got -1, must be >= 0"],
+    ["evaluation.posteriorSamples=-1", "got -1, must be >= 0"],
+  ])("with %s is refused", (assignment, message) => {
+    expect(messageFrom(IVON, assignment)).toBe(`${assignment.split("=")[0]}: ${message}`);
+  });
+
+  it("is suggested nearby keys when one is unknown", () => {
+    expect(messageFrom(IVON, "training.ivon={hesianInit: 1}")).toMatch(
+      /unknown key "training\.ivon\.hesianInit"; did you mean "training\.ivon\.hessianInit"\?/,
+    );
+  });
+});
+
+describe("training.optimizer adamw", () => {
+  it("has no settings of posteriors unless there is dropout", () => {
+    const config = set();
+    expect(config.training).not.toHaveProperty("ivon");
+    expect(config.evaluation).not.toHaveProperty("posteriorSamples");
+    const dropout = set("model.dropout=0.1");
+    expect(dropout.training).not.toHaveProperty("ivon");
+    expect(dropout.evaluation.posteriorSamples).toBe(16);
+  });
+
+  it("refuses them, naming all that is wrong", () => {
+    expect(messageFrom("training.ivon.samples=2", "evaluation.posteriorSamples=4")).toBe(
+      'training.ivon: got {"samples":2}, must be absent unless training.optimizer is ivon\n' +
+        "evaluation.posteriorSamples: got 4, must be absent without optimizer ivon or model.dropout above 0",
+    );
+  });
+});

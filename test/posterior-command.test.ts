@@ -1,0 +1,319 @@
+/** Posteriors and spectra of a run, from the choice of jobs to the command line. */
+import { appendFileSync, cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, describe, expect, it } from "vitest";
+import { fitAfterTraining } from "../src/analysis/after-training.ts";
+import { compareMethods, fallOf } from "../src/analysis/compare.ts";
+import { DEFAULT_SETTINGS, parseMethods, pending, posteriorJobs } from "../src/analysis/posteriors.ts";
+import { parseSteps, selectSteps, thin } from "../src/analysis/selection.ts";
+import { configSchema } from "../src/config.ts";
+import { createJobPool, runJobs } from "../src/pool/jobs.ts";
+import type { PosteriorRecord, SpectrumRecord } from "../src/run/records.ts";
+import { epigrok } from "./fixtures/cli.ts";
+import { temporaryDirectory } from "./fixtures/temporary.ts";
+
+const root = temporaryDirectory();
+
+describe("the choice of checkpoints", () => {
+  const kept = [0, 100, 200, 400, 800, 1600, 3200].map((step) => ({ step, members: [0, 1] }));
+  const events = { memorisedStep: 400, grokStep: 800, uncertaintyPeakStep: 500, collapseStep: null };
+  const chosen = (text: string, atMost = 0, given = events as Parameters<typeof selectSteps>[2]) =>
+    selectSteps(kept, parseSteps(text), given, atMost).map(({ step }) => step);
+
+  it("all, around the transition, by number", () => {
+    expect(chosen("all")).toEqual([0, 100, 200, 400, 800, 1600, 3200]);
+    expect(chosen("grok")).toEqual([200, 400, 800, 1600]);
+    expect(chosen("grok", 0, { ...events, uncertaintyPeakStep: 200 })).toEqual([100, 200, 400, 800, 1600]);
+    expect(chosen("grok", 0, { ...events, grokStep: null })).toEqual(chosen("all"));
+    expect(chosen("800,0")).toEqual([800, 0]);
+  });
+
+  it("thins evenly by rank and keeps both ends", () => {
+    expect(chosen("all", 4)).toEqual([0, 200, 800, 3200]);
+    expect(chosen("all", 1)).toEqual([3200]);
+    expect(thin([1, 2], 5)).toEqual([1, 2]);
+  });
+
+  it("names what is wrong", () => {
+    expect(() => chosen("300")).toThrow(/no checkpoint at step 300; the nearest are at 200 and 400/);
+    expect(() => chosen("9999")).toThrow(/the nearest are at 3200/);
+    expect(() => parseSteps("half")).toThrow(/--steps: got "half"/);
+    expect(() => selectSteps([], "all", events, 0)).toThrow(/no checkpoints/);
+    expect(() => parseMethods("swag,laplace-kfca")).toThrow(/"laplace-kfca"; did you mean "laplace-kfac"/);
+    expect(() => parseMethods("zzzzzzzzzzzz")).toThrow(/there are: laplace-last-layer/);
+  });
+});
+
+describe("jobs", () => {
+  const config = configSchema.parse({});
+  const steps = [{ step: 5, members: [0, 1, 2] }];
+  const jobs = (overrides: Partial<typeof DEFAULT_SETTINGS> = {}) =>
+    posteriorJobs(config, ["swag", "dropout", "ensemble"], steps, 2, { ...DEFAULT_SETTINGS, ...overrides });
+
+  it("one for each method and member, one for the ensemble", () => {
+    expect(jobs().map(({ method, member }) => [method, member])).toEqual([
+      ["swag", 0],
+      ["swag", 1],
+      ["dropout", 0],
+      ["dropout", 1],
+      ["ensemble", null],
+    ]);
+    // 256 prompts of 6 positions a batch.
+    expect(jobs()[0].batches).toBe(Math.ceil(2048 / (256 * config.task.examples)));
+  });
+
+  it("are done again only if something they depend on has changed", () => {
+    const records = jobs() as unknown as PosteriorRecord[];
+    const open = (overrides: Partial<typeof DEFAULT_SETTINGS>) =>
+      new Set(pending(jobs(overrides), records).open.map(({ method }) => method));
+    expect(open({})).toEqual(new Set());
+    expect(open({ dropout: 0.3 })).toEqual(new Set(["dropout"]));
+    expect(open({ samples: 8 })).toEqual(new Set(["swag", "dropout"]));
+    const [first] = jobs();
+    expect(pending([{ ...first, step: 6 }], records).open).toHaveLength(1);
+  });
+
+  it("that fail do not keep the others from being done, and stopping begins no more", async () => {
+    const done: number[] = [];
+    const failed: string[] = [];
+    const controller = new AbortController();
+    const options = {
+      jobs: [1, 2, 3, 4, 5],
+      workers: 2,
+      run: async (job: number) => {
+        if (job === 2) throw new Error(`job ${job} broke`);
+        return 10 * job;
+      },
+      done: async (_: number, result: number) => void done.push(result),
+      failed: (_: number, error: unknown) => void failed.push((error as Error).message),
+      signal: controller.signal,
+    };
+    expect(await runJobs(options)).toBe(true);
+    expect(done.sort()).toEqual([10, 30, 40, 50]);
+    expect(failed).toEqual(["job 2 broke"]);
+    const stopping = { ...options, workers: 1, done: async () => controller.abort() };
+    expect(await runJobs(stopping)).toBe(false);
+    const broken = async () => {
+      throw new Error("disk full");
+    };
+    await expect(runJobs({ ...options, signal: undefined, done: broken })).rejects.toThrow("disk full");
+  });
+
+  it("whose worker dies fail, and the next one gets a new worker", async () => {
+    const filename = join(root, "dying.mjs");
+    writeFileSync(filename, "export const die = () => process.exit(7);\nexport const live = (x) => x + 1;\n");
+    const pool = createJobPool({ workers: 1, workerData: null, filename });
+    await expect(pool.run("die", 1)).rejects.toThrow(/exited with code: 7/);
+    expect(await pool.run("live", 1)).toBe(2);
+    await pool.close();
+    expect(() => createJobPool({ workers: 1, workerData: null, filename: join(root, "no.js") })).toThrow(
+      /npm run build/,
+    );
+  });
+});
+
+describe("the comparison", () => {
+  it("finds the fall between checkpoints", () => {
+    const values = (...list: number[]) => list.map((value, i) => ({ step: 100 * i, value }));
+    // 0.9 is crossed at 100 + 100 / 2, 0.5 at 200 + 100 * 3 / 4.
+    expect(fallOf(values(0.2, 1, 0.8, 0.4, 0.1))).toEqual({ start: 150, end: 275, steps: 125 });
+    expect(fallOf(values(0.2, 0.5, 1))).toBeNull();
+    expect(fallOf(values(1, 0.6))).toBeNull();
+    expect(fallOf([])).toBeNull();
+  });
+
+  it("is of the latest settings of a method, and means over members", () => {
+    const record = (step: number, member: number, information: number, settings = "b") => {
+      const measures = {
+        ...{ mutualInformation: information, totalEntropy: 1 + information, expectedEntropy: 1 },
+        ...{ disagreement: 0.1, accuracy: 0.5, nll: 1, brier: 0.5, ece: 0.1 },
+      };
+      const laplace = { logMarginalLikelihood: -500, priorPrecision: 2, effectiveParameters: 3 };
+      return {
+        ...{ method: "laplace-kfac", step, member, settings, samples: 32, trainingTerms: 1000, laplace },
+        ...{ sets: { unseenTasks: measures }, fitSeconds: 3, predictSeconds: 1 },
+      } as unknown as PosteriorRecord;
+    };
+    const records = [
+      record(100, 0, 9, "a"),
+      record(100, 0, 1.0),
+      record(100, 1, 1.4),
+      record(300, 0, 0.1),
+      record(300, 1, 0.3),
+    ];
+    const [kfac, ...others] = compareMethods(records, { classes: 23, grokStep: 250 });
+    expect(others).toEqual([]);
+    expect(kfac).toMatchObject({ method: "laplace-kfac", samples: 32, members: 2, peakStep: 100 });
+    expect(kfac.points[0].mean.mutualInformation).toBeCloseTo(1.2, 12);
+    expect(kfac.points[0].range).toEqual([1.0, 1.4]);
+    expect(kfac.points[0].evidencePerTerm).toBe(-0.5);
+    // From 1.2 to 0.2: half at 100 + 200 * 0.6.
+    expect(kfac.fall?.end).toBeCloseTo(220, 9);
+    expect(kfac.lead).toBeCloseTo(-30, 9);
+    expect(kfac.secondsTotal).toBe(16);
+    expect(compareMethods(records, { classes: 23, grokStep: null })[0].lead).toBeNull();
+  });
+});
+
+describe("epigrok", () => {
+  const settings = [
+    ...["task.modulus=5", "task.trainTasks=3", "task.examples=2"],
+    ...["model.dModel=8", "model.nHeads=2", "model.nLayers=1", "model.dMlp=8"],
+    ...["training.steps=20", "training.batchSize=8", "training.warmupSteps=2"],
+    ...["evaluation.every=10", "evaluation.prompts=4", "ensemble.members=2"],
+  ].flatMap((assignment) => ["--set", assignment]);
+  const cli = (...args: string[]) => epigrok(args, { cwd: root });
+  const lines = <T>(file: string): T[] =>
+    readFileSync(join(root, file), "utf8")
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+  const posterior = (run: string, ...more: string[]) =>
+    cli("posterior", run, "--samples", "4", "--data", "32", "--fit-steps", "8", "--steps", "all", ...more);
+
+  beforeAll(async () => {
+    const { code } = await cli("run", ...settings, "--out", "run", "--quiet");
+    expect(code).toBe(0);
+    // A run of a second has nothing to spare for posteriors.
+    expect(existsSync(join(root, "run", "posteriors.jsonl"))).toBe(false);
+  });
+
+  it("posterior: every method, records, tables and a report; the second time nothing is left to do", async () => {
+    const { code, stdout, stderr } = await posterior("run");
+    expect(code).toBe(0);
+    expect(stderr).toContain("45 jobs, ");
+    expect(stdout).toContain("| laplace-kfac ");
+    expect(stdout).toContain("Calibration on unseen tasks at step 20");
+    const records = lines<PosteriorRecord>("run/posteriors.jsonl");
+    // 3 steps x (7 methods x 2 members + the ensemble).
+    expect(records).toHaveLength(45);
+    for (const { method, member, samples, sets, laplace } of records) {
+      expect(samples).toBe(method === "ensemble" ? 2 : 4);
+      expect(member === null).toBe(method === "ensemble");
+      expect(sets.unseenTasks?.mutualInformation).toBeGreaterThanOrEqual(0);
+      expect(laplace !== null).toBe(method.startsWith("laplace"));
+    }
+    expect(readFileSync(join(root, "run", "report.html"), "utf8")).toContain("Approximate posteriors");
+
+    const again = await posterior("run", "--json", "--quiet");
+    const { schema, methods, failures } = JSON.parse(again.stdout);
+    expect({ schema, failures }).toEqual({ schema: "epigrok-posterior/1", failures: [] });
+    expect(methods).toHaveLength(8);
+    expect(lines("run/posteriors.jsonl")).toHaveLength(45);
+  });
+
+  it("the ensemble's measures are those of the run itself, and workers do not matter", async () => {
+    const records = lines<PosteriorRecord>("run/posteriors.jsonl");
+    const metrics = lines<{ step: number; ensemble: PosteriorRecord["sets"] }>("run/metrics.jsonl");
+    const ensembles = records.filter(({ method }) => method === "ensemble");
+    expect(ensembles).toHaveLength(3);
+    for (const { step, sets } of ensembles) {
+      const { ensemble } = metrics.find((record) => record.step === step)!;
+      expect(sets.unseenTasks?.nll).toBeCloseTo(ensemble.unseenTasks!.nll, 5);
+      expect(sets.unseenTasks?.mutualInformation).toBeCloseTo(ensemble.unseenTasks!.mutualInformation, 5);
+    }
+    cpSync(join(root, "run"), join(root, "one"), { recursive: true });
+    writeFileSync(join(root, "one", "posteriors.jsonl"), "");
+    expect((await posterior("one", "--workers", "1", "--methods", "swag,dropout")).code).toBe(0);
+    const key = ({ method, step, member, sets }: PosteriorRecord) => [method, step, member, sets];
+    const both = records.filter(({ method }) => method === "swag" || method === "dropout");
+    expect(lines<PosteriorRecord>("one/posteriors.jsonl").map(key)).toEqual(
+      expect.arrayContaining(both.map(key)),
+    );
+  });
+
+  it("posterior: goes on after a line that was cut off, and names a job that failed", async () => {
+    cpSync(join(root, "run"), join(root, "cut"), { recursive: true });
+    const file = join(root, "cut", "posteriors.jsonl");
+    const [first] = readFileSync(file, "utf8").split("\n");
+    writeFileSync(file, `${first}\n`);
+    appendFileSync(file, '{"method":"swag","st');
+    writeFileSync(join(root, "cut", "checkpoints", "step-00000010", "member-01.safetensors"), "damaged");
+    const { code, stderr } = await posterior("cut", "--methods", "laplace-last-layer");
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      /failed: laplace-last-layer at step 10, member 1: cannot read the checkpoint .*member-01\.safetensors/,
+    );
+    expect(lines("cut/posteriors.jsonl")).toHaveLength(5);
+  });
+
+  it("posterior: stopped by a signal keeps what is done", async () => {
+    cpSync(join(root, "run"), join(root, "stopped"), { recursive: true });
+    const file = join(root, "stopped", "posteriors.jsonl");
+    writeFileSync(file, "");
+    const methods = ["--methods", "laplace-last-layer,ivon", "--workers", "1"];
+    const outcome = await epigrok(["posterior", "stopped", ...methods, "--fit-steps", "10000000"], {
+      cwd: root,
+      running: async (child) => {
+        while (readFileSync(file).length === 0 && child.exitCode === null)
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        child.kill("SIGINT");
+      },
+    });
+    expect(outcome).toMatchObject({ code: 130, stdout: "" });
+    expect(outcome.stderr).toContain("Stopped; what is done is kept.");
+    expect(lines("stopped/posteriors.jsonl").length).toBeGreaterThan(0);
+    expect(existsSync(join(root, "stopped", "lock"))).toBe(false);
+  });
+
+  it("run: last-layer Laplace and a short IVON afterwards, as far as the training took long enough", async () => {
+    const evaluations = ["--set", "evaluation.every=5", "--quiet"];
+    expect((await cli("run", ...settings, ...evaluations, "--out", "long")).code).toBe(0);
+    const directory = join(root, "long");
+    const fitted = async (trainSeconds: number, steps: number) => {
+      const [timing] = lines<object>("long/timing.jsonl");
+      writeFileSync(join(directory, "timing.jsonl"), `${JSON.stringify({ ...timing, trainSeconds })}\n`);
+      const manifest = JSON.parse(readFileSync(join(directory, "config.json"), "utf8"));
+      manifest.config.training.steps = steps;
+      writeFileSync(join(directory, "config.json"), JSON.stringify(manifest));
+      await fitAfterTraining(directory, { workers: 2 });
+      if (!existsSync(join(directory, "posteriors.jsonl"))) return [];
+      return lines<PosteriorRecord>("long/posteriors.jsonl").map(({ method }) => method);
+    };
+    expect(await fitted(19, 20)).toEqual([]);
+    // At 25 seconds a step, 100 steps of IVON at four checkpoints are too much.
+    expect(await fitted(1000, 20)).toEqual(Array(10).fill("laplace-last-layer"));
+    const both = [...Array(10).fill("laplace-last-layer"), ...Array(5).fill("ivon")];
+    // Another number of steps is another run: nothing that is there counts.
+    expect((await fitted(1000, 100_000)).slice(10)).toEqual(both);
+    expect((await fitted(1000, 100_000)).slice(10)).toEqual(both);
+  });
+
+  it("spectrum: eigenvalues, trace, density and learning coefficient", async () => {
+    const args = ["spectrum", "run", "--k", "3", "--data", "32", "--llc", "--steps", "0,20"];
+    const { code, stdout } = await cli(...args);
+    expect(code).toBe(0);
+    expect(stdout).toContain("| hessian ");
+    const records = lines<SpectrumRecord>("run/spectrum.jsonl");
+    expect(records.map(({ operator, step }) => `${operator} ${step}`).sort()).toEqual([
+      ...["ggn 0", "ggn 20", "hessian 0", "hessian 20"],
+    ]);
+    for (const { operator, largest, smallest, trace, density, llc } of records) {
+      expect(largest).toHaveLength(3);
+      expect(largest[0]).toBeGreaterThanOrEqual(largest[1]);
+      expect(trace.estimate).toBeGreaterThan(operator === "ggn" ? largest[0] : Number.NEGATIVE_INFINITY);
+      for (const { weights } of density) expect(weights.reduce((a, b) => a + b)).toBeCloseTo(1, 6);
+      expect(smallest === null).toBe(operator === "ggn");
+      expect(llc !== null).toBe(operator === "ggn");
+    }
+    expect((await cli(...args, "--json", "--quiet")).code).toBe(0);
+    expect(lines("run/spectrum.jsonl")).toHaveLength(4);
+    expect(readFileSync(join(root, "run", "report.html"), "utf8")).toContain("Spectrum of the GGN");
+  });
+
+  it.each<[string[], RegExp]>([
+    [["posterior", "nowhere"], /there is no run in nowhere/],
+    [["posterior", "run", "--methods", "swagg"], /unknown method "swagg"; did you mean "swag"/],
+    [["posterior", "run", "--steps", "7"], /no checkpoint at step 7; the nearest are at 0 and 10/],
+    [["posterior", "run", "--samples", "0"], /--samples: got 0, must be a positive integer/],
+    [["posterior", "run", "--members", "none"], /--members: got "none", must be all or/],
+    [["posterior", "run", "--dropout", "1"], /--dropout: got 1, must be above 0 and below 1/],
+    [["spectrum", "run", "--operator", "hesian"], /unknown operator "hesian"; did you mean "hessian"/],
+    [["spectrum", "run", "--k", "100000"], /k: got 100000, must be at most \d+/],
+  ])("%j: usage error", async (args, message) => {
+    const { code, stderr } = await cli(...args);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(message);
+    expect(existsSync(join(root, "nowhere"))).toBe(false);
+  });
+});
