@@ -31,7 +31,14 @@ const withPosterior = (record: MetricsRecord): MetricsRecord => ({
 });
 
 const runData = (records: MetricsRecord[]): RunData =>
-  ({ config: plain.config, records, summary: plain.summary, events: plain.summary }) as unknown as RunData;
+  ({
+    config: plain.config,
+    records,
+    summary: plain.summary,
+    events: plain.summary,
+    posteriors: [],
+    spectra: [],
+  }) as unknown as RunData;
 const records = plain.records.map(withPosterior);
 const run = runData(records);
 
