@@ -44,10 +44,13 @@ const parser = yargs(hideBin(process.argv))
     throw error === undefined || error.name === "YError" ? new UsageError(message) : error;
   });
 
-/** Given twice, a flag for one value becomes a list: only --set and positionals may be lists. */
+/** Options and positionals that take several values. */
+const LISTS = ["_", "set", "run", "dirs"];
+
+/** Given twice, a flag for one value becomes a list. */
 function refuseRepeated(args: Record<string, unknown>): void {
   for (const [name, value] of Object.entries(args))
-    if (Array.isArray(value) && !["_", "set", "dirs"].includes(name))
+    if (Array.isArray(value) && !LISTS.includes(name))
       throw new UsageError(`--${name} is given more than once`);
 }
 

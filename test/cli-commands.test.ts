@@ -49,6 +49,7 @@ describe("epigrok", () => {
     [["run", "--out"], /Not enough arguments following: out/],
     [["run", "--seed", "abc"], /seed: got NaN, must be a number/],
     [["run", "--seed", "1", "--seed", "2"], /--seed is given more than once/],
+    [["theory", "--run", "absent", "missing"], /no such run directory: .*absent/],
     [["run", "--members", "0"], /ensemble\.members: got 0, must be > 0/],
     [["run", "--workers", "1.5"], /--workers: got 1\.5, must be a positive integer/],
     [["run", "--math", "slow"], /math: got "slow", must be one of fast, strict/],

@@ -119,8 +119,10 @@ export const theoryCommand: CommandModule<object, TheoryArguments> = {
     const { bridgeSummary, bridgeTable, studyJson, summary, timesTable, writeTheoryReport } = await import(
       "../theory/report.ts"
     );
+    // First, so that a wrong directory is told at once.
+    const bridge = args.run.length > 0 ? await asUsage(() => readBridge(args)) : undefined;
     const result = await asUsage(async () => study(studyOptions(args)));
-    if (args.run.length > 0) result.bridge = await readBridge(args);
+    if (bridge) result.bridge = bridge;
     if (args.regression) {
       const { trainStudy } = await import("../theory/trained.ts");
       const { d, draws, seed } = args;
