@@ -11,8 +11,9 @@ const never = () => false;
 
 /** Milliseconds of one training step of one member, prompts included: the fastest of several rounds. */
 export function stepMilliseconds(config, core, flopsPerStep) {
-  let { state } = trainSegment({ config, member: 0, state: null, toStep: 20 }, { core, stop: never });
   const steps = Math.max(3, Math.round(15e9 / flopsPerStep));
+  const warmUp = Math.min(20, steps);
+  let { state } = trainSegment({ config, member: 0, state: null, toStep: warmUp }, { core, stop: never });
   let fastest = Number.POSITIVE_INFINITY;
   for (let round = 0; round < 5; round++) {
     const result = trainSegment(
@@ -56,9 +57,11 @@ export function pytorchStep(config, core) {
     },
   };
   const script = fileURLToPath(new URL("peers/pytorch_step.py", import.meta.url));
+  // PyTorch's own thread count does not reach the BLAS library.
+  const env = { ...process.env, OMP_NUM_THREADS: "1", OPENBLAS_NUM_THREADS: "1", MKL_NUM_THREADS: "1" };
   const input = Buffer.concat([Buffer.from(`${JSON.stringify(request)}\n`), Buffer.from(flat.buffer)]);
   for (const python of ["python3", "/usr/bin/python3"]) {
-    const { status, stdout } = spawnSync(python, [script], { input, maxBuffer: 1 << 24 });
+    const { status, stdout } = spawnSync(python, [script], { input, env, maxBuffer: 1 << 24 });
     if (status !== 0) continue;
     const peer = JSON.parse(stdout.toString());
     const norm = Math.sqrt(gradient.reduce((sum, g) => sum + g * g, 0));
