@@ -13,6 +13,12 @@ export const taskSchema = z
     modulus: count.min(3).default(23).describe("prime p: residues 0..p-1 are the tokens"),
     variables: count.max(4).default(1).describe("v, number of inputs x1..xv of the hidden linear function"),
     constantTerm: z.boolean().default(false).describe("add a hidden constant: z = a.x + c mod p"),
+    zeroTask: z
+      .boolean()
+      .default(true)
+      .describe(
+        "whether the family contains the zero task, z = 0 whatever the inputs, which no other task helps to predict",
+      ),
     trainTasks: count.default(17).describe("D, number of tasks seen in training; the rest are held out"),
     taskSplit: z
       .enum(["uniform", "rectangular"])

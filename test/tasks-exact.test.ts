@@ -18,7 +18,9 @@ function bruteForce(q: ExactQuery): { weights: number[]; predictive: number[]; s
   const { modulus: p, contextNoise: e, inputs, outputs, query } = q;
   const tasks =
     q.prior === "generalising"
-      ? vectors(p, q.variables + (q.constantTerm ? 1 : 0))
+      ? vectors(p, q.variables + (q.constantTerm ? 1 : 0)).filter(
+          (t) => q.zeroTask !== false || t.some(Boolean),
+        )
       : q.prior.map((t) => [...t]);
   const likelihoods = tasks.map((t) =>
     inputs.reduce((product, u, k) => product * (output(p, t, u) === outputs[k] ? 1 - e : e / (p - 1)), 1),
@@ -89,7 +91,8 @@ describe("exactPredictive and exactPosterior", () => {
         noise,
         fc.boolean(),
         fc.boolean(),
-        (s, contextNoise, targetNoise, listed, flip) => {
+        fc.boolean(),
+        (s, contextNoise, targetNoise, listed, flip, zeroTask) => {
           const { task, flips, list, ...rest } = s;
           const outputs = s.inputs.map(
             (u, k) => (output(s.modulus, task, u) + (flip ? flips[k] : 0)) % s.modulus,
@@ -99,6 +102,7 @@ describe("exactPredictive and exactPosterior", () => {
             outputs,
             contextNoise,
             targetNoise,
+            zeroTask: listed || zeroTask,
             prior: listed ? list : ("generalising" as const),
           };
           const expected = bruteForce(query);

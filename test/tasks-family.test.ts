@@ -27,6 +27,22 @@ describe("TaskFamily", () => {
     for (let i = 0; i < 9; i++) expect(family.inputIndex(family.input(i))).toBe(i);
   });
 
+  it("without the zero task starts at the next vector and knows no zero vector", () => {
+    const family = new TaskFamily({ modulus: 5, variables: 2, zeroTask: false });
+    expect([family.taskCount, family.inputCount]).toEqual([24, 25]);
+    const tasks = Array.from({ length: 24 }, (_, i) => family.task(i));
+    expect([tasks[0], tasks[23]]).toEqual([
+      [0, 1],
+      [4, 4],
+    ]);
+    tasks.forEach((task, i) => {
+      expect(family.taskIndex(task)).toBe(i);
+    });
+    expect(family.input(0)).toEqual([0, 0]);
+    expect(() => family.task(24)).toThrow(/task index.*0 to 23.*24/);
+    expect(() => family.taskIndex([0, 0])).toThrow(/zero vector.*zeroTask/);
+  });
+
   it("evaluates a.x + c mod p, checked with big integers", () => {
     fc.assert(
       fc.property(families, fc.nat(), fc.nat(), (options, t, u) => {
@@ -178,6 +194,16 @@ describe("validateTask", () => {
       "rectangle with a constant",
       { modulus: 5, variables: 2, constantTerm: true, taskSplit: "rectangular", trainTasks: 16 },
       /task\.taskSplit.*constantTerm true/,
+    ],
+    [
+      "rectangle without the zero task",
+      { modulus: 5, variables: 2, zeroTask: false, taskSplit: "rectangular", trainTasks: 16 },
+      /task\.taskSplit.*zeroTask false/,
+    ],
+    [
+      "no unseen task but zero",
+      { modulus: 5, zeroTask: false, trainTasks: 4, examples: 2 },
+      /below the 4.*got 4/,
     ],
     [
       "rectangle count",

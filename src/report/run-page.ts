@@ -1,6 +1,7 @@
 /** The report of one run. */
 import { stringify } from "yaml";
 import type { TaskConfig } from "../config.ts";
+import { TaskFamily } from "../tasks/family.ts";
 import { verdict as describe } from "../uncertainty/verdict.ts";
 import { diagnose } from "./diagnosis.ts";
 import { eventKeys, eventNames, membersOf, probeSets, setNames } from "./figures/events.ts";
@@ -82,9 +83,10 @@ export function taskFormula({ modulus, variables, constantTerm }: TaskConfig): s
   return `z = ${[...terms, ...(constantTerm ? ["c"] : [])].join(" + ")} mod ${modulus}`;
 }
 
-function trainingTasks({ modulus, variables, constantTerm, trainTasks }: TaskConfig): string {
-  const all = modulus ** (variables + (constantTerm ? 1 : 0));
-  return `${formatStep(trainTasks)} of ${formatStep(all)} coefficient vectors in training`;
+function trainingTasks(task: TaskConfig): string {
+  const { taskCount } = new TaskFamily(task);
+  const kind = task.zeroTask ? "coefficient vectors" : "coefficient vectors other than zero";
+  return `${formatStep(task.trainTasks)} of ${formatStep(taskCount)} ${kind} in training`;
 }
 
 function facts(run: RunData): Fact[] {

@@ -15,19 +15,20 @@ export interface Hypotheses {
 
 /** All tasks of a family, in the order of their indices. */
 export function everyTask(family: TaskFamily): Hypotheses {
-  const { modulus, taskLength, variables, taskCount } = family;
+  const { modulus, taskLength, variables, taskCount, firstTask } = family;
+  const sums = new Int32Array(modulus ** taskLength);
   return {
     size: taskCount,
     outputsAt(input, out) {
       // Outer sums from the least significant coordinate on: each new one repeats the block p times, shifted.
-      out[0] = 0;
       for (let i = taskLength - 1, block = 1; i >= 0; i--, block *= modulus) {
         const step = i < variables ? input[i] : 1;
         for (let at = block; at < block * modulus; at++) {
-          const sum = out[at - block] + step;
-          out[at] = sum >= modulus ? sum - modulus : sum;
+          const sum = sums[at - block] + step;
+          sums[at] = sum >= modulus ? sum - modulus : sum;
         }
       }
+      out.set(sums.subarray(firstTask));
     },
   };
 }
@@ -152,6 +153,8 @@ export interface ExactContext {
   variables: number;
   /** Whether tasks have a constant, last in their vectors. Default false. */
   constantTerm?: boolean;
+  /** Whether the family contains the zero task. Default true. */
+  zeroTask?: boolean;
   /** Probability in [0, 1] that an output of the context was replaced by one of the other p-1 residues. */
   contextNoise: number;
   /** Uniform over all tasks of the family, or uniform over these task vectors (D, taskLength). */

@@ -17,12 +17,14 @@ export interface FamilyOptions {
   variables: number;
   /** Whether a task has a constant besides its v coefficients. */
   constantTerm?: boolean;
+  /** Whether the zero vector is one of the tasks. Default true. */
+  zeroTask?: boolean;
 }
 
 /**
  * All tasks of one family. A task is a vector of Z_p^taskLength, coefficients first and the constant last; the zero
- * vector belongs to the family. Tasks and inputs are numbered in lexicographic order: the first coordinate is the
- * most significant digit, base p, of the index.
+ * vector belongs to the family unless `zeroTask` is false. Tasks and inputs are numbered in lexicographic order: the
+ * first coordinate is the most significant digit, base p, of the index (of the index plus one without the zero task).
  *
  * @throws RangeError if p is not prime (over Z_p with composite p the tasks are not told apart by a basis of
  *   inputs), if `variables` is not a positive integer, or if there are more than 2^24 tasks
@@ -33,12 +35,13 @@ export class TaskFamily {
   readonly constantTerm: boolean;
   /** Length of a task vector: variables, plus one with a constant term. */
   readonly taskLength: number;
-  /** p^taskLength */
+  readonly zeroTask: boolean;
+  /** p^taskLength, less one without the zero task. */
   readonly taskCount: number;
   /** p^variables */
   readonly inputCount: number;
 
-  constructor({ modulus, variables, constantTerm = false }: FamilyOptions) {
+  constructor({ modulus, variables, constantTerm = false, zeroTask = true }: FamilyOptions) {
     if (!Number.isInteger(modulus) || !isPrime(modulus)) {
       throw new RangeError(`task.modulus must be a prime number, got ${modulus}`);
     }
@@ -49,7 +52,8 @@ export class TaskFamily {
     this.variables = variables;
     this.constantTerm = constantTerm;
     this.taskLength = variables + (constantTerm ? 1 : 0);
-    this.taskCount = modulus ** this.taskLength;
+    this.zeroTask = zeroTask;
+    this.taskCount = modulus ** this.taskLength - this.firstTask;
     this.inputCount = modulus ** variables;
     if (this.taskCount > MAX_TASKS) {
       throw new RangeError(
@@ -59,19 +63,32 @@ export class TaskFamily {
     }
   }
 
+  /** Lexicographic number of the first task among all vectors of Z_p^taskLength: 1 without the zero task. */
+  get firstTask(): number {
+    return this.zeroTask ? 0 : 1;
+  }
+
   /** The task vector with this index. */
   task(index: number): number[] {
-    return this.digits("task index", index, this.taskCount, this.taskLength);
+    if (!Number.isInteger(index) || index < 0 || index >= this.taskCount) {
+      throw new RangeError(`task index must be an integer from 0 to ${this.taskCount - 1}, got ${index}`);
+    }
+    return this.digits(index + this.firstTask, this.taskLength);
   }
 
   /** The index of a task vector. */
   taskIndex(task: ArrayLike<number>): number {
-    return this.number("task", task, this.taskLength);
+    const index = this.number("task", task, this.taskLength) - this.firstTask;
+    if (index < 0) throw new RangeError("task must not be the zero vector with zeroTask false");
+    return index;
   }
 
   /** The input vector with this index. */
   input(index: number): number[] {
-    return this.digits("input index", index, this.inputCount, this.variables);
+    if (!Number.isInteger(index) || index < 0 || index >= this.inputCount) {
+      throw new RangeError(`input index must be an integer from 0 to ${this.inputCount - 1}, got ${index}`);
+    }
+    return this.digits(index, this.variables);
   }
 
   /** The index of an input vector. */
@@ -93,10 +110,7 @@ export class TaskFamily {
     }
   }
 
-  private digits(name: string, index: number, count: number, length: number): number[] {
-    if (!Number.isInteger(index) || index < 0 || index >= count) {
-      throw new RangeError(`${name} must be an integer from 0 to ${count - 1}, got ${index}`);
-    }
+  private digits(index: number, length: number): number[] {
     const digits = new Array<number>(length);
     let rest = index;
     for (let i = length - 1; i >= 0; i--) {
@@ -138,9 +152,9 @@ export function validateTask(task: TaskConfig): void {
     );
   }
   if (task.taskSplit === "rectangular") {
-    if (task.variables !== 2 || task.constantTerm) {
+    if (task.variables !== 2 || task.constantTerm || !task.zeroTask) {
       throw new RangeError(
-        `task.taskSplit "rectangular" needs task.variables 2 and no task.constantTerm, got variables ${task.variables}, constantTerm ${task.constantTerm}`,
+        `task.taskSplit "rectangular" needs task.variables 2, no task.constantTerm and the zero task, got variables ${task.variables}, constantTerm ${task.constantTerm}, zeroTask ${task.zeroTask}`,
       );
     }
     if (task.trainTasks % 4 !== 0) {
