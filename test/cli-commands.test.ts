@@ -89,6 +89,21 @@ describe("epigrok", () => {
     expect(stderr).toMatch(/^epigrok: cannot use .*below/);
   });
 
+  it("refuses a model beyond 4 GiB before anything is written", async () => {
+    const { code, stderr } = await run([
+      "run",
+      "--set",
+      "model.dModel=8192",
+      "--set",
+      "model.nLayers=40",
+      "--out",
+      "huge",
+    ]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^epigrok: the model needs \d+\.\d\d GiB .*dModel 8192.*4 GiB\n$/);
+    expect(existsSync(join(root, "huge"))).toBe(false);
+  });
+
   it("lists the presets", async () => {
     const { code, stdout } = await run(["presets"]);
     expect(code).toBe(0);

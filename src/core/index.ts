@@ -6,6 +6,7 @@ export {
   type DropoutKey,
   type IvonOptions,
   type IvonSampleOptions,
+  memoryBytes,
   type ParameterInfo,
   Transformer,
   type TransformerOptions,

@@ -167,6 +167,56 @@ export function microBatchTokens(shape: TransformerShape): number {
   return (sequences >= 4 ? sequences - (sequences % 4) : sequences) * shape.nCtx;
 }
 
+const SHAPE_DEFAULTS = { ropeBase: 10000, roles: 0, dropout: 0 };
+const OPTION_DEFAULTS = { training: true, optimizer: "adamw", curvature: false } as const;
+
+/** Lay out the core's memory; nothing is reserved yet. Returns bytes; throws a RangeError beyond 4 GiB. */
+function plan(
+  core: CoreExports,
+  shape: Required<TransformerShape>,
+  maxTokens: number,
+  { training, optimizer, curvature }: Required<TransformerOptions>,
+): number {
+  const { dVocab, dModel, nHeads, nLayers, dMlp, nCtx, actFn, tiedEmbeddings, roles } = shape;
+  const bytes = core.plan(
+    dVocab,
+    dModel,
+    nHeads,
+    nLayers,
+    dMlp,
+    nCtx,
+    roles,
+    actFn === "gelu",
+    tiedEmbeddings,
+    maxTokens,
+    training,
+    training && optimizer === "ivon",
+    curvature,
+  );
+  if (bytes > MAX_MEMORY_BYTES)
+    throw new RangeError(
+      `the model needs ${(bytes / 2 ** 30).toFixed(2)} GiB for one member (dModel ${dModel}, nLayers ${nLayers}, dMlp ${dMlp}, nCtx ${nCtx}); WebAssembly memory ends at 4 GiB`,
+    );
+  return bytes;
+}
+
+/**
+ * Bytes of memory that a `Transformer` with these options takes, without reserving them.
+ *
+ * @throws RangeError for an invalid shape, or beyond 4 GiB
+ */
+export function memoryBytes(
+  core: CoreModule,
+  shape: TransformerShape,
+  options: TransformerOptions = {},
+): number {
+  validateShape(shape);
+  return plan(instantiateCore(core), { ...SHAPE_DEFAULTS, ...shape }, microBatchTokens(shape), {
+    ...OPTION_DEFAULTS,
+    ...options,
+  });
+}
+
 export class Transformer {
   readonly shape: Readonly<Required<TransformerShape>>;
   readonly math: MathMode;
@@ -185,37 +235,16 @@ export class Transformer {
   /** As `createTransformer`, for a module compiled already. */
   constructor(core: CoreModule, shape: TransformerShape, options: TransformerOptions = {}) {
     validateShape(shape);
-    this.shape = { ropeBase: 10000, roles: 0, dropout: 0, ...shape };
+    this.shape = { ...SHAPE_DEFAULTS, ...shape };
     this.math = core.math;
-    const { training = true, optimizer = "adamw", curvature = false } = options;
-    this.#reserved = { training, optimizer, curvature };
+    this.#reserved = { ...OPTION_DEFAULTS, ...options };
     this.#core = instantiateCore(core);
     this.#maxTokens = microBatchTokens(shape);
-    const { dVocab, dModel, nHeads, nLayers, dMlp, nCtx, actFn, tiedEmbeddings, roles, ropeBase } =
-      this.shape;
-    const bytes = this.#core.plan(
-      dVocab,
-      dModel,
-      nHeads,
-      nLayers,
-      dMlp,
-      nCtx,
-      roles,
-      actFn === "gelu",
-      tiedEmbeddings,
-      this.#maxTokens,
-      training,
-      training && optimizer === "ivon",
-      curvature,
-    );
-    if (bytes > MAX_MEMORY_BYTES)
-      throw new RangeError(
-        `the model needs ${(bytes / 2 ** 30).toFixed(2)} GiB for one member (dModel ${dModel}, nLayers ${nLayers}, dMlp ${dMlp}, nCtx ${nCtx}); WebAssembly memory ends at 4 GiB`,
-      );
+    const bytes = plan(this.#core, this.shape, this.#maxTokens, this.#reserved);
     if (!this.#core.grow(bytes))
       throw new RangeError(`no memory: ${(bytes / 2 ** 20).toFixed(0)} MiB for the model were refused`);
     this.memoryBytes = bytes;
-    this.#core.initialise(ropeBase);
+    this.#core.initialise(this.shape.ropeBase);
     this.parameterCount = this.#core.parameterCount();
     this.parameters = this.#readTensors();
   }

@@ -77,6 +77,13 @@ export async function readManifest(path: string): Promise<Manifest | null> {
   return readJson(join(path, "config.json"));
 }
 
+/** As mkdirSync with `recursive`, which on Node 20 never returns where an existing parent refuses with ENOENT (/proc). */
+function makeDirectory(path: string): void {
+  if (existsSync(path)) return;
+  if (!existsSync(dirname(path))) makeDirectory(dirname(path));
+  mkdirSync(path);
+}
+
 export class RunDirectory {
   readonly path: string;
   readonly #release: () => void;
@@ -102,7 +109,7 @@ export class RunDirectory {
       );
     let release: () => void;
     try {
-      mkdirSync(absolute, { recursive: true });
+      makeDirectory(absolute);
       release = acquireLock(join(absolute, "lock"));
     } catch (error) {
       throw error instanceof UsageError

@@ -1,8 +1,8 @@
 /** One training run of an ensemble, from a configuration to a run directory; also its continuation. */
 import type { Config } from "../config.ts";
 import { type CoreModule, loadCoreModule } from "../core/build.ts";
-import { type ParameterInfo, Transformer } from "../core/transformer.ts";
-import { UsageError } from "../errors.ts";
+import { memoryBytes, type ParameterInfo, Transformer } from "../core/transformer.ts";
+import { messageOf, UsageError } from "../errors.ts";
 import { differingKeys } from "../load-config.ts";
 import {
   type MemberEvaluation,
@@ -77,13 +77,16 @@ export interface RunOutcome {
  *
  * A member whose loss becomes non-finite, or whose worker keeps crashing, drops out and the others go on; a run that
  * keeps fewer than two members (of more than one) ends early. See `survived`.
- * @throws UsageError if the directory cannot be used or holds a run of another configuration; Error if writing
+ * @throws UsageError, before anything is written, if the model does not fit 4 GiB, or if the directory cannot be used
+ *   or holds a run of another configuration; Error if writing
  *   fails or the core cannot be loaded.
  */
 export async function runEnsemble(config: Config, options: RunOptions): Promise<RunOutcome> {
   const { out, mode = "new", workers } = options;
   if (!Number.isInteger(workers) || workers < 1)
     throw new RangeError(`workers: got ${workers}, must be a positive integer`);
+  const core = await loadCoreModule(config.math);
+  requireMemory(core, config);
   const directory = await RunDirectory.open(out, mode);
   try {
     const manifest = await directory.readManifest();
@@ -92,14 +95,24 @@ export async function runEnsemble(config: Config, options: RunOptions): Promise<
     // The directory may have been moved since.
     const runDir = directory.path;
     if (summary) return { runDir, status: "finished", summary: { ...summary, runDir } };
-    return await train(config, directory, manifest === null, options);
+    return await train(config, core, directory, manifest === null, options);
   } finally {
     directory.close();
   }
 }
 
+/** Refuse a model that no worker could hold, before anything runs. */
+function requireMemory(core: CoreModule, config: Config): void {
+  try {
+    memoryBytes(core, transformerShape(config), { optimizer: config.training.optimizer });
+  } catch (error) {
+    throw new UsageError(messageOf(error));
+  }
+}
+
 async function train(
   config: Config,
+  core: CoreModule,
   directory: RunDirectory,
   fresh: boolean,
   {
@@ -111,7 +124,6 @@ async function train(
     createPool = createWorkerPool,
   }: RunOptions,
 ): Promise<RunOutcome> {
-  const core = await loadCoreModule(config.math);
   const workers = Math.min(wanted, config.ensemble.members);
   const pool = createPool({ workers, members: config.ensemble.members, core });
   const stop = () => pool.stop();
