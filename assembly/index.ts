@@ -12,6 +12,7 @@ import { squaredNorm } from "./rows";
 import { exp4, madd, madd1, tanh4 } from "./simd";
 import { softmax_forward } from "./layers/crossentropy";
 import { dropout_select, dropout_sequence } from "./layers/dropout";
+import { kronecker_clear, kronecker_column, kronecker_forward, kronecker_signs } from "./kronecker";
 import { forward_jvp, ggn_vector, hessian_vector, pack_direction } from "./tangent";
 import { backward, forward, forward_backward, initialise, pack_weights } from "./transformer";
 
@@ -29,6 +30,10 @@ export {
 export { forward, forward_backward as forwardBackward, initialise, pack_weights as packWeights };
 export {
   forward_jvp as forwardJvp, ggn_vector as ggnVector, hessian_vector as hessianVector, pack_direction as packDirection,
+};
+export {
+  kronecker_clear as kroneckerClear, kronecker_column as kroneckerColumn, kronecker_forward as kroneckerForward,
+  kronecker_signs as kroneckerSigns,
 };
 export { plan, selectTensor, tensorCount } from "./layout";
 
@@ -55,6 +60,8 @@ export function logitsPointer(): usize { return layout.logits; }
 export function logitsStride(): i32 { return layout.VS; }
 /** (rows, D) input of the unembedding after `forward`. */
 export function featuresPointer(): usize { return layout.finalLn; }
+export function factorsPointer(): usize { return layout.factors; }
+export function factorsLength(): i32 { return layout.FACTORS; }
 /** The direction v of the second-order products, and J v after `forwardJvp`. */
 export function directionPointer(): usize { return layout.tangent(layout.parameters); }
 export function logitsTangentPointer(): usize { return layout.tangent(layout.logits); }

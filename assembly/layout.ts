@@ -39,6 +39,27 @@ export let PARAMETERS: i32 = 0;
 // @ts-ignore: decorator
 @inline export function P_PROJ(): i32 { return 4 * D + 4 * D * D + F * D; }
 
+// ---- Kronecker factors: offsets in floats -----------------------------------------------------------------------
+// Tensor by tensor in flat order: of a matrix (rows, columns) its left factor (rows, rows), then its right one
+// (columns, columns), of a vector (rows) its squares. When tied, the use as unembedding comes last.
+export let K_ROLE: i32 = 0; // wte is at 0
+export let K_BLOCK: i32 = 0, K_BLOCK_SIZE: i32 = 0;
+export let K_LNF: i32 = 0;
+export let K_HEAD: i32 = 0;
+export let FACTORS: i32 = 0;
+
+// Offsets within a block: ln_1.weight at 0, ln_1.bias at D.
+// @ts-ignore: decorator
+@inline export function K_QKV(): i32 { return 2 * D; }
+// @ts-ignore: decorator
+@inline export function K_O(): i32 { return 2 * D + 10 * D * D; }
+// @ts-ignore: decorator
+@inline export function K_LN2(): i32 { return 2 * D + 12 * D * D; }
+// @ts-ignore: decorator
+@inline export function K_FC(): i32 { return 4 * D + 12 * D * D; }
+// @ts-ignore: decorator
+@inline export function K_PROJ(): i32 { return 4 * D + 13 * D * D + F * F; }
+
 /** Kinds of parameter tensor, in flat order; TypeScript turns (kind, block) into a name. */
 export const WTE: i32 = 0, WRE: i32 = 1, LN1_WEIGHT: i32 = 2, LN1_BIAS: i32 = 3, QKV: i32 = 4, ATTN_O: i32 = 5,
   LN2_WEIGHT: i32 = 6, LN2_BIAS: i32 = 7, MLP_FC: i32 = 8, MLP_PROJ: i32 = 9, LNF_WEIGHT: i32 = 10,
@@ -143,6 +164,16 @@ export let VS: i32 = 0;
 // Gradients of activations, shared by all blocks.
 export let dX: usize = 0, dX2: usize = 0, dQ: usize = 0, dKV: usize = 0, dRow: usize = 0, dHidden: usize = 0,
   dTableQ: usize = 0, dTableKV: usize = 0, dScores: usize = 0;
+
+/** Kronecker factors only: their sums, FACTORS floats. */
+export let factors: usize = 0;
+/** Gradients sent back from the logits (Q, VS), and what reaches the outputs of q, k and v (N, 3D). */
+export let dLogits: usize = 0, dQKV: usize = 0;
+/** Input of the first block, its LayerNorm (N, D) and statistics (N, 2) at every token, repeated or not. */
+export let tokenX: usize = 0, tokenLn1: usize = 0, tokenStats1: usize = 0;
+/** Gradient of a LayerNorm's weight and bias from one sequence (2D). */
+export let dLayerNorm: usize = 0;
+
 /** Packing scratch for the left and, where it is not a weight, the right operand. */
 export let scratchA: usize = 0, scratchB: usize = 0;
 /** Two operands and the two results of the GEMM test entry points live behind `end`. */
@@ -223,14 +254,27 @@ function planActivations(backward: bool): void {
   dScores = reserve(paddedContext * paddedContext);
 }
 
+function planFactors(): void {
+  const rows = <f64>NT;
+  const d = <f64>D;
+  factors = reserve(FACTORS);
+  dLogits = reserve(rows * <f64>VS);
+  dQKV = reserve(rows * 3 * d);
+  tokenX = reserve(rows * d);
+  tokenLn1 = reserve(rows * d);
+  tokenStats1 = reserve(rows * 2);
+  dLayerNorm = reserve(2 * d);
+}
+
 /**
  * Lay out a model and its micro-batch buffers. Returns the bytes of memory needed as a float64, so that sizes beyond
  * 4 GiB can be refused before memory grows. `training` reserves for the backward pass and the optimiser's moments,
- * `ivon` for what IVON needs besides, `curvature` for the backward pass and all tangents.
+ * `ivon` for what IVON needs besides, `curvature` for the backward pass and all tangents, `kronecker` for the backward
+ * pass and Kronecker factors.
  */
 export function plan(
   dVocab: i32, dModel: i32, nHeads: i32, nLayers: i32, dMlp: i32, nCtx: i32, roles: i32, gelu: bool, tied: bool,
-  maxTokens: i32, training: bool, ivon: bool, curvature: bool,
+  maxTokens: i32, training: bool, ivon: bool, curvature: bool, kronecker: bool,
 ): f64 {
   V = dVocab;
   D = dModel;
@@ -251,8 +295,15 @@ export function plan(
   P_HEAD = TIED ? 0 : P_LNF + 2 * D;
   PARAMETERS = P_LNF + 2 * D + (TIED ? 0 : V * D);
 
+  K_ROLE = V * V + D * D;
+  K_BLOCK = K_ROLE + (ROLES > 0 ? ROLES * ROLES + D * D : 0);
+  K_BLOCK_SIZE = 4 * D + 14 * D * D + 2 * F * F;
+  K_LNF = K_BLOCK + L * K_BLOCK_SIZE;
+  K_HEAD = K_LNF + 2 * D;
+  FACTORS = K_HEAD + V * V + D * D;
+
   cursor = <f64>((__heap_base + 63) & ~63);
-  const backward = training || curvature;
+  const backward = training || curvature || kronecker;
   if (backward) gradient = reserve(PARAMETERS);
   if (training) {
     firstMoment = reserve(PARAMETERS);
@@ -281,7 +332,8 @@ export function plan(
   ropeCos = reserve(<f64>NCTX * <f64>HD);
   ropeSin = reserve(<f64>NCTX * <f64>HD);
   scratchA = reserve(PACKED_A_FLOATS);
-  if (backward) scratchB = reserve((rows + <f64>KC) * <f64>((max(max(2 * D, F), V) + 7) & ~7));
+  const widest = max(max((kronecker ? 3 : 2) * D, F), V);
+  if (backward) scratchB = reserve((rows + <f64>KC) * <f64>((widest + 7) & ~7));
 
   const twinned = cursor;
   parameters = reserve(PARAMETERS);
@@ -292,6 +344,7 @@ export function plan(
     TANGENT = <usize>(cursor - twinned);
     cursor += cursor - twinned;
   }
+  if (kronecker) planFactors();
   end = cursor;
   return cursor;
 }

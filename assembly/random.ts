@@ -10,7 +10,7 @@ const WEYL0: i32 = 0x9e3779b9, WEYL1: i32 = 0xbb67ae85;
 const ROUNDS: i32 = 10;
 
 /** What a stream is for: the high half of c2, so that no two uses share a counter. */
-export const NOISE: i32 = 1 << 16, DROPOUT: i32 = 2 << 16;
+export const NOISE: i32 = 1 << 16, DROPOUT: i32 = 2 << 16, SIGNS: i32 = 3 << 16;
 
 /** High halves of the four 64-bit products, given as those of lanes 0, 1 and of lanes 2, 3. */
 // @ts-ignore: decorator

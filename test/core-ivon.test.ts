@@ -53,7 +53,7 @@ async function createModel(math: MathMode) {
 /** The update alone, on a gradient that the test writes. */
 async function createOptimizer(math: MathMode) {
   const core = instantiateCore(await loadCoreModule(math));
-  core.grow(core.plan(3, 4, 1, 1, 4, 2, 0, false, false, 4, true, true, false));
+  core.grow(core.plan(3, 4, 1, 1, 4, 2, 0, false, false, 4, true, true, false, false));
   const count = core.parameterCount();
   const view = (pointer: number) => new Float32Array(core.memory.buffer, pointer, count);
   return {

@@ -26,7 +26,7 @@ const TOLERANCE = float32Tolerance(20, 4 * 9 + 4 * 2);
 
 async function pair(math: MathMode, tiedEmbeddings = false) {
   const twin = tinyTwin(71, { ...TINY, tiedEmbeddings });
-  const core = await createTransformer(twin.model.shape, { math, training: true, curvature: true });
+  const core = await createTransformer(twin.model.shape, { math, curvature: true, kronecker: true });
   core.setParameters(twin.parameters);
   return { ...twin, core: core as CurvatureModel };
 }

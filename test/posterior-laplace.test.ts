@@ -232,49 +232,68 @@ describe("curvature of a tiny model", () => {
     expect(chiSquare / counted).toBeLessThan(2.2);
   });
 
-  it("all parameters: Kronecker blocks have the partial traces of the GGN's blocks", () => {
+  it("all parameters: Kronecker blocks are those of the factors, and the whole is block-diagonal", () => {
     const posterior = laplace({ subsetOfWeights: "all", hessianStructure: "kron", probes: "exact" });
-    for (const { shape, offset, length } of model.parameters) {
-      const block = new Float64Array(length * length);
-      const column = new Float64Array(n);
-      for (let j = 0; j < length; j++) {
-        column[offset + j] = 1;
-        const h = product(posterior, column);
-        column[offset + j] = 0;
-        for (let i = 0; i < n; i++) {
-          if (i < offset || i >= offset + length) expect(h[i]).toBe(0);
-          else block[(i - offset) * length + j] = h[i];
-        }
-      }
-      const at = (i: number, j: number) => ggn[(offset + i) * n + offset + j];
-      if (shape.length === 1) {
-        for (let i = 0; i < length; i++) expect(block[i * length + i]).toBeCloseTo(at(i, i), 9);
-        continue;
-      }
-      const [rows, columns] = shape;
-      const traces = (entry: (i: number, j: number) => number) => {
-        const left: number[] = [];
-        const right: number[] = [];
-        for (let r = 0; r < rows; r++)
-          for (let s = 0; s < rows; s++)
-            left.push(
-              Array.from({ length: columns }, (_, c) => entry(r * columns + c, s * columns + c)).reduce(
-                (x, y) => x + y,
-              ),
-            );
-        for (let c = 0; c < columns; c++)
-          for (let d = 0; d < columns; d++)
-            right.push(
-              Array.from({ length: rows }, (_, r) => entry(r * columns + c, r * columns + d)).reduce(
-                (x, y) => x + y,
-              ),
-            );
-        return { left, right };
+    const sums = batches.map((batch) => model.kroneckerFactors(batch, "exact"));
+    model.parameters.forEach(({ shape: [rows, columns], offset, length }, index) => {
+      const element = (i: number, j: number) => {
+        const [first, second] = sums.map((list) => list[index]);
+        if ("squares" in first) return i === j ? first.squares[i] + (second as typeof first).squares[i] : 0;
+        if (!("left" in second)) throw new Error("not a matrix");
+        const l = Math.floor(i / columns) * rows + Math.floor(j / columns);
+        const r = (i % columns) * columns + (j % columns);
+        return (
+          ((first.left[l] + second.left[l]) * (first.right[r] + second.right[r])) /
+          (first.terms + second.terms)
+        );
       };
-      const expected = traces(at);
-      const actual = traces((i, j) => block[i * length + j]);
-      expectClose(actual.left, expected.left, 8);
-      expectClose(actual.right, expected.right, 8);
+      const actual: number[] = [];
+      const expected: number[] = [];
+      const unit = new Float64Array(n);
+      for (let j = 0; j < length; j++) {
+        unit[offset + j] = 1;
+        // Fifteen predictions count as fifteen terms: the mean cancels.
+        product(posterior, unit).forEach((x, i) => {
+          const inside = i >= offset && i < offset + length;
+          if (!inside) expect(x).toBe(0);
+          else actual.push(x);
+        });
+        unit[offset + j] = 0;
+        for (let i = 0; i < length; i++) expected.push(element(i, j));
+      }
+      expectClose(actual, expected, 9);
+    });
+  });
+
+  it("all parameters: Kronecker is the block of the GGN for layers with one row, for LayerNorms the diagonal", () => {
+    const [{ tokens, targets }] = batches;
+    const one = [
+      {
+        tokens: tokens.slice(0, 1),
+        targets: targets.slice(0, 1),
+        batchSize: 1,
+        length: 1,
+        positions: Int32Array.of(0),
+      },
+    ];
+    const dense = denseMatrix(ggnOperator(model, one));
+    const kron: LaplaceOptions = { subsetOfWeights: "all", hessianStructure: "kron", probes: "exact" };
+    const posterior = fitLaplace(model, parameters, one, { ...kron, priorPrecision: 1 });
+    const unit = new Float64Array(n);
+    for (const { shape, offset, length } of model.parameters) {
+      const actual: number[] = [];
+      const expected: number[] = [];
+      for (let j = 0; j < length; j++) {
+        unit[offset + j] = 1;
+        actual.push(...product(posterior, unit).subarray(offset, offset + length));
+        unit[offset + j] = 0;
+        for (let i = 0; i < length; i++)
+          expected.push(shape.length === 1 && i !== j ? 0 : dense[(offset + i) * n + offset + j]);
+      }
+      // Relative to the whole matrix: with a single token, q and k have no curvature.
+      actual.push(1);
+      expected.push(1);
+      expectClose(actual, expected, 9);
     }
   });
 
@@ -435,6 +454,7 @@ describe("predictives", () => {
       {},
       { hessianStructure: "kron" },
       { subsetOfWeights: "all", hessianStructure: "lowRank" },
+      { subsetOfWeights: "all", hessianStructure: "kron" },
     ] as const) {
       const posterior = laplace(options);
       const { metadata, tensors } = posterior.save();
@@ -459,6 +479,9 @@ describe("predictives", () => {
     expect(() => fitLaplace(model, parameters.slice(1), batches)).toThrow(/length of parameters/);
     expect(() => laplace({ subsetOfWeights: "most" as "all" })).toThrow(/subsetOfWeights: got most/);
     expect(() => laplace({ subsetOfWeights: "all", hessianStructure: "diag", probes: 0 })).toThrow(
+      /probes: got 0/,
+    );
+    expect(() => laplace({ subsetOfWeights: "all", hessianStructure: "kron", probes: 0 })).toThrow(
       /probes: got 0/,
     );
     const posterior = laplace({});
@@ -491,4 +514,53 @@ it("tied embeddings: the last layer is the use as unembedding, and has no parame
   expect(posterior.fields.offset).toBe(0);
   expect(posterior.predict(tied, batches[0], { nSamples: 2, rng: rng() })).toHaveLength(2);
   expect(() => posterior.sample(rng())).toThrow(/lastLayer with tiedEmbeddings/);
+});
+
+it("tied embeddings: the Kronecker block has the partial traces of both uses together", () => {
+  const { model, parameters, batches } = tinyTwin(62, { ...TINY, tiedEmbeddings: true, roles: 2 });
+  const posterior = fitLaplace(model, parameters, batches.slice(0, 1), {
+    ...{ subsetOfWeights: "all", hessianStructure: "kron", probes: "exact", priorPrecision: 1 },
+  });
+  const [rows, columns] = [TINY.dVocab, TINY.dModel];
+  const sums = model.kroneckerFactors(batches[0], "exact");
+  const uses = sums.filter(({ name }) => name === "transformer.wte.weight");
+  expect(uses).toHaveLength(2);
+  expect(sums.at(-1)).toBe(uses[1]);
+  const left = new Float64Array(rows ** 2);
+  const right = new Float64Array(columns ** 2);
+  const trace = (m: ArrayLike<number>, k: number) =>
+    Array.from({ length: k }, (_, i) => m[i * k + i]).reduce((a, b) => a + b);
+  for (const use of uses) {
+    if (!("left" in use)) throw new Error("not a matrix");
+    for (let i = 0; i < left.length; i++) left[i] += (use.left[i] * trace(use.right, columns)) / use.terms;
+    for (let i = 0; i < right.length; i++) right[i] += (use.right[i] * trace(use.left, rows)) / use.terms;
+  }
+  const unit = new Float64Array(model.parameterCount);
+  const size = rows * columns;
+  const block = Array.from({ length: size }, (_, j) => {
+    unit[j] = 1;
+    const column = posterior.fields.curvature.apply((x) => x, unit).slice(0, size);
+    unit[j] = 0;
+    return column;
+  });
+  expectClose(
+    Array.from(left, (_, i) =>
+      Array.from(
+        { length: columns },
+        (_, c) => block[Math.floor(i / rows) * columns + c][(i % rows) * columns + c],
+      ).reduce((a, b) => a + b),
+    ),
+    left,
+    9,
+  );
+  expectClose(
+    Array.from(right, (_, i) =>
+      Array.from(
+        { length: rows },
+        (_, r) => block[r * columns + Math.floor(i / columns)][r * columns + (i % columns)],
+      ).reduce((a, b) => a + b),
+    ),
+    right,
+    9,
+  );
 });

@@ -15,6 +15,7 @@ export interface CoreExports {
     training: boolean,
     ivon: boolean,
     curvature: boolean,
+    kronecker: boolean,
   ): number;
   grow(bytes: number): boolean;
   initialise(ropeBase: number): void;
@@ -26,6 +27,10 @@ export interface CoreExports {
   forwardJvp(sequences: number, length: number, positions: number): void;
   hessianVector(sequences: number, length: number, positions: number, weight: number): void;
   ggnVector(sequences: number, length: number, positions: number, weight: number): void;
+  kroneckerClear(): void;
+  kroneckerForward(sequences: number, length: number, positions: number): void;
+  kroneckerColumn(position: number, column: number): void;
+  kroneckerSigns(seed: number, stream: number, probe: number, firstPrediction: number, weight: number): void;
   softmax(rows: number): void;
   zeroGradient(): void;
   gradientSquaredNorm(): number;
@@ -85,6 +90,8 @@ export interface CoreExports {
   logitsPointer(): number;
   logitsStride(): number;
   featuresPointer(): number;
+  factorsPointer(): number;
+  factorsLength(): number;
   directionPointer(): number;
   logitsTangentPointer(): number;
 

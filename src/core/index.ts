@@ -1,4 +1,5 @@
 export { type CoreModule, loadCoreModule, type MathMode, supportedMath } from "./build.ts";
+export type { FactorSums, KroneckerSums, OutputSignals, SquareSums } from "./kronecker.ts";
 export {
   type AdamWOptions,
   type Batch,

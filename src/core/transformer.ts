@@ -1,6 +1,7 @@
 /** A transformer in the numeric core: shapes, batches and flat float32 vectors on this side, arithmetic on the other. */
 import { type CoreModule, instantiateCore, loadCoreModule, type MathMode } from "./build.ts";
 import type { CoreExports } from "./exports.ts";
+import { type FactorSums, type OutputSignals, splitFactors } from "./kronecker.ts";
 
 /** Shape of a decoder, in TransformerLens' names. */
 export interface TransformerShape {
@@ -109,6 +110,11 @@ export interface TransformerOptions {
    * packed weights and activations. Default false.
    */
   curvature?: boolean;
+  /**
+   * Gradients and Kronecker factors: two square matrices for each weight matrix, and token rows of the first block.
+   * Default false.
+   */
+  kronecker?: boolean;
 }
 
 /** Activations of a micro-batch should stay in the second-level cache: tokens x bytes per token aim at this. */
@@ -168,14 +174,14 @@ export function microBatchTokens(shape: TransformerShape): number {
 }
 
 const SHAPE_DEFAULTS = { ropeBase: 10000, roles: 0, dropout: 0 };
-const OPTION_DEFAULTS = { training: true, optimizer: "adamw", curvature: false } as const;
+const OPTION_DEFAULTS = { training: true, optimizer: "adamw", curvature: false, kronecker: false } as const;
 
 /** Lay out the core's memory; nothing is reserved yet. Returns bytes; throws a RangeError beyond 4 GiB. */
 function plan(
   core: CoreExports,
   shape: Required<TransformerShape>,
   maxTokens: number,
-  { training, optimizer, curvature }: Required<TransformerOptions>,
+  { training, optimizer, curvature, kronecker }: Required<TransformerOptions>,
 ): number {
   const { dVocab, dModel, nHeads, nLayers, dMlp, nCtx, actFn, tiedEmbeddings, roles } = shape;
   const bytes = core.plan(
@@ -192,6 +198,7 @@ function plan(
     training,
     training && optimizer === "ivon",
     curvature,
+    kronecker,
   );
   if (bytes > MAX_MEMORY_BYTES)
     throw new RangeError(
@@ -502,6 +509,42 @@ export class Transformer {
     });
   }
 
+  /**
+   * Kronecker factors of the Gauss-Newton matrix (Martens & Grosse 2015), as sums over all B x P predictions; the rows of
+   * a sequence count as independent (Eschenhagen et al. 2023, "expand"). Targets are not used, dropout is off.
+   *
+   * @throws Error without `kronecker`, RangeError for a number of probes, seed or stream that is not allowed
+   */
+  kroneckerFactors(batch: Batch, signals: OutputSignals): FactorSums[] {
+    if (!this.#reserved.kronecker)
+      throw new Error("kroneckerFactors needs a transformer created with kronecker: true");
+    this.#checkBatch(batch, false);
+    const core = this.#core;
+    const { length, batchSize, positions } = batch;
+    const perSequence = positions.length;
+    const exact = signals === "exact";
+    const { probes, seed, stream } = exact ? { probes: 1, seed: 0, stream: 0 } : signals;
+    if (!Number.isInteger(probes) || probes < 1)
+      throw new RangeError(`probes: got ${probes}, must be a positive integer`);
+    requireWord("seed", seed);
+    requireWord("stream", stream);
+    this.#pack();
+    core.kroneckerClear();
+    this.#forEachMicroBatch(batch, undefined, (sequences, first) => {
+      core.kroneckerForward(sequences, length, perSequence);
+      if (exact) {
+        for (let p = 0; p < perSequence; p++)
+          for (let c = 0; c < this.shape.dVocab; c++) core.kroneckerColumn(p, c);
+      } else {
+        for (let probe = 0; probe < probes; probe++)
+          core.kroneckerSigns(seed, stream, probe, first * perSequence, 1 / Math.sqrt(probes));
+      }
+    });
+    const sums = this.#floats(core.factorsPointer(), core.factorsLength()).slice();
+    const terms = { tokens: batchSize * length, predictions: batchSize * perSequence };
+    return splitFactors(sums, this.parameters, this.shape, terms);
+  }
+
   /** Features (B, P, dModel) at the batch's positions: the input of the unembedding, the output of ln_f. */
   features(batch: Batch, dropout?: DropoutKey): Float32Array {
     this.#checkBatch(batch, false);
@@ -636,8 +679,8 @@ export class Transformer {
   }
 
   #pack(): void {
-    const { training, curvature } = this.#reserved;
-    if (!this.#packed) this.#core.packWeights(training || curvature);
+    const { training, curvature, kronecker } = this.#reserved;
+    if (!this.#packed) this.#core.packWeights(training || curvature || kronecker);
     this.#packed = true;
   }
 

@@ -115,7 +115,8 @@ export function fitAndPredict(request: PosteriorRequest, core: CoreModule): Post
   const trainingTerms = request.options?.trainingTerms ?? termsSeen(request);
   const shape = transformerShape(config);
   const dropout = request.options?.dropout ?? shape.dropout ?? 0;
-  const model = new Transformer(core, { ...shape, dropout }, { training: true, curvature: true });
+  const kronecker = method === "laplace-kfac";
+  const model = new Transformer(core, { ...shape, dropout }, { training: true, curvature: true, kronecker });
   for (const parameters of checkpoints) requireLength("checkpoint", parameters, model.parameterCount);
 
   const started = performance.now();

@@ -1,4 +1,5 @@
 /** What the posteriors need of a model. `Transformer` fits; the tests also use a float64 twin. */
+import type { FactorSums, OutputSignals } from "../core/kronecker.ts";
 import type { Batch, DropoutKey, ParameterInfo } from "../core/transformer.ts";
 import type { Vector } from "./vector.ts";
 
@@ -27,6 +28,8 @@ export interface CurvatureModel {
   hessianVectorProduct(batch: Batch, v: Vector): Vector;
   /** Mean over predictions of J' (diag p - p p') J, times v. */
   ggnVectorProduct(batch: Batch, v: Vector): Vector;
+  /** Sums over the batch that make Kronecker factors of the GGN, one entry a tensor in flat order. */
+  kroneckerFactors(batch: Batch, signals: OutputSignals): FactorSums[];
   /** Input of the unembedding, (B, P, dModel). */
   features(batch: Batch): Vector;
 }

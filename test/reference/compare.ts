@@ -5,7 +5,7 @@
  * sum scale with its largest terms, so an element-wise ratio would blow up on entries that cancel to nearly 0.
  * 0 when both are all zero, Infinity when only the reference is; NaN when either holds one, which no bound accepts.
  */
-export function maxRelativeError(a: Float32Array, b: Float64Array): number {
+export function maxRelativeError(a: Float32Array | Float64Array, b: Float64Array): number {
   if (a.length !== b.length) throw new RangeError(`a has length ${a.length}; it must be ${b.length}, as b`);
   let error = 0;
   let magnitude = 0;

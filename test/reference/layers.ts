@@ -31,6 +31,8 @@ export interface Layer {
 export interface Parameter {
   weight: Dual;
   gradient: Dual;
+  /** Told, by the pullback of a layer that is linear in the weight, of its input and output gradient at each row. */
+  onRow?: (t: number, input: Float64Array, dOutput: Float64Array) => void;
 }
 
 const LAYER_NORM_EPSILON = constant([1e-5]);
@@ -70,6 +72,7 @@ export function linear(x: Dual[], w: Parameter): Layer {
     pullback: (dOutput) =>
       dOutput.map((dy, t) => {
         accumulateOuter(w.gradient, dy, x[t]);
+        w.onRow?.(t, x[t].value, dy.value);
         return transposedMatVec(w.weight, dy);
       }),
   };
@@ -83,6 +86,9 @@ export function embedding(indices: ArrayLike<number>, width: number, table: Para
     pullback: (dOutput) => {
       dOutput.forEach((dy, t) => {
         accumulate(row(table.gradient, t), dy);
+        const oneHot = new Float64Array(table.weight.value.length / width);
+        oneHot[indices[t]] = 1;
+        table.onRow?.(t, oneHot, dy.value);
       });
       return [];
     },

@@ -25,6 +25,7 @@ function element(e: number, [c1, c2, c3]: readonly number[], key: readonly numbe
 
 const NOISE = 1 << 16;
 const DROPOUT = 2 << 16;
+const SIGNS = 3 << 16;
 
 /** IVON's standard normal e for each parameter; Box and Muller on elements (2i, 2i + 1). */
 export function ivonNoise(
@@ -51,4 +52,13 @@ export function dropoutFactor(
     const word = element(column, [sequence * length + time, DROPOUT + site, step], [seed, stream]);
     return word < rate * 2 ** 32 ? 0 : 1 / (1 - rate);
   };
+}
+
+/** The sign of `column` of prediction `row` of a batch in one random signal. */
+export function randomSign(
+  row: number,
+  column: number,
+  { seed, stream, probe }: { seed: number; stream: number; probe: number },
+): number {
+  return element(column, [row, SIGNS, probe], [seed, stream]) >= 2 ** 31 ? -1 : 1;
 }

@@ -60,6 +60,12 @@ export interface ReferenceBatch {
  */
 export type DropoutFactor = (site: number, sequence: number, time: number, column: number) => number;
 
+/** Row t of one sequence, which for the unembedding is one of its P predictions. A tied unembedding is a use of its own. */
+export type RowListener = (use: string, t: number, input: Float64Array, dOutput: Float64Array) => void;
+
+/** Parameter, or with tied embeddings use of the token embedding, as unembedding. */
+export const UNEMBEDDING = "lm_head.weight";
+
 export interface ParameterEntry {
   name: string;
   shape: number[];
@@ -122,8 +128,21 @@ export class ReferenceTransformer {
     return run.pullback(curved).value;
   }
 
+  /** J' c, flat, for a cotangent c (B, P, V) of the logits; `onRow` hears of every row of every use of a matrix. */
+  vectorJacobianProduct(
+    params: Float64Array,
+    batch: ReferenceBatch,
+    cotangent: Float64Array,
+    onRow?: RowListener,
+  ): Float64Array {
+    const run = this.#run(constant(params), batch, onRow);
+    const { dVocab } = this.shape;
+    return run.pullback(run.logits.map((_, i) => constant(cotangent.subarray(i * dVocab, (i + 1) * dVocab))))
+      .value;
+  }
+
   /** Logits, B * P vectors of length V, and the pullback from their gradients to that of the flat parameters. */
-  #run(params: Dual, batch: ReferenceBatch) {
+  #run(params: Dual, batch: ReferenceBatch, onRow?: RowListener) {
     this.#check(params, batch);
     const gradient = zeros(this.parameterCount);
     const named = new Map<string, Parameter>(
@@ -136,7 +155,10 @@ export class ReferenceTransformer {
     const sequences = Array.from({ length: batch.batchSize }, (_, b) =>
       this.#sequence(
         b,
-        (name) => named.get(name)!,
+        (name, use = name) => ({
+          ...named.get(name)!,
+          onRow: onRow && ((t, input, dOutput) => onRow(use, t, input, dOutput)),
+        }),
         batch.tokens.subarray(b * length, (b + 1) * length),
         positions,
       ),
@@ -155,7 +177,7 @@ export class ReferenceTransformer {
   /** Sequence `b` of T tokens: its logits at the P positions. */
   #sequence(
     b: number,
-    parameter: (name: string) => Parameter,
+    parameter: (name: string, use?: string) => Parameter,
     tokens: Int32Array,
     positions: Int32Array,
   ): Layer {
@@ -194,7 +216,7 @@ export class ReferenceTransformer {
       Array.from(positions, (t) => x[t]),
       [
         (y) => layerNorm(y, parameter("transformer.ln_f.weight"), parameter("transformer.ln_f.bias")),
-        (y) => linear(y, parameter(tiedEmbeddings ? "transformer.wte.weight" : "lm_head.weight")),
+        (y) => linear(y, parameter(tiedEmbeddings ? "transformer.wte.weight" : UNEMBEDDING, UNEMBEDDING)),
       ],
     );
     return {
@@ -244,7 +266,7 @@ function parameterTable(shape: ReferenceShape): ParameterEntry[] {
     for (const [name, size] of block) tensors.push([`transformer.h.${i}.${name}`, size]);
   }
   tensors.push(["transformer.ln_f.weight", [d]], ["transformer.ln_f.bias", [d]]);
-  if (!tiedEmbeddings) tensors.push(["lm_head.weight", [V, d]]);
+  if (!tiedEmbeddings) tensors.push([UNEMBEDDING, [V, d]]);
 
   let offset = 0;
   return tensors.map(([name, size]) => {

@@ -7,8 +7,8 @@ import { extremeEigenpairs, meanWithError } from "../lanczos.ts";
 import { type Batch, type CurvatureModel, meanLoss, totalTerms } from "../model.ts";
 import { denseMatrix, ggnOperator, type LinearOperator, scaledOperator } from "../operators.ts";
 import { requireCount, requireLength, requireOneOf, requirePositive } from "../validate.ts";
-import { sampledDiagonal, sampledKronecker } from "./all-parameters.ts";
 import { maximiseEvidence } from "./evidence.ts";
+import { kroneckerFactored } from "./kfac.ts";
 import {
   type HessianStructure,
   LaplacePosterior,
@@ -24,6 +24,7 @@ import {
   lastLayerOperator,
 } from "./last-layer.ts";
 import { predictiveNll } from "./predictive.ts";
+import { sampledDiagonal } from "./sampled-diagonal.ts";
 
 export interface LaplaceOptions {
   /** Default `lastLayer`, the unembedding. */
@@ -46,11 +47,12 @@ export interface LaplaceOptions {
   /** Eigenpairs of `lowRank`, the best that 4 rank + 40 products with the GGN find. Default 20. */
   rank?: number;
   /**
-   * Random gradients per chunk for `diag` and `kron` over all parameters, or `exact`. Default: as many as make 256
-   * gradients in all, which leaves a relative error of sqrt(2 / 256) = 9 % in a diagonal element.
+   * Over all parameters: for `kron` random signals sent back from each prediction, default 8; for `diag` random
+   * gradients per chunk, by default as many as make 256 in all, which leaves a relative error of sqrt(2 / 256) = 9 % in
+   * an element. `exact` enumerates the classes instead.
    */
   probes?: number | "exact";
-  /** Sequences per chunk there. Default 16. */
+  /** Sequences per chunk of `diag`. Default 16. */
   chunk?: number;
   /** Lanczos steps and random vectors for traces of `matrixFree`. Default 50 and 8. */
   lanczosSteps?: number;
@@ -70,6 +72,7 @@ export interface HeldOutChoice {
   rule?: "best" | "oneStandardError";
 }
 
+const KFAC_PROBES = 8;
 const DEFAULT_GRID = Array.from({ length: 21 }, (_, i) => 10 ** (-4 + 0.4 * i));
 
 /**
@@ -148,11 +151,13 @@ function allParameterCurvature(
   options: LaplaceOptions,
 ): Curvature {
   const { chunk = 16, seed = 0 } = options;
-  const chunks = batches.reduce((sum, batch) => sum + Math.ceil(batch.batchSize / chunk), 0);
-  const { probes = Math.ceil(256 / chunks) } = options;
-  const sampling = { probes, chunk, rng: stream(seed, 0, "posterior", 2) };
-  if (structure === "diag") return sampledDiagonal(model, batches, terms, sampling);
-  if (structure === "kron") return sampledKronecker(model, batches, terms, sampling);
+  if (structure === "kron")
+    return kroneckerFactored(model, batches, terms, { probes: options.probes ?? KFAC_PROBES, seed });
+  if (structure === "diag") {
+    const chunks = batches.reduce((sum, batch) => sum + Math.ceil(batch.batchSize / chunk), 0);
+    const { probes = Math.ceil(256 / chunks) } = options;
+    return sampledDiagonal(model, batches, terms, { probes, chunk, rng: stream(seed, 0, "posterior", 2) });
+  }
   const ggn = scaledOperator(ggnOperator(model, batches), terms);
   if (structure === "full") return SpectralCurvature.fromMatrix(denseMatrix(ggn), ggn.size);
   const pinned: LinearOperator = {

@@ -1,0 +1,206 @@
+// Kronecker factors of the Gauss-Newton matrix (Martens & Grosse 2015). A linear layer y = W a that acts on R rows has
+// its block approximated by B (x) A / R with A = sum over rows of a a^T and B = sum over rows of g g^T, g being the
+// gradient that reaches y from a column of a root of diag p - p p^T at a prediction, summed over columns and
+// predictions. Rows of one sequence count as independent (the "expand" form for shared weights, Eschenhagen et al. 2023).
+// Embeddings are linear layers with one-hot inputs. LayerNorms have no matrix: their diagonal is summed, exactly, from
+// squared gradients of whole sequences.
+//
+// The forward pass is the model's own. Backwards nothing is summed over equal token rows: g g^T is wanted of each row.
+import { gemm, packB } from "./gemm";
+import {
+  A_ATT, A_HIDDEN, A_KV, A_LN1, A_LN2, A_MID, A_PRE, A_Q, A_STATS1, A_STATS2, A_X, A_Y, D, F, FACTORS, GELU, K_BLOCK,
+  K_BLOCK_SIZE, K_FC, K_HEAD, K_LN2, K_LNF, K_O, K_PROJ, K_QKV, K_ROLE, L, PK_FC_BACK, PK_KV_BACK, PK_O_BACK,
+  PK_PROJ_BACK, PK_Q_BACK, P_BLOCK, P_BLOCK_SIZE, P_LN2, P_LNF, ROLES, V, VS, activationBytes, activations, dHidden, dKV,
+  dLayerNorm, dLogits, dQ, dQKV, dRow, dX, dX2, factors, finalLn, finalStats, finalX, firstQuery, identity, logits,
+  packedBlockBytes, packedBlocks, packedHeadBack, parameters, queryPosition, queryToToken, scratchA, scratchB, tokenLn1,
+  tokenPosition, tokenStats1, tokenToDistinct, tokenX, tokens,
+} from "./layout";
+import { attention_backward } from "./layers/attention";
+import { gelu_backward, relu_backward } from "./layers/activation";
+import { softmax_forward } from "./layers/crossentropy";
+import { layernorm_backward } from "./layers/layernorm";
+import { linear_backward_input } from "./layers/linear";
+import { rope_apply } from "./layers/rope";
+import { SIGNS, philox } from "./random";
+import { mapped, rows_gather, rows_scatter_add } from "./rows";
+import { N, Q, floats, forward, predictions, sequences, time } from "./transformer";
+
+const words: usize = memory.data(64, 16);
+
+/** sum (d, d) += x^T x for x (rows, d) with row stride ldx; symmetric to the bit. */
+function gram_add(sum: usize, x: usize, ldx: i32, rows: i32, d: i32): void {
+  packB(scratchB, x, rows, d, ldx, 1);
+  gemm(d, d, rows, x, 1, ldx, scratchB, sum, d, true, scratchA);
+}
+
+function increment(x: usize): void {
+  store<f32>(x, load<f32>(x) + 1);
+}
+
+/** Forget all sums. */
+export function kronecker_clear(): void {
+  memory.fill(factors, 0, <usize>FACTORS << 2);
+}
+
+/**
+ * Forward pass of a micro-batch, which adds to the factors A and leaves the probabilities (n P, VS) in place of the
+ * logits. Weights must be packed for both directions.
+ */
+export function kronecker_forward(n: i32, T: i32, P: i32): void {
+  forward(n, T, P);
+  softmax_forward(logits, Q);
+  for (let r = 0; r < N; r++) {
+    increment(floats(factors, <i32>mapped(tokens, r) * (V + 1)));
+    if (ROLES > 0) increment(floats(factors, K_ROLE + (<i32>mapped(tokenPosition, r) % ROLES) * (ROLES + 1)));
+  }
+  rows_gather(tokenX, activations + A_X, tokenToDistinct, N, D);
+  rows_gather(tokenLn1, activations + A_LN1, tokenToDistinct, N, D);
+  rows_gather(tokenStats1, activations + A_STATS1, tokenToDistinct, N, 2);
+  for (let i = 0; i < L; i++) {
+    const rows = i == L - 1 ? Q : N;
+    const a = activations + <usize>i * activationBytes;
+    const k = floats(factors, K_BLOCK + i * K_BLOCK_SIZE);
+    gram_add(floats(k, K_QKV() + 9 * D * D), i == 0 ? tokenLn1 : a + A_LN1, D, N, D);
+    gram_add(floats(k, K_O() + D * D), a + A_Y, D, rows, D);
+    gram_add(floats(k, K_FC() + F * F), a + A_LN2, D, rows, D);
+    gram_add(floats(k, K_PROJ() + D * D), a + A_HIDDEN, F, rows, F);
+  }
+  gram_add(floats(factors, K_HEAD + V * V), finalLn, D, Q, D);
+}
+
+/**
+ * Add to the factors B what column c of the root diag(sqrt p) - p sqrt(p)^T sends back from the prediction `at` of each
+ * sequence: over all columns and predictions that is the whole Gauss-Newton matrix.
+ */
+export function kronecker_column(at: i32, c: i32): void {
+  memory.fill(dLogits, 0, <usize>(Q * VS) << 2);
+  for (let s = 0; s < sequences; s++) {
+    const row = (s * predictions + at) * VS;
+    const root = Mathf.sqrt(load<f32>(floats(logits, row + c)));
+    for (let j = 0; j < V; j++) {
+      const p = load<f32>(floats(logits, row + j));
+      store<f32>(floats(dLogits, row + j), j == c ? root * (1 - p) : -root * p);
+    }
+  }
+  backward_squares();
+}
+
+/**
+ * Add to the factors B what the columns of that root, with independent random signs and times `weight`, send back from
+ * all predictions at once: in expectation weight^2 times the same. Signs are a function of (seed, stream, probe), the prediction's place in the batch, of
+ * which the micro-batch's first is `first`, and the class.
+ */
+export function kronecker_signs(seed: i32, stream: i32, probe: i32, first: i32, weight: f32): void {
+  for (let r = 0; r < Q; r++) {
+    const row = r * VS;
+    let sum: f32 = 0;
+    for (let c = 0; c < V; c++) {
+      if ((c & 15) == 0) philox(words, c >> 4, first + r, SIGNS, probe, seed, stream);
+      const root = Mathf.sqrt(load<f32>(floats(logits, row + c)));
+      const signed = load<i32>(floats(words, c & 15)) < 0 ? -root : root;
+      store<f32>(floats(dLogits, row + c), signed);
+      sum += signed;
+    }
+    for (let c = 0; c < V; c++) {
+      const at = floats(dLogits, row + c);
+      store<f32>(at, weight * (load<f32>(at) - load<f32>(floats(logits, row + c)) * sum));
+    }
+  }
+  backward_squares();
+}
+
+/**
+ * layernorm_backward with `perSequence` rows a sequence: instead of the gradients of weight and bias it adds the squares
+ * of what each sequence contributes to them to squares (2D).
+ */
+function layernorm_squares(
+  squares: usize, dx: usize, dout: usize, x: usize, stats: usize, weight: usize, perSequence: i32,
+): void {
+  for (let s = 0; s < sequences; s++) {
+    const row = s * perSequence;
+    memory.fill(dLayerNorm, 0, <usize>D << 3);
+    layernorm_backward(
+      floats(dx, row * D), dLayerNorm, floats(dLayerNorm, D), floats(dout, row * D), floats(x, row * D),
+      floats(stats, row * 2), weight, perSequence, D,
+    );
+    for (let c = 0; c < 2 * D; c++) {
+      const g = load<f32>(floats(dLayerNorm, c));
+      const at = floats(squares, c);
+      store<f32>(at, load<f32>(at) + g * g);
+    }
+  }
+}
+
+/** dQKV (N, 3D): dQ, 0 where the last block has no query, beside dKV. */
+function join_qkv(last: bool): void {
+  const bytes = <usize>D << 2;
+  memory.fill(dQKV, 0, <usize>N * 3 * bytes);
+  const queries = last ? Q : N;
+  const toToken = last ? queryToToken : identity;
+  for (let r = 0; r < queries; r++) memory.copy(dQKV + mapped(toToken, r) * 3 * bytes, dQ + <usize>r * bytes, bytes);
+  for (let r: usize = 0; r < <usize>N; r++) memory.copy(dQKV + (3 * r + 1) * bytes, dKV + 2 * r * bytes, 2 * bytes);
+}
+
+/** block_backward without parameter gradients, input rows always the N tokens; the factors B of the block grow. */
+function block_squares(i: i32, dx: usize, dout: usize): void {
+  const last = i == L - 1;
+  const rows = last ? Q : N;
+  const perSequence = last ? predictions : time;
+  const position = last ? queryPosition : tokenPosition;
+  const toToken = last ? queryToToken : identity;
+  const p = floats(parameters, P_BLOCK + i * P_BLOCK_SIZE);
+  const k = floats(factors, K_BLOCK + i * K_BLOCK_SIZE);
+  const packed = packedBlocks + <usize>i * packedBlockBytes;
+  const a = activations + <usize>i * activationBytes;
+
+  // out = mid + proj(act(fc(ln_2 mid)))
+  gram_add(floats(k, K_PROJ()), dout, D, rows, D);
+  linear_backward_input(dHidden, dout, D, packed + PK_PROJ_BACK, rows, F, D, false);
+  if (GELU) gelu_backward(dHidden, a + A_PRE, rows * F);
+  else relu_backward(dHidden, a + A_HIDDEN, rows * F);
+  gram_add(floats(k, K_FC()), dHidden, F, rows, F);
+  linear_backward_input(dRow, dHidden, F, packed + PK_FC_BACK, rows, D, F, false);
+  layernorm_squares(floats(k, K_LN2()), dout, dRow, a + A_MID, a + A_STATS2, floats(p, P_LN2()), perSequence);
+
+  // mid = x + o(attention(q, k, v))
+  gram_add(floats(k, K_O()), dout, D, rows, D);
+  linear_backward_input(dRow, dout, D, packed + PK_O_BACK, rows, D, D, false);
+  attention_backward(
+    dQ, dKV, dRow, a + A_ATT, a + A_Q, a + A_KV, position, last ? firstQuery : identity, sequences, time, perSequence,
+  );
+  rope_apply(dQ, D, dQ, D, identity, position, rows, -1);
+  rope_apply(dKV, 2 * D, dKV, 2 * D, identity, tokenPosition, N, -1);
+
+  // q, k, v = projections of ln_1 x
+  join_qkv(last);
+  gram_add(floats(k, K_QKV()), dQKV, 3 * D, N, 3 * D);
+  linear_backward_input(dRow, dKV, 2 * D, packed + PK_KV_BACK, N, D, 2 * D, false);
+  linear_backward_input(dx, dQ, D, packed + PK_Q_BACK, rows, D, D, false);
+  rows_scatter_add(dRow, dx, toToken, rows, D);
+  memory.fill(dx, 0, <usize>(N * D) << 2);
+  rows_scatter_add(dx, dout, toToken, rows, D);
+  if (i == 0) layernorm_squares(k, dx, dRow, tokenX, tokenStats1, p, time);
+  else layernorm_squares(k, dx, dRow, a + A_X, a + A_STATS1, p, time);
+}
+
+/** Send dLogits back; at every layer the squares of the gradients of its output add to its factor B. */
+function backward_squares(): void {
+  gram_add(floats(factors, K_HEAD), dLogits, VS, Q, V);
+  linear_backward_input(dRow, dLogits, VS, packedHeadBack, Q, D, V, false);
+  let dout = dX;
+  let dx = dX2;
+  memory.fill(dout, 0, <usize>(Q * D) << 2);
+  layernorm_squares(
+    floats(factors, K_LNF), dout, dRow, finalX, finalStats, floats(parameters, P_LNF), predictions,
+  );
+  for (let i = L - 1; i >= 0; i--) {
+    block_squares(i, dx, dout);
+    const swap = dout;
+    dout = dx;
+    dx = swap;
+  }
+  // Token and role are added: the same gradient reaches both.
+  const right = floats(factors, V * V);
+  gram_add(right, dout, D, N, D);
+  if (ROLES > 0) memory.copy(floats(factors, K_ROLE + ROLES * ROLES), right, <usize>(D * D) << 2);
+}
