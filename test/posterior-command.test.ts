@@ -1,21 +1,27 @@
 /** Posteriors and spectra of a run, from the choice of jobs to the command line. */
-import { appendFileSync, cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, cpSync, existsSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { fitAfterTraining } from "../src/analysis/after-training.ts";
 import { compareMethods, fallOf } from "../src/analysis/compare.ts";
-import { DEFAULT_SETTINGS, parseMethods, pending, posteriorJobs } from "../src/analysis/posteriors.ts";
+import { pending } from "../src/analysis/job-runner.ts";
+import { DEFAULT_SETTINGS, methodOf, parseMethods, posteriorJobs } from "../src/analysis/posteriors.ts";
 import { parseSteps, selectSteps, thin } from "../src/analysis/selection.ts";
 import { configSchema } from "../src/config.ts";
 import { createJobPool, runJobs } from "../src/pool/jobs.ts";
-import type { PosteriorRecord, SpectrumRecord } from "../src/run/records.ts";
+import { ivonFile } from "../src/run/checkpoints.ts";
+import type { MetricsRecord, PosteriorRecord, SpectrumRecord } from "../src/run/records.ts";
 import { epigrok } from "./fixtures/cli.ts";
 import { temporaryDirectory } from "./fixtures/temporary.ts";
 
 const root = temporaryDirectory();
 
 describe("the choice of checkpoints", () => {
-  const kept = [0, 100, 200, 400, 800, 1600, 3200].map((step) => ({ step, members: [0, 1] }));
+  const kept = [0, 100, 200, 400, 800, 1600, 3200].map((step) => ({
+    step,
+    members: [0, 1],
+    withCurvature: [],
+  }));
   const events = { memorisedStep: 400, grokStep: 800, uncertaintyPeakStep: 500, collapseStep: null };
   const chosen = (text: string, atMost = 0, given = events as Parameters<typeof selectSteps>[2]) =>
     selectSteps(kept, parseSteps(text), given, atMost).map(({ step }) => step);
@@ -46,7 +52,7 @@ describe("the choice of checkpoints", () => {
 
 describe("jobs", () => {
   const config = configSchema.parse({});
-  const steps = [{ step: 5, members: [0, 1, 2] }];
+  const steps = [{ step: 5, members: [0, 1, 2], withCurvature: [] }];
   const jobs = (overrides: Partial<typeof DEFAULT_SETTINGS> = {}) =>
     posteriorJobs(config, ["swag", "dropout", "ensemble"], steps, 2, { ...DEFAULT_SETTINGS, ...overrides });
 
@@ -65,12 +71,12 @@ describe("jobs", () => {
   it("are done again only if something they depend on has changed", () => {
     const records = jobs() as unknown as PosteriorRecord[];
     const open = (overrides: Partial<typeof DEFAULT_SETTINGS>) =>
-      new Set(pending(jobs(overrides), records).open.map(({ method }) => method));
+      new Set(pending(jobs(overrides), records, methodOf).open.map(({ method }) => method));
     expect(open({})).toEqual(new Set());
     expect(open({ dropout: 0.3 })).toEqual(new Set(["dropout"]));
     expect(open({ samples: 8 })).toEqual(new Set(["swag", "dropout"]));
     const [first] = jobs();
-    expect(pending([{ ...first, step: 6 }], records).open).toHaveLength(1);
+    expect(pending([{ ...first, step: 6 }], records, methodOf).open).toHaveLength(1);
   });
 
   it("that fail do not keep the others from being done, and stopping begins no more", async () => {
@@ -274,9 +280,52 @@ describe("epigrok", () => {
     // At 25 seconds a step, 100 steps of IVON at four checkpoints are too much.
     expect(await fitted(1000, 20)).toEqual(Array(10).fill("laplace-last-layer"));
     const both = [...Array(10).fill("laplace-last-layer"), ...Array(5).fill("ivon")];
+    // An IVON run's own posterior takes no fit: at all checkpoints, whatever a step took.
+    const ivon = ["optimizer=ivon", "weightDecay=1e-4"].flatMap((a) => ["--set", `training.${a}`]);
+    expect((await cli("run", ...settings, ...ivon, ...evaluations, "--out", "own")).code).toBe(0);
+    const timing = join(root, "own", "timing.jsonl");
+    writeFileSync(timing, `${JSON.stringify({ trainSeconds: 1000 })}\n`);
+    await fitAfterTraining(join(root, "own"), { workers: 2 });
+    const own = lines<PosteriorRecord>("own/posteriors.jsonl");
+    expect(own.map(({ method }) => method)).toEqual([
+      ...Array(10).fill("laplace-last-layer"),
+      ...Array(10).fill("ivon"),
+    ]);
     // Another number of steps is another run: nothing that is there counts.
     expect((await fitted(1000, 100_000)).slice(10)).toEqual(both);
     expect((await fitted(1000, 100_000)).slice(10)).toEqual(both);
+  });
+
+  it("an IVON run: its own posterior at every checkpoint, also by itself after training", async () => {
+    const ivon = ["optimizer=ivon", "learningRate=0.1", "weightDecay=1e-4"];
+    const flags = ivon.flatMap((assignment) => ["--set", `training.${assignment}`]);
+    expect((await cli("run", ...settings, ...flags, "--out", "ivon", "--quiet")).code).toBe(0);
+    const again = () =>
+      cli(
+        ...["posterior", "ivon", "--methods", "ivon", "--members", "all", "--steps", "all"],
+        ...["--samples", "64", "--data", "32", "--fit-steps", "8"],
+      );
+    expect((await again()).code).toBe(0);
+    const records = lines<PosteriorRecord>("ivon/posteriors.jsonl");
+    expect(records).toHaveLength(6);
+    const metrics = lines<MetricsRecord>("ivon/metrics.jsonl");
+    for (const { step, member, options, trainingTerms, sets } of records) {
+      expect({ options, trainingTerms }).toEqual({ options: { steps: 0 }, trainingTerms: 20 * 8 * 2 });
+      // The same posterior as in the run's own evaluation, with 16 draws there.
+      const { sets: own } = metrics.find((record) => record.step === step)!.members[member!];
+      const ratio = sets.unseenTasks!.mutualInformation / own.unseenTasks!.posterior!.mutualInformation;
+      expect(ratio).toBeGreaterThan(0.6);
+      expect(ratio).toBeLessThan(1.6);
+    }
+    const report = readFileSync(join(root, "ivon", "report.html"), "utf8");
+    expect(report).toContain("IVON is the posterior that the run itself trained");
+
+    // A checkpoint without it is one to go on from.
+    unlinkSync(join(root, "ivon", ivonFile({ step: 10, member: 0 })));
+    expect((await again()).code).toBe(0);
+    const [more, ...others] = lines<PosteriorRecord>("ivon/posteriors.jsonl").slice(6);
+    expect(others).toEqual([]);
+    expect(more).toMatchObject({ step: 10, member: 0, options: { steps: 8 } });
   });
 
   it("spectrum: eigenvalues, trace, density and learning coefficient", async () => {

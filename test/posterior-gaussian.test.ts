@@ -46,6 +46,7 @@ function makeCases(): Case[] {
   const spectrum = [50, 20, 6, 6, 1.5, 0.4, 0.02, 0];
   const full = withSpectrum(random, spectrum);
   const lowRank = withSpectrum(random, [40, 9, 0.5, 0, 0, 0, 0, 0]);
+  const corrected = withSpectrum(random, [40, 9, 2.5, 0.3, 0.3, 0.3, 0.3, 0.3]);
   const values = Float64Array.of(30, 4, 4, 0.3, 0, 7, 0.01, 1);
   const b = withSpectrum(random, [5, 1]).matrix;
   const a = withSpectrum(random, [8, 2, 0.5, 0]).matrix;
@@ -63,6 +64,11 @@ function makeCases(): Case[] {
       name: "low rank",
       curvature: new SpectralCurvature(Float64Array.of(40, 9, 0.5), lowRank.eigenvectors.slice(0, 3)),
       dense: lowRank.matrix,
+    },
+    {
+      name: "low rank with a remainder",
+      curvature: new SpectralCurvature(Float64Array.of(40, 9, 2.5), corrected.eigenvectors.slice(0, 3), 0.3),
+      dense: corrected.matrix,
     },
     { name: "diagonal", curvature: new DiagonalCurvature(values), dense: diagonal },
     {
@@ -95,6 +101,7 @@ function sphereError(dense: Float64Array, priorPrecision: number, probes: number
 }
 
 const cases = makeCases();
+const matrixFree = cases[cases.length - 1];
 
 for (const { name, curvature, dense } of cases) {
   for (const priorPrecision of [0.05, 3]) {
@@ -180,7 +187,7 @@ describe("saving", () => {
   }
 
   it("refuses what holds no numbers, and names missing tensors", () => {
-    expect(() => curvatureTensors(cases[5].curvature, "c")).toThrow(/hessianStructure: got matrixFree/);
+    expect(() => curvatureTensors(matrixFree.curvature, "c")).toThrow(/hessianStructure: got matrixFree/);
     expect(() => curvatureFromTensors(new Map(), "c")).toThrow(/without the tensors of c/);
     const half = new Map(curvatureTensors(cases[0].curvature, "c").slice(0, 1));
     expect(() => curvatureFromTensors(half, "c")).toThrow(/without float64 tensor c.eigenvectors/);
@@ -194,6 +201,9 @@ it("names what is wrong", () => {
   expect(() => new DiagonalCurvature(Float64Array.of(1, -0.5))).toThrow(/eigenvalue: got -0.5/);
   expect(() => SpectralCurvature.fromMatrix(Float64Array.of(1, 2, 2, 1), 2)).toThrow(/semi-definite/);
   expect(() => new SpectralCurvature(Float64Array.of(1), [])).toThrow(/number of eigenvectors: got 0/);
+  expect(() => new SpectralCurvature(Float64Array.of(1), [Float64Array.of(1, 0)], -1)).toThrow(
+    /remainder: got -1/,
+  );
   expect(() => new Gaussian(curvature, 1).solve(new Float64Array(3))).toThrow(
     /length of v: got 3, must be 8/,
   );

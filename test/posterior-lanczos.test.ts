@@ -9,6 +9,7 @@ import {
 } from "../src/posterior/lanczos.ts";
 import { matrixOperator } from "../src/posterior/operators.ts";
 import {
+  complementTrace,
   hutchinsonDiagonal,
   hutchinsonTrace,
   hutchPlusPlusTrace,
@@ -140,7 +141,7 @@ describe("spectralDensity", () => {
 
 describe("stochastic traces", () => {
   const spectrum = Float64Array.from({ length: 50 }, (_, i) => 100 * 0.7 ** i);
-  const { matrix, operator } = randomMatrix(11, spectrum);
+  const { matrix, operator, eigenvectors } = randomMatrix(11, spectrum);
   const exact = spectrum.reduce((a, b) => a + b, 0);
 
   it("draws independent signs", () => {
@@ -158,6 +159,15 @@ describe("stochastic traces", () => {
     // One eigenvector dominates, so z'Az is nearly chi-square of one degree, whose kurtosis is 15: the sample standard
     // deviation has a relative error of sqrt(14 / (4 x 4000)) = 0.03.
     expect(Math.abs((standardError * Math.sqrt(4000)) / Math.sqrt(2 * offDiagonal) - 1)).toBeLessThan(0.12);
+  });
+
+  it("on a complement: the trace less what the vectors hold", () => {
+    const basis = eigenvectors.slice(0, 10);
+    const rest = exact - spectrum.slice(0, 10).reduce((a, b) => a + b, 0);
+    const { estimate, standardError } = complementTrace(operator, basis, { samples: 400, rng: rng() });
+    expect(Math.abs(estimate - rest)).toBeLessThan(4 * standardError);
+    expect(standardError).toBeLessThan(0.1 * rest);
+    expect(() => complementTrace(operator, basis, { samples: 0, rng: rng() })).toThrow(/samples: got 0/);
   });
 
   it("Hutch++: exact up to a third of the products in rank, and better on a decaying spectrum", () => {

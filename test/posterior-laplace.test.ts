@@ -206,6 +206,46 @@ describe("curvature of a tiny model", () => {
     expectClose((kept as SpectralCurvature).eigenvalues, all.slice(0, 5), 4);
   });
 
+  it("all parameters: low rank takes the other eigenvalues for their mean, by the trace, or for 0", () => {
+    const options = { subsetOfWeights: "all", hessianStructure: "lowRank", rank: 5 } as const;
+    const remainder = (more: LaplaceOptions) =>
+      (laplace({ ...options, ...more }).fields.curvature as SpectralCurvature).remainder;
+    const cut = SpectralCurvature.fromMatrix(ggn, n).eigenvalues.slice(0, n - 5);
+    const mean = cut.reduce((a, b) => a + b, 0) / cut.length;
+    // A quadratic form of signs has at most the variance 2 sum of squares.
+    const error = Math.sqrt((2 * cut.reduce((sum, x) => sum + x * x, 0)) / 50) / cut.length;
+    expect(error).toBeLessThan(mean / 5);
+    expect(Math.abs(remainder({ traceProbes: 50 }) - mean)).toBeLessThan(4 * error);
+    expect(remainder({ remainder: "zero" })).toBe(0);
+  });
+
+  it("all parameters: low rank's evidence is a bound on that of the whole GGN, from either side", () => {
+    const whole = SpectralCurvature.fromMatrix(ggn, n);
+    const [values, vectors] = [whole.eigenvalues.slice(n - 5), whole.eigenvectors.slice(n - 5)];
+    const mean = whole.eigenvalues.slice(0, n - 5).reduce((a, b) => a + b, 0) / (n - 5);
+    const evidence = (curvature: SpectralCurvature, delta: number) =>
+      logEvidence({ curvature, logLikelihood: -20, squaredNorm: 3 }, delta);
+    for (const delta of [0.01, 0.5, 20]) {
+      const q = new SpectralCurvature(values, vectors, mean);
+      const gap = evidence(whole, delta) - evidence(q, delta);
+      // log Z - KL(q || p), with p the posterior under the whole GGN: KL by dense matrices.
+      const unit = (j: number) => Float64Array.from({ length: n }, (_, i) => (i === j ? 1 : 0));
+      const dense = Float64Array.from(
+        Array.from({ length: n }, (_, j) => Array.from(q.apply((x) => x, unit(j)))).flat(),
+      );
+      const [lq, lp] = [dense, ggn].map((h) => cholesky(plusIdentity(h, n, delta), n));
+      let trace = 0;
+      for (let j = 0; j < n; j++) {
+        const row = plusIdentity(ggn, n, delta).subarray(j * n, (j + 1) * n);
+        trace += choleskySolve(lq, n, unit(j)).reduce((sum, x, i) => sum + x * row[i], 0);
+      }
+      const divergence = (trace - n + choleskyLogDeterminant(lq, n) - choleskyLogDeterminant(lp, n)) / 2;
+      expect(gap).toBeCloseTo(divergence, 6);
+      expect(gap).toBeGreaterThan(0);
+      expect(evidence(new SpectralCurvature(values, vectors), delta)).toBeGreaterThan(evidence(whole, delta));
+    }
+  });
+
   it("all parameters: the enumerated diagonal is exact, the sampled one unbiased", () => {
     const exact = Float64Array.from({ length: n }, (_, i) => ggn[i * n + i]);
     const options = { subsetOfWeights: "all", hessianStructure: "diag" } as const;
@@ -475,6 +515,10 @@ describe("predictives", () => {
     expect(() => laplace({ hessianStructure: "lowRank", rank: 17 })).toThrow(
       /rank: got 17, must be .* 1 to 16/,
     );
+    expect(() => laplace({ hessianStructure: "lowRank", rank: 3, remainder: "none" as "zero" })).toThrow(
+      /remainder: got none/,
+    );
+    expect(() => laplace({ hessianStructure: "lowRank", rank: 3, traceProbes: 0 })).toThrow(/samples: got 0/);
     expect(() => fitLaplace(model, parameters, [])).toThrow(/batches: got no prediction/);
     expect(() => fitLaplace(model, parameters.slice(1), batches)).toThrow(/length of parameters/);
     expect(() => laplace({ subsetOfWeights: "most" as "all" })).toThrow(/subsetOfWeights: got most/);

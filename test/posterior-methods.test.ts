@@ -4,15 +4,19 @@ import { configSchema } from "../src/config.ts";
 import { loadCoreModule } from "../src/core/build.ts";
 import { Transformer } from "../src/core/transformer.ts";
 import { recentBatches } from "../src/posterior/data.ts";
-import { fitLaplace } from "../src/posterior/laplace/fit.ts";
+import { type IvonPosterior, ivonPosterior } from "../src/posterior/ivon.ts";
 import { loadPosterior } from "../src/posterior/load.ts";
 import {
   fitAndPredict,
   POSTERIOR_METHODS,
   type PosteriorMethod,
   type PosteriorRequest,
+  peakChange,
 } from "../src/posterior/methods.ts";
+import type { MixturePosterior } from "../src/posterior/mixture.ts";
 import { meanLoss } from "../src/posterior/model.ts";
+import type { Posterior } from "../src/posterior/posterior.ts";
+import type { SwagPosterior } from "../src/posterior/swag.ts";
 import { decodeSafetensors, encodeSafetensors } from "../src/run/safetensors.ts";
 import { drawProbePrompts } from "../src/tasks/probe-prompts.ts";
 import { createProbeSets } from "../src/tasks/probes.ts";
@@ -107,6 +111,11 @@ for (const method of POSTERIOR_METHODS) {
       const loaded = loadPosterior(decodeSafetensors(encodeSafetensors(tensors, metadata)));
       const draw = () => stream(1, 0, "posterior", 0);
       expect(loaded.sample(draw())).toEqual(first.posterior.sample(draw()));
+      const shape = { ...transformerShape(config), dropout: method === "dropout" ? 0.1 : 0 };
+      const model = new Transformer(core, shape, { training: true, curvature: true });
+      const predict = (posterior: Posterior) =>
+        posterior.predict(model, probes[0].batch, { nSamples: 3, rng: draw() });
+      expect(predict(loaded)).toEqual(predict(first.posterior));
     });
 
     if (method === "ensemble") return;
@@ -137,17 +146,21 @@ it("ensemble: each member's own predictions", () => {
 });
 
 it("Laplace: evidence is maximal at the chosen prior, and a stated prior is kept", () => {
-  const { posterior, laplace } = outcome(request("laplace-last-layer"));
-  const [{ logMarginalLikelihood, priorPrecision, effectiveParameters }] = laplace;
-  if (!("logMarginalLikelihood" in posterior)) throw new Error("not a Laplace posterior");
-  const evidence = posterior.logMarginalLikelihood as (priorPrecision: number) => number;
-  expect(evidence.call(posterior, priorPrecision)).toBe(logMarginalLikelihood);
-  for (const factor of [0.7, 1.4])
-    expect(evidence.call(posterior, priorPrecision * factor)).toBeLessThan(logMarginalLikelihood);
-  expect(effectiveParameters).toBeGreaterThan(0);
-  expect(effectiveParameters).toBeLessThan(11 * 16);
-  const fixed = outcome(request("laplace-last-layer", { options: { priorPrecision: 7 } }));
-  expect(fixed.laplace[0].priorPrecision).toBe(7);
+  for (const method of ["laplace-last-layer", "laplace-low-rank"] as const) {
+    const { posterior, laplace } = outcome(request(method));
+    const [{ logMarginalLikelihood, priorPrecision, effectiveParameters }] = laplace;
+    if (!("logMarginalLikelihood" in posterior)) throw new Error("not a Laplace posterior");
+    const evidence = posterior.logMarginalLikelihood as (priorPrecision: number) => number;
+    expect(evidence.call(posterior, priorPrecision)).toBe(logMarginalLikelihood);
+    for (const factor of [0.7, 1.4])
+      expect(evidence.call(posterior, priorPrecision * factor)).toBeLessThan(logMarginalLikelihood);
+    expect(effectiveParameters).toBeGreaterThan(0);
+    expect(effectiveParameters).toBeLessThan(
+      method === "laplace-last-layer" ? 11 * 16 : posterior.parameterCount,
+    );
+    const fixed = outcome(request(method, { options: { priorPrecision: 7, rank: 5 } }));
+    expect(fixed.laplace[0].priorPrecision).toBe(7);
+  }
 });
 
 it("the number of terms is what was trained on, the data set if that is larger, or what is stated", () => {
@@ -157,28 +170,90 @@ it("the number of terms is what was trained on, the data set if that is larger, 
   expect(terms({ options: { trainingTerms: 1000 } })).toBe(1000);
 });
 
-it("low rank: the evidence is that of the whole GGN, at the prior that was chosen", () => {
-  const small = configSchema.parse({ ...config, model: { ...config.model, dModel: 8, dMlp: 8 } });
-  const { parameters } = trainSegment(
-    { config: small, member: 0, state: null, toStep: 100 },
-    { core, stop: () => false },
-  ).state;
-  const options = { rank: 5, lanczosSteps: 120, traceProbes: 8, trainingTerms: 10_000 };
-  const [lowRank] = outcome(
-    request("laplace-low-rank", { config: small, checkpoints: [parameters], options }),
-  ).laplace;
-  const model = new Transformer(core, transformerShape(small), { training: true, curvature: true });
-  const whole = fitLaplace(model, parameters, data, {
-    ...{ subsetOfWeights: "all", hessianStructure: "full", trainingTerms: 10_000 },
-    priorPrecision: lowRank.priorPrecision,
+describe("checkpoints of an IVON run", () => {
+  const { training, ...rest } = config;
+  const ivonConfig = configSchema.parse({
+    ...rest,
+    training: {
+      ...{ steps: 300, batchSize: 32, warmupSteps: 20, optimizer: "ivon" },
+      ...{ learningRate: 0.15, weightDecay: 1e-4, ivon: { hessianInit: 0.01, beta2: 0.99 } },
+    },
   });
-  // Random vectors of length P average the spectrum to about 1 / sqrt(P) each.
-  const accuracy = 4 / Math.sqrt(8 * model.parameterCount);
-  const effective = whole.gaussian.effectiveParameters();
-  expect(effective).toBeGreaterThan(5);
-  expect(Math.abs(lowRank.effectiveParameters / effective - 1)).toBeLessThan(4 * accuracy);
-  const gap = lowRank.logMarginalLikelihood - whole.logMarginalLikelihood();
-  expect(Math.abs(gap)).toBeLessThan(accuracy * whole.gaussian.logDeterminant());
+  const { state } = trainSegment(
+    { config: ivonConfig, member: 0, state: null, toStep: 300 },
+    { core, stop: () => false },
+  );
+  const stored = { hessian: state.secondMoment, effectiveSampleSize: 28_800, weightDecay: 1e-4 };
+  const around = (method: PosteriorMethod, overrides: Partial<PosteriorRequest> = {}) =>
+    request(method, { config: ivonConfig, checkpoints: [state.parameters], ...overrides });
+  const model = new Transformer(core, transformerShape(ivonConfig), { training: true, curvature: true });
+  const lossAt = (parameters: Float32Array) => {
+    model.setParameters(parameters);
+    return meanLoss(model, data);
+  };
+
+  it("ivon is the posterior that the run trained, if the request has it", () => {
+    const own = outcome(around("ivon", { ivon: [stored], options: {} }));
+    expect(own.trainingTerms).toBe(28_800);
+    const { mean, variance } = ivonPosterior(state.parameters, state.secondMoment, stored);
+    expect(own.posterior).toMatchObject({ method: "ivon", mean, variance });
+    const two = [state.parameters, checkpoints[0]];
+    const mixed = outcome(around("ivon", { checkpoints: two, ivon: [stored, stored], options: {} }));
+    expect(
+      (mixed.posterior as MixturePosterior).components.map((part) => (part as IvonPosterior).mean),
+    ).toEqual(two);
+    // Asked for steps, it goes on from the mean.
+    const gone = outcome(around("ivon", { ivon: [stored], options: { steps: 20 } }));
+    expect((gone.posterior as IvonPosterior).mean).not.toEqual(mean);
+    expect(gone.trainingTerms).toBe(300 * 32 * 3);
+  });
+
+  it("names a stored posterior that does not fit", () => {
+    const run = (overrides: Partial<PosteriorRequest>) => () =>
+      fitAndPredict(around("ivon", { options: {}, ...overrides }), core);
+    expect(run({ options: { steps: 0 } })).toThrow(/steps: got 0, must be at least 1 without/);
+    expect(run({ ivon: [] })).toThrow(/ivon: got 0 posteriors, must be 1/);
+    expect(run({ ivon: [{ ...stored, hessian: new Float32Array(3) }] })).toThrow(/length of hessian: got 3/);
+    expect(run({ ivon: [{ ...stored, weightDecay: -1 }] })).toThrow(/variance: got/);
+    expect(run({ ivon: [stored], options: { steps: -1 } })).toThrow(/steps: got -1/);
+  });
+
+  it("learning rates are in units of the largest change of a parameter in a step", () => {
+    expect(peakChange(config.training)).toBe(3e-3);
+    expect(peakChange(ivonConfig.training)).toBeCloseTo(0.15 * 0.02, 15);
+    const clip = (clipRadius: number) => ({
+      ...ivonConfig.training,
+      ivon: { ...ivonConfig.training.ivon!, clipRadius },
+    });
+    expect(peakChange(clip(0.01))).toBeCloseTo(0.0015, 15);
+    // Without clipping there is no largest change: that of the default radius.
+    expect(peakChange(clip(0))).toBeCloseTo(0.003, 15);
+  });
+
+  it("swag and ivon stay in the neighbourhood at their default rates; AdamW at half of IVON's rate leaves it", () => {
+    const at = lossAt(state.parameters);
+    const length = (x: ArrayLike<number>) => Math.hypot(...Array.from(x));
+    const goOn = (method: "swag" | "ivon", learningRate?: number) => {
+      const { posterior } = outcome(around(method, { options: { steps: 60, learningRate } }));
+      const { mean } = posterior as SwagPosterior | IvonPosterior;
+      const moved = length(mean.map((x, i) => x - state.parameters[i])) / length(state.parameters);
+      return { moved, loss: lossAt(mean) };
+    };
+    const { training } = ivonConfig;
+    for (const [method, share] of [
+      ["swag", 2],
+      ["ivon", 3],
+    ] as const) {
+      const { moved, loss } = goOn(method);
+      expect(moved).toBeLessThan(0.5);
+      expect(loss).toBeLessThan(at + 0.05);
+      expect(goOn(method, peakChange(training) / share)).toEqual({ moved, loss });
+    }
+    // Farther than the checkpoint is from the origin.
+    const far = goOn("swag", training.learningRate / 2);
+    expect(far.moved).toBeGreaterThan(1);
+    expect(far.loss).toBeGreaterThan(at + 0.05);
+  });
 });
 
 it("SGLD at its default step size keeps the loss near that of the checkpoint", () => {

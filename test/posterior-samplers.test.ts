@@ -99,6 +99,7 @@ describe("SWAG", () => {
     expect(() => collector.posterior()).toThrow(/iterates: got 0/);
     expect(() => collector.collect(new Float64Array(2))).toThrow(/length of parameters: got 2, must be 6/);
     expect(() => new SwagCollector(n, -1)).toThrow(/maxRank: got -1/);
+    expect(() => new SwagCollector(n, 1)).toThrow(/maxRank: got 1/);
     expect(() => new SwagPosterior(new Float32Array(2), new Float64Array(2), [new Float32Array(2)])).toThrow(
       /deviations: got 1/,
     );
@@ -290,6 +291,7 @@ describe("Langevin chains on quadratics", () => {
     const start = new Float64Array(4).fill(1);
     expect(() => fitSgld(start, gradient, options({ stepSize: -1 }))).toThrow(/stepSize: got -1/);
     expect(() => fitSgld(start, gradient, options({ priorPrecision: -1 }))).toThrow(/precision: got -1/);
+    expect(() => fitSgld(start, gradient, options({ burnIn: 10.5 }))).toThrow(/burnIn: got 10.5/);
     expect(() => fitSgld(start, gradient, options({ draws: 0 }))).toThrow(/draws: got 0/);
     expect(() => fitSgld(start, gradient, options({ stepSize: 1, burnIn: 5000 }))).toThrow(/diverged/);
     expect(() => fitSgld(start, gradient, options({ preconditioned: true, burnIn: 0 }))).toThrow(/burnIn/);
@@ -377,6 +379,7 @@ describe("local learning coefficient", () => {
     expect(run({ localisation: -1 })).toThrow(/localisation: got -1/);
     expect(run({ draws: 0 })).toThrow(/draws: got 0/);
     expect(run({ nBeta: -2 })).toThrow(/nBeta: got -2/);
+    expect(run({ burnIn: 0.5 })).toThrow(/burnIn: got 0.5, must be an integer/);
   });
 });
 

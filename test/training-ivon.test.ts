@@ -1,5 +1,5 @@
 /** Runs that train with IVON or dropout: the segment, its predictions, determinism, and what a run records of them. */
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { type Config, configSchema } from "../src/config.ts";
@@ -8,10 +8,18 @@ import { Transformer } from "../src/core/transformer.ts";
 import type { MemberProgress } from "../src/pool/controller.ts";
 import type { ProbePrediction, SegmentRequest, SegmentResult } from "../src/pool/protocol.ts";
 import { ivonPosterior } from "../src/posterior/ivon.ts";
+import {
+  checkpointFile,
+  ivonFile,
+  listCheckpoints,
+  readCheckpoint,
+  readIvonCurvature,
+} from "../src/run/checkpoints.ts";
 import { configHash } from "../src/run/directory.ts";
 import { decodeMember, encodeMember } from "../src/run/member-file.ts";
 import type { MetricsRecord } from "../src/run/records.ts";
 import { type RunOptions, runEnsemble } from "../src/run/run.ts";
+import { decodeSafetensors, encodeSafetensors } from "../src/run/safetensors.ts";
 import { drawProbePrompts } from "../src/tasks/probe-prompts.ts";
 import { createProbeSets } from "../src/tasks/probes.ts";
 import { normals, stream } from "../src/tasks/random.ts";
@@ -240,7 +248,9 @@ describe("the spread of a member's posterior", () => {
 
   it("must fit the probe set", () => {
     const spread = { expectedEntropy: z.slice(0, rows), mutualInformation: z.slice(1, rows) };
-    expect(() => posteriorMeasures(spread, 7, seen)).toThrow(/mutualInformation must have length 96/);
+    expect(() => posteriorMeasures(spread, 7, seen)).toThrow(
+      /length of mutualInformation: got 95, must be 96/,
+    );
   });
 
   it("survives the file of a member that waits for the others, byte for byte", () => {
@@ -279,6 +289,44 @@ describe.each([
           expect(posterior!.expectedEntropy + posterior!.mutualInformation).toBeCloseTo(entropy, 5);
           expect(posterior!.mutualInformationByPosition[2]).toBe(posterior!.mutualInformation);
         }
+  });
+
+  it("keeps the curvature beside each checkpoint of an IVON member, as it was at that step", async () => {
+    const { parameters: table } = new Transformer(core, transformerShape(config));
+    const kept = await listCheckpoints(runDir);
+    expect(kept.map(({ step }) => step)).toEqual([0, 20, 40, 60]);
+    for (const { step, members, withCurvature } of kept) {
+      expect(members).toEqual([0, 1, 2]);
+      expect(withCurvature).toEqual(name === "IVON" ? members : []);
+      if (name !== "IVON") continue;
+      const { state } = segment(config, step);
+      expect(await readCheckpoint(runDir, { step, member: 1 }, table)).toEqual(state.parameters);
+      expect(await readIvonCurvature(runDir, { step, member: 1 }, table)).toEqual({
+        hessian: state.secondMoment,
+        // 60 steps of 64 prompts of 3 positions.
+        effectiveSampleSize: 11_520,
+        weightDecay: 1e-4,
+      });
+      // The parameters' file is a state dict, without anything more.
+      const { tensors } = decodeSafetensors(readFileSync(join(runDir, checkpointFile({ step, member: 1 }))));
+      expect([...tensors.keys()].sort()).toEqual(table.map((parameter) => parameter.name).sort());
+    }
+    const damaged = { step: 20, member: 1 };
+    if (name !== "IVON")
+      return expect(readIvonCurvature(runDir, damaged, table)).rejects.toThrow(
+        /cannot read the checkpoint .*ivon/,
+      );
+    const bytes = readFileSync(join(runDir, ivonFile(damaged)));
+    const { tensors, metadata } = decodeSafetensors(bytes);
+    const readAgain = async (change: Parameters<typeof encodeSafetensors>) => {
+      writeFileSync(join(runDir, ivonFile(damaged)), encodeSafetensors(...change));
+      return readIvonCurvature(runDir, damaged, table);
+    };
+    await expect(readAgain([tensors, { ...metadata, weightDecay: "no" }])).rejects.toThrow(
+      /metadata weightDecay is no number above 0/,
+    );
+    await expect(readAgain([[...tensors].slice(1), metadata])).rejects.toThrow(/tensor .* is missing/);
+    writeFileSync(join(runDir, ivonFile(damaged)), bytes);
   });
 
   it("writes the same bytes with three workers", async () => {

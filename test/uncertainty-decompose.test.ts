@@ -197,7 +197,9 @@ describe("decompose", () => {
 
   it("rejects shapes that do not fit", () => {
     const p = new Float64Array(8).fill(0.5);
-    expect(() => decompose(p, { members: 2, prompts: 3, classes: 2 })).toThrow(/length 12.*got 8/);
+    expect(() => decompose(p, { members: 2, prompts: 3, classes: 2 })).toThrow(
+      /length of probabilities: got 8, must be 12, members/,
+    );
     expect(() => decompose(p, { members: 0, prompts: 4, classes: 2 })).toThrow(/members/);
     expect(() => decompose(p, { members: 1.5, prompts: 4, classes: 2 })).toThrow(/members/);
     expect(() => decompose(p, { members: 2, prompts: 0, classes: 2 })).toThrow(/prompts/);

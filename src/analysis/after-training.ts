@@ -24,21 +24,24 @@ interface Plan {
 const IVON_STEPS = 100;
 
 /**
- * Last-layer Laplace at all checkpoints, and a short IVON around the transition: its first steps move most.
+ * Last-layer Laplace at all checkpoints, and a short IVON around the transition: its first steps move most. An IVON
+ * run's members are IVON posteriors already, which takes no fit.
  * @param stepSeconds what a training step took
  */
 function plans({ config, kept, events }: OpenRun, stepSeconds: number): Plan[] {
+  const everywhere = {
+    ...{ steps: kept, members: Math.min(2, config.ensemble.members), settings: DEFAULT_SETTINGS, atLeast: 0 },
+  };
   const short = { ...DEFAULT_SETTINGS, fitSteps: { ...DEFAULT_SETTINGS.fitSteps, ivon: IVON_STEPS } };
-  const laplace: Plan = {
-    ...{ method: "laplace-last-layer", steps: kept, atLeast: 0 },
-    ...{ members: Math.min(2, config.ensemble.members), settings: DEFAULT_SETTINGS },
-  };
-  const ivon: Plan = {
-    ...{ method: "ivon", steps: selectSteps(kept, "grok", events, 8), atLeast: IVON_STEPS * stepSeconds },
-    ...{ members: 1, settings: short },
-  };
-  // An IVON run's members are IVON posteriors already.
-  return config.training.optimizer === "ivon" ? [laplace] : [laplace, ivon];
+  return [
+    { method: "laplace-last-layer", ...everywhere },
+    config.training.optimizer === "ivon"
+      ? { method: "ivon", ...everywhere }
+      : {
+          ...{ method: "ivon", members: 1, settings: short },
+          ...{ steps: selectSteps(kept, "grok", events, 8), atLeast: IVON_STEPS * stepSeconds },
+        },
+  ];
 }
 
 export interface AfterTrainingOptions {

@@ -3,6 +3,7 @@ import type { Config } from "../config.ts";
 import type { CoreModule } from "../core/build.ts";
 import type { ProbeSetName } from "../pool/protocol.ts";
 import { recentBatches } from "../posterior/data.ts";
+import type { IvonCurvature } from "../posterior/ivon.ts";
 import {
   fitAndPredict,
   type LaplaceEvidence,
@@ -29,6 +30,8 @@ export interface PosteriorJob {
 export interface PosteriorRequest extends PosteriorJob {
   /** The member's flat parameters, or those of all members. */
   checkpoints: Float32Array[];
+  /** What makes the member's parameters the mean of its own IVON posterior. */
+  ivon?: IvonCurvature[];
 }
 
 export interface PosteriorOutcome {
@@ -44,14 +47,14 @@ export interface PosteriorOutcome {
 
 /** @throws RangeError for what `fitAndPredict` refuses, and for predictions that are not distributions */
 export function posteriorJob(
-  { method, step, member, samples: nSamples, batches, options, checkpoints }: PosteriorRequest,
+  { method, step, member, samples: nSamples, batches, options, ...stored }: PosteriorRequest,
   { config, core, probes }: { config: Config; core: CoreModule; probes: readonly ProbeSet[] },
 ): PosteriorOutcome {
   const started = performance.now();
   const data = recentBatches(config, member ?? 0, step, batches);
   const { predictions, laplace, trainingTerms, fitSeconds } = fitAndPredict(
     {
-      ...{ config, method, member: member ?? 0, step, checkpoints, data, nSamples, options },
+      ...{ config, method, member: member ?? 0, step, ...stored, data, nSamples, options },
       probes: probes.map(({ name, batch }) => ({ set: name, batch })),
       seed: config.seed,
     },

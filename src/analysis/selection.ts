@@ -1,7 +1,25 @@
-/** Which checkpoints of a run an analysis is made at. */
+/** What of a run an analysis is made of: methods or operators by name, steps and members. */
 import { UsageError } from "../errors.ts";
+import { nearestName } from "../load-config.ts";
 import type { CheckpointStep } from "../run/checkpoints.ts";
 import type { RunEvents } from "../run/records.ts";
+
+/**
+ * Names separated by commas, in the order of `known`.
+ * @param what they are, for the message
+ * @throws UsageError for a name that is not known
+ */
+export function parseNames<Name extends string>(text: string, known: readonly Name[], what: string): Name[] {
+  const names = text.split(",").map((name) => name.trim());
+  for (const name of names) {
+    if ((known as readonly string[]).includes(name)) continue;
+    const near = nearestName(name, known);
+    throw new UsageError(
+      `unknown ${what} "${name}"; ${near ? `did you mean "${near}"?` : `there are: ${known.join(", ")}`}`,
+    );
+  }
+  return known.filter((name) => names.includes(name));
+}
 
 /** `all`: every checkpoint. `grok`: those around the transition. Or steps by number. */
 export type StepChoice = "all" | "grok" | readonly number[];

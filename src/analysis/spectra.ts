@@ -1,16 +1,14 @@
 /** The curvature at the checkpoints of a run: which jobs there are, and running those not done yet. */
 import type { Config } from "../config.ts";
-import { messageOf, UsageError } from "../errors.ts";
-import { nearestName } from "../load-config.ts";
-import { runJobs } from "../pool/jobs.ts";
+import { UsageError } from "../errors.ts";
 import { type CheckpointStep, readCheckpoint } from "../run/checkpoints.ts";
 import type { SpectrumRecord } from "../run/records.ts";
-import { batchesFor, settingsHash, withRun, withWorkers } from "./open-run.ts";
-import type { JobFailure, JobObserver } from "./posteriors.ts";
-import { type StepChoice, selectMembers, selectSteps } from "./selection.ts";
+import { type JobsOutcome, type RunnerOptions, runOpenJobs } from "./job-runner.ts";
+import { batchesFor, settingsHash, withRun } from "./open-run.ts";
+import { parseNames, type StepChoice, selectMembers, selectSteps } from "./selection.ts";
 import { OPERATORS, type OperatorName, type SpectrumJob, type SpectrumOutcome } from "./spectrum-job.ts";
 
-export interface SpectrumOptions {
+export interface SpectrumOptions extends RunnerOptions<KeyedSpectrumJob, SpectrumRecord> {
   operators: readonly OperatorName[];
   steps: StepChoice;
   /** Most checkpoints of `all` and `grok`; 0: all there are. */
@@ -21,32 +19,12 @@ export interface SpectrumOptions {
   /** Eigenvalues from the top. */
   k: number;
   llc: boolean;
-  workers: number;
-  signal?: AbortSignal;
-  observer?: JobObserver<KeyedSpectrumJob, SpectrumRecord>;
-}
-
-export interface SpectraOutcome {
-  status: "finished" | "stopped";
-  /** The results asked for, those of earlier calls among them. */
-  records: SpectrumRecord[];
-  failures: JobFailure[];
 }
 
 export type KeyedSpectrumJob = SpectrumJob & { settings: string };
 
 /** @throws UsageError naming an operator that does not exist */
-export function parseOperators(text: string): OperatorName[] {
-  const names = text.split(",").map((name) => name.trim());
-  for (const name of names) {
-    if ((OPERATORS as readonly string[]).includes(name)) continue;
-    const near = nearestName(name, OPERATORS);
-    throw new UsageError(
-      `unknown operator "${name}"; ${near ? `did you mean "${near}"?` : `there are: ${OPERATORS.join(", ")}`}`,
-    );
-  }
-  return OPERATORS.filter((operator) => names.includes(operator));
-}
+export const parseOperators = (text: string) => parseNames(text, OPERATORS, "operator");
 
 /** One job for each step, member and operator. The learning coefficient has no operator and goes with the first. */
 export function spectrumJobs(
@@ -65,49 +43,29 @@ export function spectrumJobs(
   );
 }
 
-const identity = ({ step, member, settings }: KeyedSpectrumJob) => [step, member, settings].join(" ");
+export const operatorOf = ({ operator }: SpectrumJob): string => operator;
 
 /**
- * Computes the spectra that `spectrum.jsonl` does not hold yet and appends each as it is done. An interrupted call
- * leaves what is done, and the next one goes on.
- * @throws UsageError if there is no run, no checkpoint, or none at a step
+ * Computes the spectra that `spectrum.jsonl` does not hold yet and appends each as it is done.
+ * @throws UsageError if there is no run, no checkpoint, or none at a step, or for a k above the number of parameters
  */
-export function runSpectra(runDir: string, options: SpectrumOptions): Promise<SpectraOutcome> {
+export function runSpectra(runDir: string, options: SpectrumOptions): Promise<JobsOutcome<SpectrumRecord>> {
   return withRun(runDir, async (run) => {
     const { directory, config, kept, events, table } = run;
-    const { workers, signal, observer } = options;
     const parameters = table.reduce((sum, { length }) => sum + length, 0);
     if (options.k > parameters)
       throw new UsageError(`k: got ${options.k}, must be at most ${parameters}, the number of parameters`);
     const chosen = selectSteps(kept, options.steps, events, options.checkpoints);
-    const jobs = spectrumJobs(config, chosen, options);
-    const known = new Map((await directory.readSpectra()).map((record) => [identity(record), record]));
-    const records = jobs.flatMap((job) => known.get(identity(job)) ?? []);
-    const open = jobs.filter((job) => !known.has(identity(job)));
-    const failures: JobFailure[] = [];
-    const used = Math.min(workers, open.length);
-    observer?.started?.({ all: jobs.length, open, workers: used });
-    if (open.length === 0) return { status: "finished", records, failures };
-    const finished = await withWorkers(run, { workers: used, signal }, (pool) =>
-      runJobs({
-        ...{ jobs: open, workers: used, signal },
-        run: async (job: KeyedSpectrumJob) => {
-          const parameters = await readCheckpoint(directory.path, job, table);
-          return pool.run<SpectrumOutcome>("spectrum", { ...job, parameters });
-        },
-        done: async (job, outcome) => {
-          const record: SpectrumRecord = { ...job, ...outcome };
-          await directory.appendSpectrum(record);
-          records.push(record);
-          observer?.done?.(record);
-        },
-        failed: ({ operator, step, member }, error) => {
-          const failure = { method: operator, step, member, message: messageOf(error) };
-          failures.push(failure);
-          observer?.failed?.(failure);
-        },
-      }),
+    return runOpenJobs<KeyedSpectrumJob, SpectrumOutcome>(
+      run,
+      spectrumJobs(config, chosen, options),
+      {
+        ...{ task: "spectrum", kindOf: operatorOf },
+        load: async (job) => ({ parameters: await readCheckpoint(directory.path, job, table) }),
+        read: () => directory.readSpectra(),
+        append: (record) => directory.appendSpectrum(record),
+      },
+      options,
     );
-    return { status: finished ? "finished" : "stopped", records, failures };
   });
 }

@@ -1,48 +1,26 @@
 /** `epigrok spectrum`: the curvature of the training loss at the checkpoints of a run. */
 import type { Argv, CommandModule } from "yargs";
-import type { KeyedSpectrumJob, SpectraOutcome } from "../analysis/spectra.ts";
+import type { KeyedSpectrumJob } from "../analysis/spectra.ts";
 import type { SpectrumRecord } from "../run/records.ts";
-import { reportOn } from "./report-on.ts";
-import { EXIT_CODES, stopOnSignal } from "./signals.ts";
+import { analyse } from "./analyse.ts";
+import { type CheckpointArguments, checkpointOptions, positiveInteger } from "./checkpoint-options.ts";
 
-interface SpectrumArguments {
-  run: string;
-  steps: string;
-  checkpoints: number;
-  members: string;
+interface SpectrumArguments extends CheckpointArguments {
   operator: string;
   k: number;
   data: number;
   llc: boolean;
-  workers?: number;
-  json: boolean;
-  quiet: boolean;
 }
 
 export const spectrumCommand: CommandModule<object, SpectrumArguments> = {
   command: "spectrum <run>",
   describe: "eigenvalues, trace and spectral density of the curvature through training",
   builder: (yargs: Argv) =>
-    yargs
-      .positional("run", { type: "string", demandOption: true, describe: "run directory" })
-      .option("steps", {
-        type: "string",
-        default: "all",
-        requiresArg: true,
-        describe: "all; grok: around the transition; or step numbers separated by commas",
-      })
-      .option("checkpoints", {
-        type: "number",
-        default: 8,
-        requiresArg: true,
-        describe: "thin all and grok to this many checkpoints; 0: no thinning",
-      })
-      .option("members", {
-        type: "string",
-        default: "1",
-        requiresArg: true,
-        describe: "the first N members, or all",
-      })
+    checkpointOptions(yargs, {
+      ...{ steps: "all", checkpoints: 8, members: "1" },
+      aboutMembers: "the first N members, or all",
+      aboutJson: "print the spectra as one JSON object",
+    })
       .option("operator", {
         type: "string",
         default: "ggn,hessian",
@@ -61,67 +39,39 @@ export const spectrumCommand: CommandModule<object, SpectrumArguments> = {
         default: false,
         describe: "estimate the local learning coefficient as well",
       })
-      .option("workers", {
-        type: "number",
-        requiresArg: true,
-        describe: "worker threads; no influence on the results  [default: all cores]",
-      })
-      .option("json", { type: "boolean", default: false, describe: "print the spectra as one JSON object" })
-      .option("quiet", { type: "boolean", default: false, describe: "no progress" })
       .epilogue(
         "Results are appended to spectrum.jsonl in the run, and what is there already is not computed again.",
       ) as unknown as Argv<SpectrumArguments>,
   handler: async (args) => {
-    const { parseOperators, runSpectra } = await import("../analysis/spectra.ts");
-    const { parseSteps } = await import("../analysis/selection.ts");
-    const jobs = await import("./jobs.ts");
-    const progress = jobs.jobProgress<KeyedSpectrumJob, SpectrumRecord>(process.stderr, args.quiet, {
-      kindOf: ({ operator }) => operator,
-      timed: ({ operator, seconds }) => ({ kind: operator, seconds }),
+    const { operatorOf, parseOperators, runSpectra } = await import("../analysis/spectra.ts");
+    const what = {
+      operators: parseOperators(args.operator),
+      data: positiveInteger("data", args.data),
+      k: positiveInteger("k", args.k),
+      llc: args.llc,
+    };
+    await analyse<KeyedSpectrumJob, SpectrumRecord>(args, {
+      schema: "epigrok-spectrum/1",
+      run: (options) => runSpectra(args.run, { ...options, ...what }),
+      results: async (records) => table(records),
+      kindOf: operatorOf,
+      seconds: ({ seconds }) => seconds,
       describe: ({ operator, step, member, largest }) =>
         `${operator} at step ${step}, member ${member}: largest eigenvalue ${largest[0].toPrecision(3)}`,
     });
-    const interruption = stopOnSignal(() => progress.close());
-    try {
-      const outcome = await runSpectra(args.run, {
-        operators: parseOperators(args.operator),
-        steps: parseSteps(args.steps),
-        checkpoints: jobs.nonNegativeInteger("checkpoints", args.checkpoints),
-        members: jobs.memberCount(args.members),
-        data: jobs.positiveInteger("data", args.data),
-        k: jobs.positiveInteger("k", args.k),
-        llc: args.llc,
-        workers: jobs.workerCount(args.workers),
-        signal: interruption.signal,
-        observer: progress,
-      });
-      progress.close();
-      await conclude(args, outcome, interruption.received());
-    } finally {
-      progress.close();
-      interruption.dispose();
-    }
   },
 };
 
-async function conclude(
-  { run, json }: SpectrumArguments,
-  { status, records, failures }: SpectraOutcome,
-  signal: NodeJS.Signals | undefined,
-): Promise<void> {
-  if (status === "stopped") {
-    console.error("Stopped; what is done is kept. The same command goes on with the rest.");
-    process.exitCode = EXIT_CODES[signal ?? "SIGINT"];
-    return;
-  }
-  records.sort((a, b) => a.step - b.step || a.member - b.member || a.operator.localeCompare(b.operator));
-  const report = await reportOn(run);
-  if (json) console.log(JSON.stringify({ schema: "epigrok-spectrum/1", runDir: run, records, failures }));
-  else {
-    const { markdown } = await import("../report/posterior-tables.ts");
-    const { spectrumTable } = await import("../report/spectrum-table.ts");
-    console.log(markdown(spectrumTable(records)));
-    if (report !== null) console.log(`\nreport     ${report}`);
-  }
-  if (failures.length > 0) process.exitCode = 1;
+function table(records: readonly SpectrumRecord[]) {
+  const sorted = [...records].sort(
+    (a, b) => a.step - b.step || a.member - b.member || a.operator.localeCompare(b.operator),
+  );
+  return {
+    json: { records: sorted },
+    text: async () => {
+      const { markdown } = await import("../report/posterior-tables.ts");
+      const { spectrumTable } = await import("../report/spectrum-table.ts");
+      return markdown(spectrumTable(sorted));
+    },
+  };
 }

@@ -1,11 +1,11 @@
 /** Monte-Carlo dropout: predictions of one checkpoint under random masks (Gal and Ghahramani 2016). */
 import type { Safetensors } from "../run/safetensors.ts";
 import type { RandomGenerator } from "../tasks/random.ts";
+import { requireCount } from "../validate.ts";
 import { vectorTensor } from "./gaussian/tensors.ts";
 import { type Batch, type CurvatureModel, softmaxRows } from "./model.ts";
 import { type Posterior, type PredictOptions, requireSameModel } from "./posterior.ts";
 import { parametersOf } from "./saved.ts";
-import { requireCount } from "./validate.ts";
 
 export class DropoutPosterior implements Posterior {
   readonly method = "dropout";

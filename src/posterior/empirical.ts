@@ -1,11 +1,11 @@
 /** Equally weighted parameter vectors: a deep ensemble, or the kept states of a Markov chain. */
 import type { Safetensors, Tensor } from "../run/safetensors.ts";
 import { type RandomGenerator, uniformInt } from "../tasks/random.ts";
+import { requireCount, requireLength, requireOneOf } from "../validate.ts";
 import { vectorTensor } from "./gaussian/tensors.ts";
 import type { Batch, CurvatureModel } from "./model.ts";
 import { type Posterior, type PredictOptions, predictWith, requireSameModel } from "./posterior.ts";
 import { metadataOf, parametersOf } from "./saved.ts";
-import { requireCount, requireLength, requireOneOf } from "./validate.ts";
 
 const METHODS = ["ensemble", "sgld"] as const;
 

@@ -9,7 +9,7 @@ export { Gaussian } from "./gaussian/gaussian.ts";
 export { KroneckerCurvature } from "./gaussian/kronecker.ts";
 export { MatrixFreeCurvature } from "./gaussian/matrix-free.ts";
 export { SpectralCurvature } from "./gaussian/spectral.ts";
-export { Ivon, type IvonOptions, IvonPosterior, ivonPosterior } from "./ivon.ts";
+export { Ivon, type IvonCurvature, type IvonOptions, IvonPosterior, ivonPosterior } from "./ivon.ts";
 export {
   applyFunction,
   type Eigenpairs,
@@ -37,12 +37,14 @@ export {
 } from "./llc.ts";
 export { loadPosterior } from "./load.ts";
 export {
+  DEFAULT_STEPS,
   fitAndPredict,
   type MethodOptions,
   POSTERIOR_METHODS,
   type PosteriorMethod,
   type PosteriorRequest,
   type PosteriorResult,
+  peakChange,
 } from "./methods.ts";
 export { MixturePosterior } from "./mixture.ts";
 export { type CurvatureModel, meanLoss, meanLossAndGradient, totalTerms } from "./model.ts";

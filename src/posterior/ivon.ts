@@ -1,10 +1,10 @@
 /** IVON, the improved variational online Newton method (Shen et al., arXiv 2402.17641), and its posterior. */
 import type { Safetensors, Tensor } from "../run/safetensors.ts";
 import { normals, type RandomGenerator } from "../tasks/random.ts";
+import { requireCount, requireLength, requirePositive, requireRate } from "../validate.ts";
 import { float64Tensor, vectorTensor } from "./gaussian/tensors.ts";
 import { WeightPosterior } from "./posterior.ts";
 import { parametersOf } from "./saved.ts";
-import { requireCount, requireLength, requirePositive, requireRate } from "./validate.ts";
 import type { Vector } from "./vector.ts";
 
 export interface IvonOptions {
@@ -98,7 +98,17 @@ export class Ivon {
   }
 }
 
-/** The posterior of a stored mean and h: variances 1 / (lambda (h + delta)). */
+/** What makes a stored mean an IVON posterior: h, lambda and delta. */
+export interface IvonCurvature {
+  hessian: Float32Array;
+  effectiveSampleSize: number;
+  weightDecay: number;
+}
+
+/**
+ * The posterior of a stored mean and h: variances 1 / (lambda (h + delta)).
+ * @throws RangeError for lengths that differ, or numbers that give no positive variance
+ */
 export function ivonPosterior(
   mean: Float32Array,
   hessian: Vector,

@@ -4,8 +4,8 @@
  * eigenvalues would come back as ghosts.
  */
 import { normals, type RandomGenerator } from "../tasks/random.ts";
+import { requireCount, requireLength, requirePositive } from "../validate.ts";
 import type { LinearOperator } from "./operators.ts";
-import { requireCount, requireLength, requirePositive } from "./validate.ts";
 import {
   addScaled,
   dot,

@@ -4,9 +4,15 @@
  * exp(-n beta L) localised at theta* by exp(-gamma |theta - theta*|^2 / 2).
  */
 import { stream } from "../tasks/random.ts";
+import {
+  requireCount,
+  requireLength,
+  requireNonNegative,
+  requirePositive,
+  requireWhole,
+} from "../validate.ts";
 import { LangevinChain } from "./langevin.ts";
 import { type Batch, type CurvatureModel, meanLoss, meanLossAndGradient } from "./model.ts";
-import { requireCount, requireLength, requireNonNegative, requirePositive } from "./validate.ts";
 import type { Vector } from "./vector.ts";
 
 export interface LearningCoefficientOptions {
@@ -75,7 +81,7 @@ export function estimateLearningCoefficient(
   const nBeta = requirePositive("nBeta", options.nBeta ?? trainingTerms / Math.log(trainingTerms));
   requireNonNegative("localisation", localisation);
   requireCount("chains", chains);
-  requireNonNegative("burnIn", burnIn);
+  requireWhole("burnIn", burnIn);
   requireCount("draws", draws);
   const losses = Array.from({ length: chains }, (_, c) => {
     const rng = stream(seed, member, "posterior", c);

@@ -2,26 +2,26 @@
  * The methods by name, as the command line offers them: fit a posterior around checkpoints and predict on probe sets.
  * A pure function of its request (random numbers are keyed by seed and member), without file access: fit for a worker.
  */
-import type { Config } from "../config.ts";
+import { type Config, ivonSchema, type TrainingConfig } from "../config.ts";
 import type { CoreModule } from "../core/build.ts";
 import { Transformer } from "../core/transformer.ts";
 import type { ProbeSetName } from "../pool/protocol.ts";
 import { PromptSampler } from "../tasks/prompts.ts";
 import { type RandomGenerator, stream } from "../tasks/random.ts";
 import { transformerShape } from "../training/model.ts";
+import { requireCount, requireLength, requireOneOf, requirePositive } from "../validate.ts";
 import { DropoutPosterior } from "./dropout.ts";
 import { EmpiricalPosterior } from "./empirical.ts";
-import { Ivon } from "./ivon.ts";
+import { Ivon, type IvonCurvature, ivonPosterior } from "./ivon.ts";
 import { extremeEigenpairs } from "./lanczos.ts";
 import { fitLaplace, type LaplaceOptions } from "./laplace/fit.ts";
 import type { LaplacePosterior } from "./laplace/laplace.ts";
 import { MixturePosterior } from "./mixture.ts";
-import { type Batch, meanLossAndGradient, splitBatch, totalTerms } from "./model.ts";
+import { type Batch, meanLossAndGradient, totalTerms } from "./model.ts";
 import { ggnOperator } from "./operators.ts";
 import type { Posterior } from "./posterior.ts";
 import { fitSgld } from "./sgld.ts";
 import { SwagCollector } from "./swag.ts";
-import { requireCount, requireLength, requireOneOf, requirePositive } from "./validate.ts";
 
 const LAPLACE = {
   "laplace-last-layer": { subsetOfWeights: "lastLayer", hessianStructure: "kron" },
@@ -44,15 +44,21 @@ export const POSTERIOR_METHODS = [
 
 export type PosteriorMethod = (typeof POSTERIOR_METHODS)[number];
 
+/** Steps of the methods that go on from a checkpoint. */
+export const DEFAULT_STEPS = { swag: 400, ivon: 400, sgld: 300 } as const;
+
 export interface MethodOptions extends LaplaceOptions {
   /**
    * N. Default: the predictions the member has trained on at the checkpoint, step x batchSize x positions, of which D
    * is a sample. State it to compare the evidence of checkpoints of different steps.
    */
   trainingTerms?: number;
-  /** Steps of the methods that go on from the checkpoint: by default swag 400, ivon 600, sgld 400. */
+  /**
+   * Steps of the methods that go on from the checkpoint. Default 400, 300 for sgld; ivon 0, the run's own posterior at
+   * the checkpoint, where the request has it.
+   */
   steps?: number;
-  /** Constant; default a half (swag) or a third (ivon) of the run's peak. */
+  /** Constant; AdamW's for swag, IVON's for ivon. Default a half (swag) or a third (ivon) of `peakChange`. */
   learningRate?: number;
   /** swag: deviations kept, 0 for the diagonal. Default 20. */
   maxRank?: number;
@@ -75,6 +81,8 @@ export interface PosteriorRequest {
    * mix them with equal weights.
    */
   checkpoints: readonly Float32Array[];
+  /** Of an IVON run: what makes the checkpoints, in their order, the posteriors that the run trained. */
+  ivon?: readonly IvonCurvature[];
   /** D, see `recentBatches`: what means over the training prompts (loss, GGN, gradients) are taken over. */
   data: readonly Batch[];
   probes: readonly { set: ProbeSetName; batch: Batch }[];
@@ -98,7 +106,7 @@ export interface PosteriorResult {
   predictions: { set: ProbeSetName; samples: Float32Array[] }[];
   /** Per checkpoint, for the Laplace methods. */
   laplace: LaplaceEvidence[];
-  /** N */
+  /** N; lambda of a run's own IVON posterior. */
   trainingTerms: number;
   posterior: Posterior;
   fitSeconds: number;
@@ -112,7 +120,8 @@ export function fitAndPredict(request: PosteriorRequest, core: CoreModule): Post
   const { config, method, checkpoints, probes, nSamples, seed, member } = request;
   requireOneOf("method", method, POSTERIOR_METHODS);
   requireCount("number of checkpoints", checkpoints.length);
-  const trainingTerms = request.options?.trainingTerms ?? termsSeen(request);
+  const own = method === "ivon" && ivonSteps(request) === 0 ? request.ivon?.[0] : undefined;
+  const trainingTerms = own?.effectiveSampleSize ?? request.options?.trainingTerms ?? termsSeen(request);
   const shape = transformerShape(config);
   const dropout = request.options?.dropout ?? shape.dropout ?? 0;
   const kronecker = method === "laplace-kfac";
@@ -149,11 +158,6 @@ function termsSeen({ config: { training, task }, step, data }: PosteriorRequest)
 const PREDICT = 1_000_000;
 const FIT = 2_000_000;
 
-interface LaplaceFit {
-  posterior: LaplacePosterior;
-  evidence: LaplaceEvidence;
-}
-
 function evidenceOf(posterior: LaplacePosterior): LaplaceEvidence {
   return {
     logMarginalLikelihood: posterior.logMarginalLikelihood(),
@@ -172,13 +176,10 @@ function fitEach(
   if (method === "ensemble") return { parts: [new EmpiricalPosterior("ensemble", checkpoints)], laplace: [] };
   if (method in LAPLACE) {
     const structure = LAPLACE[method as keyof typeof LAPLACE];
-    const fits = checkpoints.map((parameters): LaplaceFit => {
-      const all = { seed, ...options, trainingTerms, ...structure };
-      if (method === "laplace-low-rank") return fitLowRank(model, parameters, data, all);
-      const posterior = fitLaplace(model, parameters, data, all);
-      return { posterior, evidence: evidenceOf(posterior) };
-    });
-    return { parts: fits.map((f) => f.posterior), laplace: fits.map((f) => f.evidence) };
+    const parts = checkpoints.map((parameters) =>
+      fitLaplace(model, parameters, data, { seed, ...options, trainingTerms, ...structure }),
+    );
+    return { parts, laplace: parts.map(evidenceOf) };
   }
   const parts = checkpoints.map((parameters, index) => {
     const rng = stream(seed, member, "posterior", FIT + index);
@@ -186,7 +187,9 @@ function fitEach(
       case "swag":
         return continueWithSwag(request, model, parameters);
       case "ivon":
-        return continueWithIvon(request, model, parameters, trainingTerms, rng);
+        return ivonSteps(request) === 0
+          ? ownIvon(request, index)
+          : continueWithIvon(request, model, parameters, trainingTerms, rng);
       case "sgld":
         return sampleWithSgld(request, model, parameters, trainingTerms, rng);
       default:
@@ -197,35 +200,15 @@ function fitEach(
 }
 
 /**
- * The evidence of a truncated curvature takes what was cut off for undetermined by the data, and so asks for a prior
- * far too wide, and the prior of largest true evidence lets the cut-off directions vary too much. The default prior is
- * instead the widest that the last quarter of D does not contradict. The evidence reported for it is that of the whole
- * GGN, by stochastic Lanczos quadrature.
+ * The largest change of one parameter in one step at the run's peak learning rate: the unit in which the learning rates
+ * of different optimisers compare. AdamW's steps are at most about its learning rate, whatever the gradient; IVON's are
+ * clipped to the learning rate times the clip radius (without clipping they have no bound, and the default radius
+ * stands in).
  */
-function fitLowRank(
-  model: Transformer,
-  parameters: Float32Array,
-  data: readonly Batch[],
-  options: LaplaceOptions,
-): LaplaceFit {
-  const parts = data.map((batch) => [...splitBatch(batch, Math.ceil(0.75 * batch.batchSize))]);
-  const heldOut = parts.flatMap(([, rest]) => rest ?? []);
-  const stated = options.priorPrecision !== undefined;
-  const posterior = fitLaplace(model, parameters, stated ? data : parts.map(([first]) => first), {
-    ...options,
-    priorPrecision: options.priorPrecision ?? {
-      ...{ heldOut, grid: HELD_OUT_GRID, nSamples: 8, rule: "oneStandardError" },
-    },
-  });
-  const { priorPrecision } = posterior.fields;
-  const whole = fitLaplace(model, parameters, data, {
-    ...{ lanczosSteps: 50, traceProbes: 1, ...options },
-    ...{ hessianStructure: "matrixFree", priorPrecision },
-  });
-  return { posterior, evidence: evidenceOf(whole) };
+export function peakChange({ learningRate, ivon }: TrainingConfig): number {
+  if (!ivon) return learningRate;
+  return learningRate * (ivon.clipRadius || ivonSchema.parse({}).clipRadius);
 }
-
-const HELD_OUT_GRID = Array.from({ length: 11 }, (_, i) => 10 ** (i - 2));
 
 /** Calls `run` with the prompts that would have come next, `steps` times. */
 function continueTraining(
@@ -242,14 +225,18 @@ function continueTraining(
   }
 }
 
-/** Iterates of the run's optimiser at a constant learning rate: 40 of them, after a fifth of the steps. */
+/** Iterates of AdamW at a constant learning rate: 40 of them, after a fifth of the steps. */
 function continueWithSwag(
   request: PosteriorRequest,
   model: Transformer,
   parameters: Float32Array,
 ): Posterior {
   const { training } = request.config;
-  const { steps = 400, learningRate = training.learningRate / 2, maxRank } = request.options ?? {};
+  const {
+    steps = DEFAULT_STEPS.swag,
+    learningRate = peakChange(training) / 2,
+    maxRank,
+  } = request.options ?? {};
   requirePositive("learningRate", learningRate);
   const settle = Math.floor(steps / 5);
   const every = Math.max(1, Math.floor((steps - settle) / 40));
@@ -267,6 +254,18 @@ function continueWithSwag(
   return collector.posterior();
 }
 
+const ivonSteps = ({ options, ivon }: PosteriorRequest) => options?.steps ?? (ivon ? 0 : DEFAULT_STEPS.ivon);
+
+/** @throws RangeError if the request does not have the run's own posterior around this checkpoint */
+function ownIvon({ checkpoints, ivon }: PosteriorRequest, index: number): Posterior {
+  if (!ivon) throw new RangeError("steps: got 0, must be at least 1 without the IVON posterior of the run");
+  if (ivon.length !== checkpoints.length)
+    throw new RangeError(
+      `ivon: got ${ivon.length} posteriors, must be ${checkpoints.length}, one a checkpoint`,
+    );
+  return ivonPosterior(checkpoints[index], ivon[index].hessian, ivon[index]);
+}
+
 function continueWithIvon(
   request: PosteriorRequest,
   model: Transformer,
@@ -275,15 +274,17 @@ function continueWithIvon(
   rng: RandomGenerator,
 ): Posterior {
   const { training } = request.config;
-  const { steps = 600, learningRate = training.learningRate / 3, priorPrecision = 1 } = request.options ?? {};
+  const { learningRate = peakChange(training) / 3, priorPrecision = 1 } = request.options ?? {};
+  const steps = requireCount("steps", ivonSteps(request));
   const ivon = new Ivon(parameters, {
     learningRate,
     effectiveSampleSize: trainingTerms,
     weightDecay: fixedPrior(priorPrecision) / trainingTerms,
     hessianInit: 0.5,
     // A few hundred steps have to be enough to forget the initial h.
-    beta2: Math.max(0.9, 1 - 6 / requireCount("steps", steps)),
-    // Early on, directions of little curvature would otherwise take steps of gradient / delta.
+    beta2: Math.max(0.9, 1 - 6 / steps),
+    // Makes the learning rate the largest change of a parameter. Early on, directions of little curvature would
+    // otherwise take steps of gradient / delta.
     clipRadius: 1,
   });
   continueTraining(request, steps, (batch) => {
@@ -304,7 +305,7 @@ function sampleWithSgld(
   rng: RandomGenerator,
 ): Posterior {
   const { data, nSamples, checkpoints, options = {} } = request;
-  const { steps = 400, priorPrecision = 1, preconditioned } = options;
+  const { steps = DEFAULT_STEPS.sgld, priorPrecision = 1, preconditioned } = options;
   const draws = Math.ceil(nSamples / checkpoints.length);
   const burnIn = Math.max(1, Math.floor(steps / 4));
   model.setParameters(parameters);

@@ -1,9 +1,9 @@
 /** An equally weighted mixture of posteriors, such as an ensemble of Laplace approximations (arXiv 2111.03577). */
 import type { Safetensors, Tensor } from "../run/safetensors.ts";
 import { type RandomGenerator, uniformInt } from "../tasks/random.ts";
+import { requireCount } from "../validate.ts";
 import type { Batch, CurvatureModel } from "./model.ts";
 import type { Posterior, PredictOptions } from "./posterior.ts";
-import { requireCount } from "./validate.ts";
 
 export class MixturePosterior implements Posterior {
   readonly method = "mixture";

@@ -4,6 +4,7 @@
  * between two products, would make them different matrices (`checkDeterminism` finds out).
  */
 import { normals, type RandomGenerator, uniform } from "../tasks/random.ts";
+import { requireCount, requireLength, requireOneOf } from "../validate.ts";
 import {
   type Batch,
   type CurvatureModel,
@@ -12,7 +13,6 @@ import {
   termsOf,
   totalTerms,
 } from "./model.ts";
-import { requireCount, requireLength, requireOneOf } from "./validate.ts";
 import { addScaled, scale, type Vector } from "./vector.ts";
 
 /** A symmetric real matrix (size, size) known by its products. */

@@ -1,8 +1,8 @@
 /** What every approximate posterior over the parameters of one model can do. */
 import type { Safetensors } from "../run/safetensors.ts";
 import type { RandomGenerator } from "../tasks/random.ts";
+import { requireCount } from "../validate.ts";
 import { type Batch, type CurvatureModel, softmaxRows } from "./model.ts";
-import { requireCount } from "./validate.ts";
 
 export interface PredictOptions {
   /** S, number of draws. */

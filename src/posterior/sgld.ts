@@ -1,8 +1,8 @@
 /** The SGLD posterior: states of a Langevin chain, thinned after a burn-in. */
 import type { RandomGenerator } from "../tasks/random.ts";
+import { requireCount, requirePositive, requireWhole } from "../validate.ts";
 import { EmpiricalPosterior } from "./empirical.ts";
 import { LangevinChain } from "./langevin.ts";
-import { requireCount, requireNonNegative, requirePositive } from "./validate.ts";
 import type { Vector } from "./vector.ts";
 
 export interface SgldOptions {
@@ -37,7 +37,7 @@ export function fitSgld(
   const { trainingTerms, priorPrecision, temperature = 1, burnIn, thinning, draws, rng } = options;
   requirePositive("trainingTerms", trainingTerms);
   requirePositive("temperature", temperature);
-  requireNonNegative("burnIn", burnIn);
+  requireWhole("burnIn", burnIn);
   if (options.preconditioned) requireCount("burnIn of a preconditioned chain", burnIn);
   requireCount("thinning", thinning);
   requireCount("draws", draws);

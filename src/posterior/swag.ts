@@ -1,10 +1,10 @@
 /** SWAG: a Gaussian from the iterates of training (Maddox et al., arXiv 1902.02476). */
 import type { Safetensors, Tensor } from "../run/safetensors.ts";
 import { normals, type RandomGenerator } from "../tasks/random.ts";
+import { requireCount, requireLength, requireWhole } from "../validate.ts";
 import { float64Tensor, vectorTensor } from "./gaussian/tensors.ts";
 import { WeightPosterior } from "./posterior.ts";
 import { parametersOf } from "./saved.ts";
-import { requireCount, requireLength } from "./validate.ts";
 import type { Vector } from "./vector.ts";
 
 /** Running moments of iterates, and the last K deviations from the running mean. */
@@ -17,10 +17,14 @@ export class SwagCollector {
   readonly #squares: Float64Array;
   readonly #deviations: Float32Array[] = [];
 
-  /** @param maxRank K; 0 for the diagonal alone. Default 20. */
+  /**
+   * @param maxRank K; 0 for the diagonal alone. Default 20.
+   * @throws RangeError for a K of 1, of which no covariance follows
+   */
   constructor(parameterCount: number, maxRank = 20) {
     requireCount("parameterCount", parameterCount);
-    if (maxRank !== 0) requireCount("maxRank", maxRank);
+    requireWhole("maxRank", maxRank);
+    if (maxRank === 1) throw new RangeError("maxRank: got 1, must be 0 (diagonal) or at least 2");
     this.#maxRank = maxRank;
     this.#mean = new Float64Array(parameterCount);
     this.#squares = new Float64Array(parameterCount);

@@ -1,8 +1,8 @@
 /** Stochastic estimates of the trace and the diagonal of a matrix known by its products. */
 import type { RandomGenerator } from "../tasks/random.ts";
+import { requireCount } from "../validate.ts";
 import { meanWithError } from "./lanczos.ts";
 import type { LinearOperator } from "./operators.ts";
-import { requireCount } from "./validate.ts";
 import { addScaled, dot, norm, orthogonalise, scale } from "./vector.ts";
 
 /** Independent signs +1 or -1: among all probes with unit variance those of the least variance for a trace. */
@@ -21,13 +21,7 @@ export function hutchinsonTrace(
   operator: LinearOperator,
   { samples, rng }: { samples: number; rng: RandomGenerator },
 ): TraceEstimate {
-  requireCount("samples", samples);
-  return meanWithError(
-    Array.from({ length: samples }, () => {
-      const z = rademacher(rng, operator.size);
-      return dot(z, operator.matvec(z));
-    }),
-  );
+  return complementTrace(operator, [], { samples, rng });
 }
 
 /**
@@ -56,14 +50,24 @@ export function hutchPlusPlusTrace(
   }
   const captured = basis.reduce((sum, q) => sum + dot(q, operator.matvec(q)), 0);
   if (basis.length === size) return { estimate: captured, standardError: 0 };
-  const { estimate, standardError } = meanWithError(
-    Array.from({ length: third }, () => {
-      const z = rademacher(rng, size);
+  const { estimate, standardError } = complementTrace(operator, basis, { samples: third, rng });
+  return { estimate: captured + estimate, standardError };
+}
+
+/** Hutchinson's estimate of the trace on the complement of the orthonormal vectors Q: tr (I - Q Q') A (I - Q Q'). */
+export function complementTrace(
+  operator: LinearOperator,
+  basis: readonly Float64Array[],
+  { samples, rng }: { samples: number; rng: RandomGenerator },
+): TraceEstimate {
+  requireCount("samples", samples);
+  return meanWithError(
+    Array.from({ length: samples }, () => {
+      const z = rademacher(rng, operator.size);
       orthogonalise(z, basis);
       return dot(z, operator.matvec(z));
     }),
   );
-  return { estimate: captured + estimate, standardError };
 }
 
 /**

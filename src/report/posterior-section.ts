@@ -66,7 +66,11 @@ function remarks(run: RunData, methods: readonly MethodComparison[]): string[] {
         ]
       : []),
     ...(ivon
-      ? [`IVON goes on from each checkpoint for ${ivon.options.steps} steps, not from the initialisation.`]
+      ? [
+          ivon.options.steps === 0
+            ? "IVON is the posterior that the run itself trained, as it was at each checkpoint; its N is that of the whole run, the other methods' that of the steps so far."
+            : `IVON goes on from each checkpoint for ${ivon.options.steps} steps, not from the initialisation.`,
+        ]
       : []),
   ];
 }

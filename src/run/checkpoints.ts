@@ -3,12 +3,15 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ParameterInfo } from "../core/transformer.ts";
 import { messageOf } from "../errors.ts";
-import { decodeSafetensors } from "./safetensors.ts";
+import type { IvonCurvature } from "../posterior/ivon.ts";
+import { decodeSafetensors, type Safetensors, type Tensor } from "./safetensors.ts";
 
 /** The checkpoints of one step: the members that have one, ascending. */
 export interface CheckpointStep {
   step: number;
   members: number[];
+  /** Those of an IVON run whose posterior's curvature is kept beside the mean. */
+  withCurvature: number[];
 }
 
 /** The kept checkpoints by ascending step; none for a directory without checkpoints. */
@@ -24,32 +27,77 @@ export async function listCheckpoints(runDir: string): Promise<CheckpointStep[]>
     steps.map(async (step) => ({
       step,
       members: await numbers(join(root, stepName(step)), /^member-(\d+)\.safetensors$/),
+      withCurvature: await numbers(join(root, stepName(step)), /^member-(\d+)\.ivon\.safetensors$/),
     })),
   );
   return all.filter(({ members }) => members.length > 0);
 }
 
+/** Whose checkpoint, and at which step. */
+export interface CheckpointKey {
+  step: number;
+  member: number;
+}
+
 /**
- * One member's flat parameter vector.
+ * One member's flat parameter vector; the mean of the posterior if it is an IVON member.
  * @param table the parameters of the run's model
  * @throws Error if the file is missing, damaged or of another model
  */
-export async function readCheckpoint(
+export function readCheckpoint(
   runDir: string,
-  { step, member }: { step: number; member: number },
+  key: CheckpointKey,
   table: readonly ParameterInfo[],
 ): Promise<Float32Array> {
-  const path = join(runDir, "checkpoints", stepName(step), memberName(member));
+  return readNamed(join(runDir, checkpointFile(key)), (saved) => flatOf(saved, table));
+}
+
+/**
+ * What makes an IVON member's checkpoint a posterior.
+ * @throws Error if the file is missing, damaged or of another model
+ */
+export function readIvonCurvature(
+  runDir: string,
+  key: CheckpointKey,
+  table: readonly ParameterInfo[],
+): Promise<IvonCurvature> {
+  return readNamed(join(runDir, ivonFile(key)), (saved) => {
+    const number = (name: string) => {
+      const value = Number(saved.metadata[name]);
+      if (!(value > 0 && value < Infinity)) throw new RangeError(`metadata ${name} is no number above 0`);
+      return value;
+    };
+    return {
+      hessian: flatOf(saved, table),
+      effectiveSampleSize: number("effectiveSampleSize"),
+      weightDecay: number("weightDecay"),
+    };
+  });
+}
+
+/** A flat vector as tensors with the names and shapes of the parameters. */
+export function namedTensors(flat: Float32Array, table: readonly ParameterInfo[]): [string, Tensor][] {
+  return table.map(({ name, shape, offset, length }) => [
+    name,
+    { shape, data: flat.subarray(offset, offset + length) },
+  ]);
+}
+
+/** @throws RangeError naming a tensor that is missing or of another shape */
+function flatOf({ tensors }: Safetensors, table: readonly ParameterInfo[]): Float32Array {
+  const flat = new Float32Array(table.reduce((size, { length }) => size + length, 0));
+  for (const { name, offset, length } of table) {
+    const data = tensors.get(name)?.data;
+    if (!(data instanceof Float32Array && data.length === length))
+      throw new RangeError(`tensor ${name} of ${length} float32 values is missing or of another shape`);
+    flat.set(data, offset);
+  }
+  return flat;
+}
+
+async function readNamed<T>(path: string, use: (saved: Safetensors) => T): Promise<T> {
   try {
-    const { tensors } = decodeSafetensors(await readFile(path));
-    const flat = new Float32Array(table.reduce((size, { length }) => size + length, 0));
-    for (const { name, offset, length } of table) {
-      const data = tensors.get(name)?.data;
-      if (!(data instanceof Float32Array && data.length === length))
-        throw new RangeError(`tensor ${name} of ${length} float32 values is missing or of another shape`);
-      flat.set(data, offset);
-    }
-    return flat;
+    return use(decodeSafetensors(await readFile(path)));
   } catch (error) {
     throw new Error(`cannot read the checkpoint ${path}: ${messageOf(error)}`);
   }
@@ -57,6 +105,14 @@ export async function readCheckpoint(
 
 export const stepName = (step: number) => `step-${String(step).padStart(8, "0")}`;
 export const memberName = (member: number) => `member-${String(member).padStart(2, "0")}.safetensors`;
+
+/** Within the run directory: the parameters of one member. */
+export const checkpointFile = ({ step, member }: CheckpointKey) =>
+  join("checkpoints", stepName(step), memberName(member));
+
+/** h of an IVON member, in a file of its own: the parameters' file holds what a PyTorch state dict does and no more. */
+export const ivonFile = (key: CheckpointKey) =>
+  checkpointFile(key).replace(/safetensors$/, "ivon.safetensors");
 
 async function names(folder: string): Promise<string[]> {
   return readdir(folder).catch((error: NodeJS.ErrnoException) => {

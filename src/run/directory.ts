@@ -11,7 +11,8 @@ import type { Config } from "../config.ts";
 import type { ParameterInfo } from "../core/transformer.ts";
 import { messageOf, UsageError } from "../errors.ts";
 import type { MemberEvaluation, MemberProgress } from "../pool/controller.ts";
-import { memberName, stepName } from "./checkpoints.ts";
+import type { IvonCurvature } from "../posterior/ivon.ts";
+import { checkpointFile, ivonFile, memberName, namedTensors, stepName } from "./checkpoints.ts";
 import { acquireLock } from "./lock.ts";
 import { decodeMember, encodeMember } from "./member-file.ts";
 import type { MetricsRecord, PosteriorRecord, RunSummary, SpectrumRecord } from "./records.ts";
@@ -201,14 +202,28 @@ export class RunDirectory {
     table: readonly ParameterInfo[],
     model: Record<string, unknown>,
   ): Promise<void> {
-    const tensors = table.map(({ name, shape, offset, length }): [string, Tensor] => [
-      name,
-      { shape, data: parameters.subarray(offset, offset + length) },
-    ]);
-    const folder = join("checkpoints", stepName(step));
-    await this.#write(join(folder, "config.json"), json({ ...model, step }));
+    await this.#write(
+      join(dirname(checkpointFile({ step, member })), "config.json"),
+      json({ ...model, step }),
+    );
     const metadata = { step: String(step), member: String(member) };
-    await this.#write(join(folder, memberName(member)), encodeSafetensors(tensors, metadata));
+    await this.#write(
+      checkpointFile({ step, member }),
+      encodeSafetensors(namedTensors(parameters, table), metadata),
+    );
+  }
+
+  /** What the checkpoint of an IVON member needs to be a posterior: h under the parameters' names, lambda and delta. */
+  async saveIvonCurvature(
+    { step, member }: { step: number; member: number },
+    { hessian, effectiveSampleSize, weightDecay }: IvonCurvature,
+    table: readonly ParameterInfo[],
+  ): Promise<void> {
+    const metadata = {
+      ...{ step: String(step), member: String(member) },
+      ...{ effectiveSampleSize: String(effectiveSampleSize), weightDecay: String(weightDecay) },
+    };
+    await this.#write(ivonFile({ step, member }), encodeSafetensors(namedTensors(hessian, table), metadata));
   }
 
   /**

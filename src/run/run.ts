@@ -15,6 +15,7 @@ import {
 import { createWorkerPool, type WorkerPool, type WorkerPoolOptions } from "../pool/pool.ts";
 import type { SegmentRequest, SegmentResult } from "../pool/protocol.ts";
 import { createProbeSets, type ProbeSet } from "../tasks/probes.ts";
+import { ivonGaussian } from "../training/ivon.ts";
 import { learningRateAt } from "../training/learning-rate.ts";
 import { transformerShape } from "../training/model.ts";
 import { configHash, type Manifest, type OpenMode, RunDirectory, type TimingRecord } from "./directory.ts";
@@ -259,7 +260,13 @@ class Recorder {
   async saveMember(progress: MemberProgress, evaluation: MemberEvaluation | null): Promise<void> {
     if (evaluation && progress.state && this.#checkpoints.has(evaluation.step)) {
       const { shape, parameters } = this.#model();
-      const { seed, task } = this.#config;
+      const { seed, task, training } = this.#config;
+      // Before the parameters: whoever finds them finds their posterior.
+      if (training.ivon) {
+        const gaussian = ivonGaussian(this.#config, training.ivon, progress.member);
+        const curvature = { ...gaussian, hessian: progress.state.secondMoment };
+        await this.#directory.saveIvonCurvature(evaluation, curvature, parameters);
+      }
       await this.#directory.saveCheckpoint(evaluation, progress.state.parameters, parameters, {
         ...shape,
         seed,

@@ -4,6 +4,7 @@
  * matches have the same weight, so the predictive follows from integer counts of (matches, predicted value): without
  * noise it is an exact ratio of integers.
  */
+import { requireFraction } from "../validate.ts";
 import { TaskFamily } from "./family.ts";
 
 /** A list of hypotheses with a uniform prior over it. */
@@ -190,7 +191,7 @@ export function exactPredictive(query: ExactQuery): Float64Array {
   const { posterior, family } = condition(query);
   const { modulus } = family;
   const targetNoise = query.targetNoise ?? 0;
-  checkProbability("targetNoise", targetNoise);
+  requireFraction("targetNoise", targetNoise);
   checkVector("query", query.query, family);
   const predictive = new Float64Array(modulus);
   posterior.predict(query.query, predictive, 0);
@@ -210,7 +211,7 @@ export function exactPosterior(context: ExactContext): ExactPosterior {
 function condition(context: ExactContext): { posterior: SequentialPosterior; family: TaskFamily } {
   const { modulus, contextNoise, prior, inputs, outputs } = context;
   const family = new TaskFamily(context);
-  checkProbability("contextNoise", contextNoise);
+  requireFraction("contextNoise", contextNoise);
   if (inputs.length !== outputs.length) {
     throw new RangeError(
       `inputs and outputs must have equal lengths, got ${inputs.length} and ${outputs.length}`,
@@ -248,8 +249,4 @@ function checkVector(name: string, vector: readonly number[], family: TaskFamily
     throw new RangeError(`${name} must have ${family.variables} coordinates, got ${vector.length}`);
   }
   for (let i = 0; i < vector.length; i++) family.checkResidue(`${name}[${i}]`, vector[i]);
-}
-
-function checkProbability(name: string, value: number): void {
-  if (!(value >= 0 && value <= 1)) throw new RangeError(`${name} must be from 0 to 1, got ${value}`);
 }

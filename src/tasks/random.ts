@@ -6,6 +6,7 @@
  */
 import { xoroshiro128plusFromState } from "pure-rand/generator/xoroshiro128plus";
 import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
+import { requireWhole } from "../validate.ts";
 
 export type { RandomGenerator };
 
@@ -44,12 +45,6 @@ function hashLane(start: number, words: readonly number[]): number {
   return h;
 }
 
-function requireInteger(name: string, value: number, max: number): void {
-  if (!Number.isInteger(value) || value < 0 || value > max) {
-    throw new RangeError(`${name} must be an integer from 0 to ${max}, got ${value}`);
-  }
-}
-
 /**
  * A fresh xoroshiro128+ generator for one purpose.
  *
@@ -59,9 +54,9 @@ function requireInteger(name: string, value: number, max: number): void {
  * @throws RangeError for a key outside its range
  */
 export function stream(seed: number, member: number, purpose: Purpose, step: number): RandomGenerator {
-  requireInteger("seed", seed, TWO_32 - 1);
-  requireInteger("member", member, TWO_32 - 1);
-  requireInteger("step", step, Number.MAX_SAFE_INTEGER);
+  requireWhole("seed", seed, TWO_32 - 1);
+  requireWhole("member", member, TWO_32 - 1);
+  requireWhole("step", step);
   const words = [seed, member, purposes[purpose], step % TWO_32, Math.floor(step / TWO_32)];
   const state = LANES.map((start) => hashLane(start, words));
   // xoroshiro128+ stays at zero once its whole state is zero.
@@ -143,7 +138,7 @@ export function sampleWithoutReplacement(
   population: number,
   count: number,
 ): Int32Array {
-  requireInteger("count", count, population);
+  requireWhole("count", count, population);
   const pool = Int32Array.from({ length: population }, (_, i) => i);
   for (let i = 0; i < count; i++) {
     const j = i + uniformInt(rng, population - i);

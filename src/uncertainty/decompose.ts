@@ -1,5 +1,6 @@
 /** The entropy decomposition of an ensemble's predictions into aleatoric and epistemic parts; nats throughout. */
-import { argmax, type Probabilities, requireCount, requireLength, rowSum } from "./rows.ts";
+import { requireCount, requireLength } from "../validate.ts";
+import { argmax, type Probabilities, rowSum } from "./rows.ts";
 
 /** One value per prompt, and the mean predictive itself. p_m is the predictive of member m, p̄ their mean. */
 export interface Decomposition {

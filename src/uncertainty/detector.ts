@@ -28,9 +28,11 @@
  * What it cannot know: members can agree on a wrong answer, so a collapse is evidence and not proof. `caveats` and
  * `confidence` say how far the evidence goes.
  */
+
+import { requireCount } from "../validate.ts";
 import { SUSTAINED_EVALUATIONS } from "./events.ts";
 import { checkObservation, informationBound, type UncertaintyObservation } from "./observation.ts";
-import { mean, requireCount } from "./rows.ts";
+import { mean } from "./rows.ts";
 
 export { type UncertaintyObservation, uncertaintyTrajectory } from "./observation.ts";
 

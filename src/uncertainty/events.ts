@@ -1,6 +1,7 @@
 /** Labelled events of a run: when the training tasks are memorised and when the unseen ones are solved. */
 import type { ProbeSetName } from "../pool/protocol.ts";
 import type { MetricsRecord, ProbeReference } from "../run/records.ts";
+import { requireCount } from "../validate.ts";
 
 /** Share of the way from chance to the ceiling that accuracy must reach. */
 export const EVENT_LEVEL = 0.9;
@@ -49,9 +50,7 @@ export function firstSustained(
   { level = EVENT_LEVEL, evaluations = SUSTAINED_EVALUATIONS } = {},
 ): number | null {
   if (!(level > 0 && level <= 1)) throw new RangeError(`level must be in (0, 1], got ${level}`);
-  if (!Number.isInteger(evaluations) || evaluations < 1) {
-    throw new RangeError(`evaluations must be a positive integer, got ${evaluations}`);
-  }
+  requireCount("evaluations", evaluations);
   let run = 0;
   let first: number | null = null;
   trajectory.forEach(({ step, accuracy }, i) => {

@@ -2,6 +2,7 @@
 import type { PosteriorSpread } from "../pool/protocol.ts";
 import type { EnsembleMeasures, PosteriorMeasures, PredictiveMeasures } from "../run/records.ts";
 import { jensenShannon, relativeDistance, totalVariation } from "../tasks/distances.ts";
+import { requireCount, requireLength } from "../validate.ts";
 import {
   accuracy,
   adaptiveCalibrationError,
@@ -10,7 +11,7 @@ import {
   negativeLogLikelihood,
 } from "./calibration.ts";
 import { decomposeMembers } from "./decompose.ts";
-import { argmax, mean, type Probabilities, requireCount, requireLength, rowSum } from "./rows.ts";
+import { argmax, mean, type Probabilities, rowSum } from "./rows.ts";
 
 /** What the measures need of a probe set: B prompts with P predicted positions each; C classes. */
 export interface Probe {

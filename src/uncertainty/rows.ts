@@ -6,20 +6,6 @@ export type Probabilities = Float32Array | Float64Array;
 /** How far the sum of a row may be from 1: what a float32 softmax over thousands of classes can lose, and no more. */
 export const ROW_SUM_TOLERANCE = 1e-4;
 
-/** @throws RangeError unless `value` is a positive integer */
-export function requireCount(name: string, value: number): void {
-  if (!Number.isInteger(value) || value < 1) {
-    throw new RangeError(`${name} must be a positive integer, got ${value}`);
-  }
-}
-
-/** @throws RangeError unless `array` has this length; `shape` says where the length comes from */
-export function requireLength(name: string, array: ArrayLike<number>, length: number, shape: string): void {
-  if (array.length !== length) {
-    throw new RangeError(`${name} must have length ${length}, ${shape}, got ${array.length}`);
-  }
-}
-
 /**
  * The sum of the row that starts at `offset`, after checking that it is a distribution up to float32 rounding.
  * Dividing by it makes the row sum to 1 in float64, which the bounds on the mutual information rely on.

@@ -1,4 +1,5 @@
 /** One or two plain sentences on a run, for the terminal and the report. */
+import { requireNonNegative } from "../validate.ts";
 import type { DetectorState } from "./detector.ts";
 import { EVENT_LEVEL, type LabelledRun } from "./events.ts";
 
@@ -29,9 +30,7 @@ export function verdict(
   detector: DetectorState,
   { evaluationEvery = 0 }: VerdictOptions = {},
 ): string {
-  if (!(evaluationEvery >= 0 && Number.isFinite(evaluationEvery))) {
-    throw new RangeError(`evaluationEvery must be finite and >= 0, got ${evaluationEvery}`);
-  }
+  requireNonNegative("evaluationEvery", evaluationEvery);
   if (detector.step === null) return "No evaluation yet: nothing can be said.";
   const uncertainty = uncertaintyClauses(detector);
   if (!labelled) return sentence([...uncertainty, `without labels: ${judgement(detector)}`]);

@@ -1,4 +1,4 @@
-import { requireCount, requireLength } from "../validate.ts";
+import { requireCount, requireLength } from "../../validate.ts";
 import type { Curvature } from "./curvature.ts";
 
 /** H = diag(H_1, H_2, ...): blocks over consecutive ranges of the flat vector. */

@@ -1,4 +1,4 @@
-import { requireLength } from "../validate.ts";
+import { requireLength } from "../../validate.ts";
 import { type SymmetricEigen, symmetricEigen } from "../vector.ts";
 import { type Curvature, requireSemiDefinite } from "./curvature.ts";
 

@@ -1,8 +1,8 @@
 import { stream } from "../../tasks/random.ts";
+import { requireCount } from "../../validate.ts";
 import { applyFunction, type SpectralDensity, spectralDensity, spectralTrace } from "../lanczos.ts";
 import type { LinearOperator } from "../operators.ts";
 import { rademacher } from "../trace.ts";
-import { requireCount } from "../validate.ts";
 import { addScaled } from "../vector.ts";
 import type { Curvature } from "./curvature.ts";
 

@@ -1,10 +1,11 @@
-import { requireCount, requireLength } from "../validate.ts";
+import { requireCount, requireLength, requireNonNegative } from "../../validate.ts";
 import { addScaled, dot, symmetricEigen } from "../vector.ts";
 import { type Curvature, requireSemiDefinite } from "./curvature.ts";
 
 /**
- * H = U diag(lambda) U' with k orthonormal eigenvectors: low rank for k < n, the full matrix for k = n. On the
- * complement of the k directions H is 0, where a posterior has the prior's variance 1 / delta (Woodbury's identity).
+ * H = U diag(lambda) U' + mu (I - U U') with k orthonormal eigenvectors: low rank for k < n, the full matrix for k = n.
+ * On the complement of the k directions H is mu: 0 leaves a posterior the prior's variance 1 / delta there; the mean of
+ * the eigenvalues that were cut off gives H the right trace.
  */
 export class SpectralCurvature implements Curvature {
   readonly size: number;
@@ -12,9 +13,11 @@ export class SpectralCurvature implements Curvature {
   readonly eigenvalues: Float64Array;
   /** k vectors (n) */
   readonly eigenvectors: readonly Float64Array[];
+  /** mu */
+  readonly remainder: number;
 
-  /** @throws RangeError for a negative eigenvalue, no eigenvector, or more than n */
-  constructor(eigenvalues: Float64Array, eigenvectors: readonly Float64Array[]) {
+  /** @throws RangeError for a negative eigenvalue or remainder, no eigenvector, or more than n */
+  constructor(eigenvalues: Float64Array, eigenvectors: readonly Float64Array[], remainder = 0) {
     requireCount("number of eigenvectors", eigenvectors.length);
     requireLength("eigenvalues", eigenvalues, eigenvectors.length);
     this.size = eigenvectors[0].length;
@@ -22,6 +25,7 @@ export class SpectralCurvature implements Curvature {
     for (const u of eigenvectors) requireLength("eigenvector", u, this.size);
     this.eigenvalues = requireSemiDefinite(eigenvalues);
     this.eigenvectors = eigenvectors;
+    this.remainder = requireNonNegative("remainder", remainder);
   }
 
   /** The full structure of a symmetric matrix (n, n), row-major. */
@@ -31,9 +35,9 @@ export class SpectralCurvature implements Curvature {
     return new SpectralCurvature(eigenvalues, eigenvectors);
   }
 
-  /** f on the complement. Not evaluated for the full matrix, where f(0) may be huge and has no place to act. */
+  /** f on the complement. Not evaluated for the full matrix, where it may be huge and has no place to act. */
   #outside(f: (eigenvalue: number) => number): number {
-    return this.eigenvectors.length < this.size ? f(0) : 0;
+    return this.eigenvectors.length < this.size ? f(this.remainder) : 0;
   }
 
   apply(f: (eigenvalue: number) => number, v: Float64Array): Float64Array {

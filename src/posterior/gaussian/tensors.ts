@@ -43,6 +43,7 @@ export function curvatureTensors(curvature: Curvature, prefix: string): [string,
     return [
       [`${prefix}.eigenvalues`, vectorTensor(curvature.eigenvalues)],
       [`${prefix}.eigenvectors`, matrixTensor(curvature.eigenvectors)],
+      [`${prefix}.remainder`, vectorTensor(Float64Array.of(curvature.remainder))],
     ];
   }
   if (curvature instanceof KroneckerCurvature) {
@@ -66,7 +67,12 @@ export function curvatureFromTensors(tensors: Tensors, prefix: string): Curvatur
   const has = (suffix: string) => tensors.has(`${prefix}.${suffix}`);
   const get = (suffix: string) => float64Tensor(tensors, `${prefix}.${suffix}`);
   if (has("values")) return new DiagonalCurvature(get("values").data);
-  if (has("eigenvalues")) return new SpectralCurvature(get("eigenvalues").data, rowsOf(get("eigenvectors")));
+  if (has("eigenvalues"))
+    return new SpectralCurvature(
+      get("eigenvalues").data,
+      rowsOf(get("eigenvectors")),
+      get("remainder").data[0],
+    );
   if (has("left.values")) {
     const factor = (side: string) =>
       new Factor({ eigenvalues: get(`${side}.values`).data, eigenvectors: rowsOf(get(`${side}.vectors`)) });

@@ -4,9 +4,10 @@
  * H is the curvature of -log p(D | theta), the sum over all N terms. Training with decoupled weight decay is not MAP
  * training under this prior; the formula treats the checkpoint as if it were the mode.
  */
+
+import { requireNonNegative } from "../../validate.ts";
 import type { Curvature } from "../gaussian/curvature.ts";
 import { Gaussian } from "../gaussian/gaussian.ts";
-import { requireNonNegative } from "../validate.ts";
 
 export interface EvidenceTerms {
   curvature: Curvature;

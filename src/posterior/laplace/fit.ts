@@ -1,12 +1,13 @@
 /** Fitting a Laplace approximation around a checkpoint. Argument names are those of laplace-torch. */
 import { stream } from "../../tasks/random.ts";
+import { requireCount, requireLength, requireOneOf, requirePositive } from "../../validate.ts";
 import type { Curvature } from "../gaussian/curvature.ts";
 import { MatrixFreeCurvature } from "../gaussian/matrix-free.ts";
 import { SpectralCurvature } from "../gaussian/spectral.ts";
 import { extremeEigenpairs, meanWithError } from "../lanczos.ts";
 import { type Batch, type CurvatureModel, meanLoss, totalTerms } from "../model.ts";
 import { denseMatrix, ggnOperator, type LinearOperator, scaledOperator } from "../operators.ts";
-import { requireCount, requireLength, requireOneOf, requirePositive } from "../validate.ts";
+import { complementTrace } from "../trace.ts";
 import { maximiseEvidence } from "./evidence.ts";
 import { kroneckerFactored } from "./kfac.ts";
 import {
@@ -30,8 +31,8 @@ export interface LaplaceOptions {
   /** Default `lastLayer`, the unembedding. */
   subsetOfWeights?: SubsetOfWeights;
   /**
-   * Default `kron`. `full` is dense (at most 4096 parameters); `lowRank` keeps the top eigenpairs of the GGN and the
-   * prior elsewhere, so its evidence, which takes the rest of the curvature for 0, asks for too wide a prior; `matrixFree` decomposes nothing and works with products at every use.
+   * Default `kron`. `full` is dense (at most 4096 parameters); `lowRank` keeps the top eigenpairs of the GGN and
+   * `remainder` of the rest; `matrixFree` decomposes nothing and works with products at every use.
    */
   hessianStructure?: HessianStructure;
   /**
@@ -47,6 +48,13 @@ export interface LaplaceOptions {
   /** Eigenpairs of `lowRank`, the best that 4 rank + 40 products with the GGN find. Default 20. */
   rank?: number;
   /**
+   * What `lowRank` takes the eigenvalues that it does not know for. `trace` (default): all for their mean, by
+   * Hutchinson's estimate of the trace. `zero`: not determined by the data at all; draws then vary in these directions as
+   * much as the prior, and the evidence asks for a prior far too wide. At any prior precision the evidence of the whole
+   * GGN is between the two: below `zero`, and (by Jensen's inequality, up to the error of the trace) above `trace`.
+   */
+  remainder?: "trace" | "zero";
+  /**
    * Over all parameters: for `kron` random signals sent back from each prediction, default 8; for `diag` random
    * gradients per chunk, by default as many as make 256 in all, which leaves a relative error of sqrt(2 / 256) = 9 % in
    * an element. `exact` enumerates the classes instead.
@@ -54,8 +62,9 @@ export interface LaplaceOptions {
   probes?: number | "exact";
   /** Sequences per chunk of `diag`. Default 16. */
   chunk?: number;
-  /** Lanczos steps and random vectors for traces of `matrixFree`. Default 50 and 8. */
+  /** Lanczos steps of `matrixFree`. Default 50. */
   lanczosSteps?: number;
+  /** Random vectors for the traces of `matrixFree` and `lowRank`. Default 8. */
   traceProbes?: number;
   /** Root of the random numbers of the fit. Default 0. */
   seed?: number;
@@ -175,11 +184,12 @@ function allParameterCurvature(
 function productCurvature(
   operator: LinearOperator,
   structure: HessianStructure,
-  { rank = 20, lanczosSteps, traceProbes, seed = 0 }: LaplaceOptions,
+  { rank = 20, remainder = "trace", lanczosSteps, traceProbes = 8, seed = 0 }: LaplaceOptions,
 ): Curvature {
   if (structure === "matrixFree")
     return new MatrixFreeCurvature(operator, { steps: lanczosSteps, probes: traceProbes, seed });
   requireCount("rank", rank, operator.size);
+  requireOneOf("remainder", remainder, ["trace", "zero"]);
   const rng = stream(seed, 0, "posterior", 3);
   const { eigenvalues, eigenvectors } = extremeEigenpairs(operator, {
     k: rank,
@@ -188,7 +198,10 @@ function productCurvature(
     tolerance: 1e-4,
     maxIterations: 4 * rank + 40,
   });
-  return new SpectralCurvature(eigenvalues, eigenvectors);
+  if (remainder === "zero" || rank === operator.size) return new SpectralCurvature(eigenvalues, eigenvectors);
+  const { estimate } = complementTrace(operator, eigenvectors, { samples: traceProbes, rng });
+  // Rounding may leave a GGN of low rank a trace slightly below 0.
+  return new SpectralCurvature(eigenvalues, eigenvectors, Math.max(0, estimate) / (operator.size - rank));
 }
 
 function bestOnHeldOut(

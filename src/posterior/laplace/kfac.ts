@@ -4,12 +4,12 @@
  * its rows, which treats the rows of a sequence as independent (Eschenhagen et al. 2023, arXiv 2311.00636, "expand").
  */
 import type { FactorSums, KroneckerSums } from "../../core/kronecker.ts";
+import { requireCount } from "../../validate.ts";
 import { BlockCurvature } from "../gaussian/block.ts";
 import type { Curvature } from "../gaussian/curvature.ts";
 import { DiagonalCurvature } from "../gaussian/diagonal.ts";
 import { KroneckerCurvature } from "../gaussian/kronecker.ts";
 import { type Batch, type CurvatureModel, totalTerms } from "../model.ts";
-import { requireCount } from "../validate.ts";
 import { addScaled, type Vector } from "../vector.ts";
 
 export interface KfacOptions {

@@ -3,13 +3,14 @@
  * contributes (diag p - p p') (x) f f'. With tied embeddings W here is the token embedding in its use as unembedding;
  * its use as input stays fixed.
  */
+
+import { requireCount, requireLength } from "../../validate.ts";
 import type { Curvature } from "../gaussian/curvature.ts";
 import { DiagonalCurvature } from "../gaussian/diagonal.ts";
 import { KroneckerCurvature } from "../gaussian/kronecker.ts";
 import { SpectralCurvature } from "../gaussian/spectral.ts";
 import { type Batch, type CurvatureModel, logitHessianProduct, softmaxRows, totalTerms } from "../model.ts";
 import { type LinearOperator, MAX_DENSE_SIZE } from "../operators.ts";
-import { requireCount, requireLength } from "../validate.ts";
 import { dot } from "../vector.ts";
 
 /** Features (n, d) and predictive probabilities (n, V) of n predictions. */

@@ -4,10 +4,10 @@
  * of a chunk with independent z, has exactly the chunk's GGN as covariance, and g * g the diagonal as mean.
  */
 import type { RandomGenerator } from "../../tasks/random.ts";
+import { requireCount } from "../../validate.ts";
 import { DiagonalCurvature } from "../gaussian/diagonal.ts";
 import { type Batch, type CurvatureModel, softmaxRows, splitBatch, termsOf, totalTerms } from "../model.ts";
 import { rademacher } from "../trace.ts";
-import { requireCount } from "../validate.ts";
 import type { Vector } from "../vector.ts";
 
 export interface GradientSampling {

@@ -92,7 +92,7 @@ export function evidenceFigure(run: RunData, axis: StepAxis): Figure | null {
     id: "methods-evidence",
     title: "Laplace evidence",
     caption:
-      "−log evidence / N, nats per prediction (lower is better), with N the predictions trained on up to the checkpoint. N grows with the steps, so the penalty for complexity weighs less later; the last layer counts its own parameters only.",
+      "−log evidence / N, nats per prediction (lower is better), with N the predictions trained on up to the checkpoint. N grows with the steps, so the penalty for complexity weighs less later; the last layer counts its own parameters only. Low rank and diagonal are lower bounds of the evidence of the whole GGN, KFAC an approximation that may lie on either side.",
     spec: linePlot({
       description: "Line chart of the negative log evidence per prediction over steps, one line per method.",
       x: runAxis(run, axis),

@@ -1,37 +1,22 @@
-/** What the commands that analyse checkpoints share: arguments, progress on stderr, and what the end says. */
-import { availableParallelism } from "node:os";
+/** Progress of an analysis on stderr: a bar on a terminal, else lines. */
 import { SingleBar } from "cli-progress";
-import type { JobFailure, JobObserver } from "../analysis/posteriors.ts";
-import { UsageError } from "../errors.ts";
+import type { JobFailure, JobObserver } from "../analysis/job-runner.ts";
 import { formatDuration, type ProgressStream } from "../progress.ts";
 
 /** Without a terminal, lines closer together than this are not all printed. */
 const PLAIN_INTERVAL_SECONDS = 5;
 
-/** @throws UsageError unless it is a positive integer */
-export function positiveInteger(flag: string, value: number): number {
-  if (Number.isInteger(value) && value >= 1) return value;
-  throw new UsageError(`--${flag}: got ${value}, must be a positive integer`);
-}
-
-/** @throws UsageError unless it is an integer from 0 on */
-export function nonNegativeInteger(flag: string, value: number): number {
-  if (Number.isInteger(value) && value >= 0) return value;
-  throw new UsageError(`--${flag}: got ${value}, must be an integer of at least 0`);
-}
-
-export const workerCount = (given: number | undefined) =>
-  given === undefined ? availableParallelism() : positiveInteger("workers", given);
-
-/** @throws UsageError unless it is `all` or a positive integer */
-export function memberCount(text: string): number | "all" {
-  if (text === "all") return "all";
-  if (/^[1-9]\d*$/.test(text)) return Number(text);
-  throw new UsageError(`--members: got "${text}", must be all or a positive integer`);
+/** What an analysis says of its jobs. */
+export interface JobTexts<Job, Record> {
+  /** Jobs of one kind take about the same time. */
+  kindOf: (job: Job) => string;
+  /** What a finished job took. */
+  seconds: (record: Record) => number;
+  /** A finished job in a few words. */
+  describe: (record: Record) => string;
 }
 
 interface Timed {
-  /** Jobs of one kind take about the same time. */
   kind: string;
   seconds: number;
 }
@@ -41,18 +26,10 @@ export interface JobProgress<Job, Record> extends JobObserver<Job, Record> {
   close(): void;
 }
 
-/**
- * @param kindOf what decides how long a job takes
- * @param describe a finished job in a few words
- */
-export function jobProgress<Job, Record>(
+export function jobProgress<Job, Record extends Job>(
   stream: ProgressStream,
   quiet: boolean,
-  {
-    kindOf,
-    timed,
-    describe,
-  }: { kindOf: (job: Job) => string; timed: (record: Record) => Timed; describe: (record: Record) => string },
+  { kindOf, seconds, describe }: JobTexts<Job, Record>,
 ): JobProgress<Job, Record> {
   if (quiet) return { close: () => {} };
   const done: Timed[] = [];
@@ -85,9 +62,8 @@ export function jobProgress<Job, Record>(
       bar.start(total, 0, { text: "" });
     },
     done(record) {
-      const entry = timed(record);
-      take(entry.kind);
-      done.push(entry);
+      take(kindOf(record));
+      done.push({ kind: kindOf(record), seconds: seconds(record) });
       const text = `${describe(record)}  ETA ${eta()}`;
       const finished = total - waiting.length;
       if (bar) return void bar.update(finished, { text });
@@ -120,6 +96,6 @@ function remainingSeconds(waiting: readonly string[], done: readonly Timed[]): n
   return waiting.reduce((sum, kind) => sum + kinds.get(kind)!, 0);
 }
 
-export function failureText({ method, step, member, message }: JobFailure): string {
+function failureText({ method, step, member, message }: JobFailure): string {
   return `${method} at step ${step}${member === null ? "" : `, member ${member}`}: ${message}`;
 }

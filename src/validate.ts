@@ -4,10 +4,12 @@ function fail(name: string, value: unknown, allowed: string): never {
   throw new RangeError(`${name}: got ${String(value)}, must be ${allowed}`);
 }
 
+/** Above 0 and finite. */
 export function requirePositive(name: string, value: number): number {
   return value > 0 && value < Infinity ? value : fail(name, value, "a finite number above 0");
 }
 
+/** At least 0 and finite. */
 export function requireNonNegative(name: string, value: number): number {
   return value >= 0 && value < Infinity ? value : fail(name, value, "a finite number of at least 0");
 }
@@ -17,6 +19,7 @@ export function requireRate(name: string, value: number): number {
   return value >= 0 && value < 1 ? value : fail(name, value, "at least 0 and below 1");
 }
 
+/** An integer from 1 to `max`. */
 export function requireCount(name: string, value: number, max = Number.MAX_SAFE_INTEGER): number {
   if (Number.isInteger(value) && value >= 1 && value <= max) return value;
   return fail(
@@ -26,8 +29,30 @@ export function requireCount(name: string, value: number, max = Number.MAX_SAFE_
   );
 }
 
-export function requireLength(name: string, array: ArrayLike<number>, length: number): void {
-  if (array.length !== length) fail(`length of ${name}`, array.length, `${length}`);
+/** An integer from 0 to `max`. */
+export function requireWhole(name: string, value: number, max = Number.MAX_SAFE_INTEGER): number {
+  if (Number.isInteger(value) && value >= 0 && value <= max) return value;
+  return fail(
+    name,
+    value,
+    max < Number.MAX_SAFE_INTEGER ? `an integer from 0 to ${max}` : "an integer of at least 0",
+  );
+}
+
+/** From 0 to 1, both included. */
+export function requireFraction(name: string, value: number): number {
+  return value >= 0 && value <= 1 ? value : fail(name, value, "from 0 to 1");
+}
+
+/** @param meaning where the length comes from, for the message */
+export function requireLength(
+  name: string,
+  array: ArrayLike<number>,
+  length: number,
+  meaning?: string,
+): void {
+  if (array.length !== length)
+    fail(`length of ${name}`, array.length, meaning ? `${length}, ${meaning}` : `${length}`);
 }
 
 export function requireOneOf<T extends string>(name: string, value: T, allowed: readonly T[]): T {

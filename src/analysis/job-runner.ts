@@ -1,0 +1,101 @@
+/** Running the jobs of one analysis of a run: those that have no record yet, each recorded as it is done. */
+import { messageOf } from "../errors.ts";
+import { runJobs } from "../pool/jobs.ts";
+import { type OpenRun, withWorkers } from "./open-run.ts";
+
+/** What says which job it is: those with equal keys give equal results. */
+export interface JobKey {
+  step: number;
+  /** null: all members together. */
+  member: number | null;
+  /** SHA-256 of everything else that the result depends on. */
+  settings: string;
+}
+
+export interface JobFailure {
+  /** Or operator. */
+  method: string;
+  step: number;
+  member: number | null;
+  message: string;
+}
+
+/** What an analysis tells while it goes on. */
+export interface JobObserver<Job, Record> {
+  started?(jobs: { all: number; open: readonly Job[]; workers: number }): void;
+  done?(record: Record): void;
+  failed?(failure: JobFailure): void;
+}
+
+export interface RunnerOptions<Job, Record> {
+  workers: number;
+  signal?: AbortSignal;
+  observer?: JobObserver<Job, Record>;
+}
+
+export interface JobsOutcome<Record> {
+  status: "finished" | "stopped";
+  /** The results asked for, those of earlier calls among them. */
+  records: Record[];
+  failures: JobFailure[];
+}
+
+/** One kind of analysis: how its jobs are run and where its records are kept. */
+export interface Analysis<Job, Outcome> {
+  /** Name of the function in the worker. */
+  task: string;
+  /** Method or operator: jobs of one kind take about the same time. */
+  kindOf: (job: Job) => string;
+  /** What the job does not say: parameters. */
+  load: (job: Job) => Promise<object>;
+  read: () => Promise<(Job & Outcome)[]>;
+  append: (record: Job & Outcome) => Promise<void>;
+}
+
+/** The jobs without a record, and the records of the others. */
+export function pending<Job extends JobKey, Record extends Job>(
+  jobs: readonly Job[],
+  records: readonly Record[],
+  kindOf: (job: Job) => string,
+): { open: Job[]; present: Record[] } {
+  const identity = (job: Job) => [kindOf(job), job.step, job.member, job.settings].join(" ");
+  const known = new Map(records.map((record) => [identity(record), record]));
+  return {
+    open: jobs.filter((job) => !known.has(identity(job))),
+    present: jobs.flatMap((job) => known.get(identity(job)) ?? []),
+  };
+}
+
+/** Runs those of the jobs that have no record. An interrupted call leaves what is done, and the next one goes on. */
+export async function runOpenJobs<Job extends JobKey, Outcome>(
+  run: OpenRun,
+  jobs: readonly Job[],
+  { task, kindOf, load, read, append }: Analysis<Job, Outcome>,
+  { workers, signal, observer }: RunnerOptions<Job, Job & Outcome>,
+): Promise<JobsOutcome<Job & Outcome>> {
+  const { open, present } = pending(jobs, await read(), kindOf);
+  const records = [...present];
+  const failures: JobFailure[] = [];
+  const used = Math.min(workers, open.length);
+  observer?.started?.({ all: jobs.length, open, workers: used });
+  if (open.length === 0) return { status: "finished", records, failures };
+  const finished = await withWorkers(run, { workers: used, signal }, (pool) =>
+    runJobs({
+      ...{ jobs: open, workers: used, signal },
+      run: async (job: Job) => pool.run<Outcome>(task, { ...job, ...(await load(job)) }),
+      done: async (job, outcome) => {
+        const record = { ...job, ...outcome };
+        await append(record);
+        records.push(record);
+        observer?.done?.(record);
+      },
+      failed: (job, error) => {
+        const { step, member } = job;
+        const failure = { method: kindOf(job), step, member, message: messageOf(error) };
+        failures.push(failure);
+        observer?.failed?.(failure);
+      },
+    }),
+  );
+  return { status: finished ? "finished" : "stopped", records, failures };
+}
