@@ -17,6 +17,11 @@ const ELBO: i32 = 2;
 
 /** |I - R'Y|_F^2 before the iteration that ends the inversion; afterwards no mode of the inverse is off by more. */
 const SMALL_DEFECT: f64 = 1e-5;
+/**
+ * Where rounding, which grows with the condition number of R, keeps it from falling that far, the mean square over the D
+ * modes that still counts as an inverse.
+ */
+const ROUNDED_DEFECT: f64 = 1e-4;
 const MAX_ITERATIONS: i32 = 60;
 
 let D: i32 = 0, N: i32 = 0, LD: i32 = 0;
@@ -216,10 +221,12 @@ function invert(): bool {
   }
   // |I - R'Y|_F^2 is below D if the iterations contract in every direction. If they do not, it grows sooner or later.
   let previousSquare = <f64>D;
+  const rounded = ROUNDED_DEFECT * <f64>D;
   let restarted = false;
   for (let i = 0; i < MAX_ITERATIONS; i++) {
     let square = inverseDefect();
-    if (square >= previousSquare && !restarted) {
+    const stalled = square >= previousSquare;
+    if (stalled && square >= rounded && !restarted) {
       restarted = true;
       startInverse();
       square = inverseDefect();
@@ -230,7 +237,7 @@ function invert(): bool {
     const previous = inverse;
     inverse = spare;
     spare = previous;
-    if (square < SMALL_DEFECT) return true;
+    if (square < SMALL_DEFECT || (stalled && square < rounded)) return true;
   }
   return false;
 }

@@ -132,6 +132,26 @@ describe("the bridge", () => {
     expect(() => theory.bridge([], options)).toThrow(/runs must not be empty/);
   });
 
+  it("counts runs in good English", () => {
+    const far = runOf("far", { trainTasks: 8 }, { memorisedStep: 500, grokStep: 4000, collapseStep: 4000 });
+    const data = theory.bridge([...three, far], options);
+    const words = (...names: string[]) => {
+      const runs = names.map((name) => data.runs.find((run) => run.name === name)!);
+      return bridgeSummary({ ...data, runs }, 0.01);
+    };
+    expect(words("many")).toMatch(/^One run, which grokked\. One unit/);
+    expect(words("middle")).toMatch(/^One run, which did not grok\. /);
+    expect(words("many", "few")).toMatch(/^2 runs, of which all grokked\. .* between runs\)\.$/);
+    expect(words("middle", "middle")).toMatch(/^2 runs, of which none grokked\. /);
+    expect(words("middle", "middle", "many")).toMatch(/^3 runs, of which 1 grokked\. /);
+    expect(words("far")).toContain(" It lies at λ above 1.01");
+    expect(words("far", "many")).toContain(" 1 of those that grokked lies at λ above 1.01");
+    expect(words("far", "far")).toContain(" 2 of those that grokked lie at λ above 1.01");
+    expect(bridgeSummary({ ...data, runs: data.runs.slice(0, 1), stepsPerTime: null }, 0.01)).toContain(
+      " It has no memorisation step",
+    );
+  });
+
   it("draws every event at its step, and the curves in the fitted unit", () => {
     const data = theory.bridge(three, options);
     const [times, lag] = bridgeFigures(data, 0.01).map((figure) => figure.spec as unknown as Spec);

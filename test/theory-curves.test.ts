@@ -212,6 +212,48 @@ describe("learned noise", () => {
     }
   });
 
+  it("agrees with quadrature in 40 digits near lambda = 1 at late times", () => {
+    // Gauss-Legendre in y, s = s_- + 4 sqrt(lambda) y^2, on intervals by half decades of y; w = 1.3, sn2 = 0.02, u0 = 0.1.
+    // lambda, t; V, R, MI with residual noise; V, MI with ELBO noise.
+    const reference = [
+      [
+        0.9995, 1e3, 0.03705862956730789, 0.0002614060975354685, 2.480605241618432, 2.338478215527048,
+        2.076779217067282,
+      ],
+      [
+        0.9995, 1e5, 0.02140817806486432, 3.054698911009398e-5, 3.276844011512117, 10.20246615823065,
+        3.083642502313804,
+      ],
+      [
+        1, 1e3, 0.03740497062004792, 0.0002564050729780035, 2.494815910288303, 2.382884699599625,
+        2.081556696395938,
+      ],
+      [
+        1, 1e5, 0.0217409567960567, 2.523541742191322e-5, 3.379932384039564, 11.48089320636998,
+        3.134987794763774,
+      ],
+      [
+        1.0005, 1e3, 0.03775532122546277, 0.0002514660959895833, 2.509105931613705, 2.428045336674553,
+        2.086304531532036,
+      ],
+      [
+        1.0005, 1e5, 0.02211681985267629, 2.055321557479299e-5, 3.491002571962824, 12.91301250522811,
+        3.185218206142076,
+      ],
+    ];
+    for (const [lambda, t, V, R, MI, elboV, elboMI] of reference) {
+      const what = `lambda=${lambda}, t=${t}`;
+      const parameters = { t, lambda, w: 1.3, sn2: 0.02, u0: 0.1 };
+      const residual = residualNoise(parameters);
+      expectRelative(residual.V, V, 1e-12, what);
+      expectRelative(residual.R, R, 1e-12, what);
+      expectRelative(residual.MI, MI, 1e-12, what);
+      const elbo = elboNoise(parameters);
+      expectRelative(elbo.V, elboV, 1e-12, what);
+      expectRelative(elbo.MI, elboMI, 1e-12, what);
+    }
+  });
+
   it("keeps relative accuracy at small t, where V and VS start from 0", () => {
     // From the Taylor series of the mode equations: V = 2 lambda (w + sn2) t - ..., in both modes for u0 = 0.
     for (const lambda of lambdas) {

@@ -1,11 +1,11 @@
 /** Bayesian regression trained in the core against naive twins, exact discrete dynamics and the closed forms. */
-import { EigenvalueDecomposition, Matrix } from "ml-matrix";
 import { describe, expect, it } from "vitest";
 import { loadCoreModule, type MathMode } from "../src/core/build.ts";
 import { LinearElbo } from "../src/core/linear-elbo.ts";
 import * as theory from "../src/theory/index.ts";
 import { fixedModes, learnedModes, type ModeSystem } from "../src/theory/modes.ts";
 import { drawData, type RegressionInput } from "../src/theory/regression.ts";
+import { eigenbasis } from "./fixtures/regression-draw.ts";
 import {
   denseMeasures,
   descendModes,
@@ -143,25 +143,6 @@ describe.each<MathMode>(["strict", "fast"])("descent in the core, %s build", (ma
   });
 });
 
-/** A draw of `trainRegression` in the eigenbasis of its own S. */
-function eigenbasis(input: RegressionInput, d: number, N: number) {
-  const { w2 = 1, sn2 = 0 } = input;
-  const data = drawData(d, N, { w2, k2: 0, sn2 }, input.seed ?? 0, 0);
-  const X = Matrix.from1DArray(N, d, Float64Array.from(data.inputs));
-  const y = Matrix.columnVector(Float64Array.from(data.labels));
-  const { eigenvectorMatrix: U, realEigenvalues } = new EigenvalueDecomposition(
-    X.transpose().mmul(X).div(N),
-    { assumeSymmetric: true },
-  );
-  const along = (v: Matrix) => U.transpose().mmul(v).to1DArray();
-  return {
-    s: Float64Array.from(realEigenvalues, (value) => Math.max(0, value)),
-    target: along(X.transpose().mmul(y).div(N)),
-    teacher: along(Matrix.columnVector(Float64Array.from(data.teacher))),
-    labelPower: y.to1DArray().reduce((sum, value) => sum + value ** 2, 0) / N,
-  };
-}
-
 describe("trainRegression", () => {
   const times = [0.05, 0.2, 1, 5, 20];
 
@@ -236,7 +217,7 @@ describe("trainRegression", () => {
       const N = Math.round(d / lambda);
       const times = [0.2, 1, 5];
       const base = { d, lambda, noiseModel, sn2: 0.01, u0: 0.3, wp2: 1, times, draws: 1, seed: 9 } as const;
-      const { s, target, teacher, labelPower } = eigenbasis({ ...base, eta: 1 }, d, N);
+      const { s, target, teacher, labelPower } = eigenbasis(base, d, N);
       const noiseOf = target.map((h, i) => h - s[i] * teacher[i]);
       const system: ModeSystem = {
         lambda: d / N,
@@ -275,68 +256,7 @@ describe("trainRegression", () => {
     },
   );
 
-  const logTimes = Array.from({ length: 25 }, (_, i) => 0.05 * 2000 ** (i / 24));
-  const rms = (values: number[], expected: number[]) =>
-    Math.sqrt(values.reduce((sum, v, i) => sum + (v / expected[i] - 1) ** 2, 0) / values.length);
-  /** Rms relative deviation of V from the limit: fixed, residual, ELBO noise; and of G and T. */
-  const allowed: [number, number, number[], number, number][] = [
-    [0.5, 100, [0.029, 0.075, 0.072], 0.214, 0.102],
-    [0.9, 100, [0.023, 0.1, 0.075], 0.24, 0.122],
-    [1.5, 100, [0.0076, 0.119, 0.111], 0.149, 0.169],
-    [0.5, 400, [0.01, 0.029, 0.028], 0.062, 0.039],
-    [0.9, 400, [0.01, 0.052, 0.041], 0.101, 0.045],
-  ];
-  const limit = { fixed: theory.fixedNoise, residual: theory.residualNoise, elbo: theory.elboNoise };
-  const limitOf = (noise: (typeof noiseModels)[number], { t, lambda }: theory.Simulation) =>
-    limit[noise]({ t, lambda, sn2: 0.01, u0: noise === "fixed" ? 1 : 0.01 });
   const base = { sn2: 0.01, seed: 3 };
-  const steps = (times: number[]) => times.map((t) => Math.min(0.1, 0.02 * t));
-
-  it.each(allowed.filter(([, d]) => d === 100))(
-    "follows the closed form of V within the finite-size error, lambda %d, d %i",
-    async (lambda, d, V) => {
-      for (const [i, noiseModel] of noiseModels.entries()) {
-        // Above lambda = 1 the residual falls out of the range of float32.
-        const times = lambda > 1 ? logTimes.filter((t) => t < 40) : logTimes;
-        const eta = steps(times);
-        const run = await theory.trainRegression({ ...base, d, lambda, noiseModel, times, eta, draws: 6 });
-        expect(rms(run.mean.V, limitOf(noiseModel, run).V), noiseModel).toBeLessThan(V[i]);
-      }
-    },
-  );
-
-  it.each([
-    ["fixed", 0.5, 1, 0.02],
-    ["fixed", 0.9, 1, 0.02],
-    // The initial residual alone has a relative deviation of sqrt(2/N) in each draw.
-    ["residual", 0.9, 4, 0.03],
-  ] as const)(
-    "follows it more closely at d = 400: %s, lambda %d",
-    async (noiseModel, lambda, draws, step) => {
-      const times = logTimes.filter((t) => t < 1.5);
-      const eta = times.map((t) => step * t);
-      const run = await theory.trainRegression({ ...base, d: 400, lambda, noiseModel, times, eta, draws });
-      const V = allowed.find(([l, d]) => l === lambda && d === 400)![2][noiseModels.indexOf(noiseModel)];
-      expect(rms(run.mean.V, limitOf(noiseModel, run).V)).toBeLessThan(V);
-    },
-  );
-
-  it.each(allowed)("follows the closed forms of G and T, lambda %d, d %i", async (lambda, d, _, G, T) => {
-    // The mean does not depend on the covariance: a diagonal one makes many draws cheap.
-    const run = await theory.trainRegression({
-      ...base,
-      d,
-      lambda,
-      noiseModel: "fixed",
-      covariance: "meanField",
-      times: logTimes,
-      eta: steps(logTimes),
-      draws: d === 100 ? 40 : 6,
-    });
-    const expected = limitOf("fixed", run);
-    expect(rms(run.mean.G, expected.G), "G").toBeLessThan(G);
-    expect(rms(run.mean.T, expected.T), "T").toBeLessThan(T);
-  });
 
   it("gives a mean-field covariance that does not see the spectrum", async () => {
     const times = [0.1, 0.35, 1];

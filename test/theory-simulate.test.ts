@@ -2,6 +2,7 @@ import { EigenvalueDecomposition, Matrix } from "ml-matrix";
 import { describe, expect, it } from "vitest";
 import { normals, stream } from "../src/tasks/random.ts";
 import * as theory from "../src/theory/index.ts";
+import { type Deviation, fixedDeviation, residualDeviation } from "./reference/fluctuations.ts";
 
 const times = Array.from({ length: 25 }, (_, i) => 0.05 * 2000 ** (i / 24));
 const noiseModes = ["fixed", "residual", "elbo"] as const;
@@ -16,8 +17,8 @@ function rmsRelative(values: number[], expected: number[]): number {
   return Math.sqrt(values.reduce((sum, v, i) => sum + (v / expected[i] - 1) ** 2, 0) / values.length);
 }
 
-/** Rms relative deviations from the limit at (lambda, d): G, T, V fixed, V residual, V elbo. */
-const allowed: [number, number, number[]][] = [
+/** Stated rms relative deviations of a draw from the limit at (lambda, d): G, T, V fixed, V residual, V elbo. */
+const stated: [number, number, number[]][] = [
   [0.5, 100, [0.214, 0.102, 0.029, 0.075, 0.072]],
   [0.9, 100, [0.24, 0.122, 0.023, 0.1, 0.075]],
   [1.5, 100, [0.149, 0.169, 0.0076, 0.119, 0.111]],
@@ -27,35 +28,67 @@ const allowed: [number, number, number[]][] = [
 ];
 
 describe("simulation", () => {
-  it("has a mean within the known finite-size errors of the limit", () => {
-    for (const [ratio, d, [G, T, ...variances]] of allowed) {
+  it.each(stated)(
+    "deviates from the limit by its finite-size errors, lambda %d, d %i",
+    (ratio, d, errors) => {
       const N = Math.round(d / ratio);
-      // The deviation of the mean is a bias of order 1/d plus what is left of the spread over draws. At d = 400 each
-      // spectrum meets several teachers, on which G and T depend most.
-      const spectra = theory.sampleSpectra({ d, N, draws: d === 100 ? 40 : 3, seed: 3 });
-      const draws = { fixed: d === 100 ? 40 : 18, residual: d === 100 ? 12 : 3, elbo: d === 100 ? 12 : 3 };
-      noiseModes.forEach((noise, i) => {
-        const run = theory.simulate({
+      const lambda = d / N;
+      // At d = 400 each spectrum meets several teachers: the eigen-decompositions dominate the cost.
+      const [spectrumCount, counts] =
+        d === 100
+          ? [100, { fixed: 100, residual: 100, elbo: 40 }]
+          : [6, { fixed: 60, residual: 12, elbo: 12 }];
+      const spectra = theory.sampleSpectra({ d, N, draws: spectrumCount, seed: 3 });
+      const run = (noise: (typeof noiseModes)[number]) =>
+        theory.simulate({
           d,
           N,
           t: times,
           noise,
           sn2: 0.01,
-          draws: draws[noise],
+          draws: counts[noise],
           seed: 3,
-          spectra: Array.from({ length: draws[noise] }, (_, draw) => spectra[draw % spectra.length]),
+          spectra: Array.from({ length: counts[noise] }, (_, draw) => spectra[draw % spectrumCount]),
           tolerance: 1e-6,
         });
-        const expected = limit(noise, d / N);
-        const what = `${noise} lambda=${ratio} d=${d}`;
-        expect(rmsRelative(run.mean.V, expected.V), `V ${what}`).toBeLessThan(variances[i]);
-        // The noise model moves G and T by little or nothing.
-        if (noise !== "fixed") return;
-        expect(rmsRelative(run.mean.G, expected.G), `G ${what}`).toBeLessThan(G);
-        expect(rmsRelative(run.mean.T, expected.T), `T ${what}`).toBeLessThan(T);
+      const runs = { fixed: run("fixed"), residual: run("residual"), elbo: run("elbo") };
+
+      const check = (
+        field: "G" | "T" | "V",
+        noise: "fixed" | "residual",
+        expected: (t: number) => Deviation,
+        sampled: boolean,
+      ) => {
+        const { mean, sd } = runs[noise];
+        const exact = limit(noise, lambda)[field];
+        times.forEach((t, i) => {
+          const deviation = expected(t);
+          const what = `${field} ${noise} t=${t.toPrecision(3)}`;
+          const error = deviation.sd / Math.sqrt(spectrumCount);
+          const z = (mean[field][i] - exact[i] - deviation.bias) / error;
+          expect(Math.abs(z), what).toBeLessThan(4);
+          // Of n Gaussian draws the sample deviation scatters by 1/sqrt(2n).
+          if (!sampled) return;
+          const scatter = 4 / Math.sqrt(2 * counts[noise]);
+          expect(Math.abs(sd[field][i] / deviation.sd - 1), what).toBeLessThan(scatter);
+        });
+      };
+      const fixed = (field: "G" | "T" | "V") => (t: number) => fixedDeviation(d, lambda, t, 0.01)[field];
+      check("G", "fixed", fixed("G"), true);
+      check("T", "fixed", fixed("T"), true);
+      check("V", "fixed", fixed("V"), d === 100);
+      check("V", "residual", (t) => residualDeviation(d, lambda, t, 0.01, 0.01), d === 100);
+
+      // What is stated for single draws holds for the mean of several all the more.
+      const [G, T, ...variances] = errors;
+      noiseModes.forEach((noise, i) => {
+        const rms = rmsRelative(runs[noise].mean.V, limit(noise, lambda).V);
+        expect(rms, `V ${noise}`).toBeLessThan(variances[i]);
       });
-    }
-  });
+      expect(rmsRelative(runs.fixed.mean.G, limit("fixed", lambda).G), "G").toBeLessThan(G);
+      expect(rmsRelative(runs.fixed.mean.T, limit("fixed", lambda).T), "T").toBeLessThan(T);
+    },
+  );
 
   it("has a spread that falls as d^(-1/2) or faster", () => {
     const spread = (d: number) => {

@@ -48,8 +48,8 @@ const noiseCodes = { fixed: 0, residual: 1, elbo: 2 } as const;
  * A step costs about six products of (d, d) matrices, or O(Nd) with a diagonal factor. Sums are taken in float64; state
  * and matrices are float32, which limits two things. The mean stalls once a step moves a coordinate by less than its
  * resolution: G stays above about (2^-24/(eta s))^2 |w*|^2 for the slowest mode s. The factor may have a condition
- * number of a few thousand (eigenvalues of C over seven decades), beyond which `step` throws. V keeps its relative
- * accuracy however small it becomes.
+ * number of some ten thousand (eigenvalues of C over nine decades), beyond which `step` throws. V keeps its relative
+ * accuracy however small it becomes; VS has an absolute accuracy of about 1e-7 V.
  */
 export class LinearElbo {
   readonly #core: CoreExports;
@@ -85,7 +85,7 @@ export class LinearElbo {
   step({ eta, noise, sig2, prior }: LinearElboStep): void {
     if (!this.#core.elboStep(eta, noiseCodes[noise], sig2, prior))
       throw new Error(
-        "the covariance became singular in float32: its condition number exceeds about 1e7, or eta is too large",
+        "the covariance became singular in float32: its eigenvalues spread over more than nine decades, or eta is too large",
       );
   }
 

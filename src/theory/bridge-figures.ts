@@ -131,7 +131,7 @@ function sample(
   shape: Sample["shape"],
 ): Sample[] {
   const y = run[key];
-  return y ? [{ x, y: y / thousand, sd: 0, colour: stroke, shape }] : [];
+  return y ? [{ x, y: y / thousand, sd: 0, colour: stroke, shape, large: true }] : [];
 }
 
 /** Whole decades around positive values. */

@@ -36,8 +36,10 @@ export interface Sample {
   sd: number;
   xSd?: number;
   colour: string;
-  /** A filled circle by default. */
+  /** A filled circle by default; diamonds and triangles are hollow, to be seen where they meet another point. */
   shape?: "circle" | "diamond" | "square" | "triangle-up";
+  /** A point of its own, not one of a sequence along a line. */
+  large?: boolean;
 }
 
 /** What accuracies are computed from, over time. */
@@ -130,7 +132,7 @@ function varianceFigure({ curves, simulation, trained, t, parameters }: Study): 
         // For lambda >= 1 V with ELBO noise grows without bound.
         y: above
           ? { title: "V", type: "log", domain: wholeDecades(series, 1e-3) }
-          : { title: "V", domain: fromZero(series) },
+          : { title: "V", domain: covering(series, samples) },
         series,
       },
       samples,
@@ -156,7 +158,7 @@ function informationFigure(study: Study): Figure | null {
     ...diamonds(perTime(trained?.runs[mode], modelColours[mode], MI)),
   ]);
   const x = timeAxis(t);
-  const y: YAxis = { title: "MI (nats)", domain: fromZero(series) };
+  const y: YAxis = { title: "MI (nats)", domain: covering(series, samples) };
   const { noiseLevel } = times;
   const marks: Mark[] = noiseLevel
     ? [
@@ -294,7 +296,7 @@ function lambdaFigure({ lambdaView, simulation }: Study): Figure {
       {
         description: "Label-noise variance as a function of lambda at several times.",
         x,
-        y: { title: "variance / σₙ²", domain: fromZero(series) },
+        y: { title: "variance / σₙ²", domain: covering(series, samples) },
         series,
       },
       samples,
@@ -319,6 +321,11 @@ const share: YAxis = { title: "accuracy", domain: [0, 1] };
 function timeAxis(t: number[]): XAxis {
   const domain: [number, number] = [t[0], t[t.length - 1]];
   return { title: "time t", type: "log", domain, ticks: logTicks(domain), format: "~g" };
+}
+
+/** From 0 to beyond every line and every point. */
+function covering(series: Series[], samples: Sample[]): [number, number] {
+  return fromZero([...series, { key: "samples", colour: colour.ink, points: samples }]);
 }
 
 export function finite(value: number): number | null {
@@ -363,7 +370,9 @@ function perLambda(
   });
 }
 
-/** A line plot with a background and with points on top; diamonds are hollow. */
+const hollow: Sample["shape"][] = ["diamond", "triangle-up"];
+
+/** A line plot with a background and with points on top. */
 export function withSamples(plot: LinePlot, samples: Sample[], background: object[] = []): TopLevelSpec {
   const { x, y } = plot;
   const inside = (value: number, { domain: [low, high] }: XAxis | YAxis) =>
@@ -375,6 +384,7 @@ export function withSamples(plot: LinePlot, samples: Sample[], background: objec
       y: s.y,
       colour: s.colour,
       shape: s.shape ?? "circle",
+      size: (hollow.includes(s.shape) ? 34 : 22) * (s.large ? 3 : 1),
       low: inside(s.y - s.sd, y),
       high: inside(s.y + s.sd, y),
       left: inside(s.x - (s.xSd ?? 0), x),
@@ -400,12 +410,13 @@ export function withSamples(plot: LinePlot, samples: Sample[], background: objec
       encoding: { x: position("left", x), x2: { field: "right" }, y: position("y", y), ...stroke },
     },
     ...[true, false].map((filled) => ({
-      data: { values: values.filter((value) => filled === (value.shape !== "diamond")) },
-      mark: { type: "point", filled, size: filled ? 22 : 34, opacity: 1 },
+      data: { values: values.filter(({ shape }) => filled !== hollow.includes(shape)) },
+      mark: { type: "point", filled, opacity: 1 },
       encoding: {
         x: position("x", x),
         y: position("y", y),
         shape: { field: "shape", type: "nominal" as const, scale: null },
+        size: { field: "size", type: "quantitative" as const, scale: null },
         ...stroke,
       },
     })),

@@ -128,7 +128,7 @@ const readingGuide = [
   "With fixed noise and a calibrated model, V equals the test loss in the mean at every time, so uncertainty and generalisation arrive together, but V never peaks.",
   "With residual noise V equals the generalisation gap (for small initial variance and no label noise). This is a plug-in estimate of the noise, not an optimum of the ELBO. The time of the peak belongs to the bulk of the spectrum and says nothing about grokking; the collapse and MI belong to the edge.",
   "With the ELBO's own noise the peak itself moves with the edge, but V collapses later than the model generalises when λ is close to 1.",
-  "At a fixed level the generalisation time stays finite at λ = 1 and diverges only at λ = 1/(1 − l).",
+  "At a fixed level the generalisation time stays finite at λ = 1 and diverges only at λ\u00a0=\u00a01/(1\u00a0−\u00a0l).",
 ];
 
 async function bridgeSection(data: Bridge, { parameters }: Study): Promise<string> {
@@ -148,26 +148,39 @@ export function bridgeSummary({ runs, stepsPerTime, spread }: Bridge, level: num
   const limit = 1 / (1 - level);
   const grokked = runs.filter(({ grokStep }) => grokStep !== null);
   const beyond = grokked.filter(({ lambda }) => lambda > limit).length;
-  const count = runs.length === 1 ? "One run" : `${runs.length} runs`;
-  return [
-    `${count}, ${grokked.length} of which grokked.`,
-    stepsPerTime === null
-      ? "None has a memorisation step, so the model's unit of time cannot be set."
-      : `One unit of the model's time is ${formatNumber(stepsPerTime)} optimiser steps, fitted on memorisation only${runs.length > 1 ? ` (it varies by a factor of ${formatNumber(spread!)} between runs)` : ""}.`,
-    beyond > 0
-      ? `${beyond} of those that grokked lie at λ above ${formatNumber(limit)}, where the linear model never generalises: there the analogy fails.`
-      : "",
-  ]
-    .filter((sentence) => sentence !== "")
-    .join(" ");
+  const single = runs.length === 1;
+  const sentences = [outcome(runs.length, grokked.length)];
+  if (stepsPerTime === null) {
+    const subject = single ? "It has no" : "None has a";
+    sentences.push(`${subject} memorisation step, so the model's unit of time cannot be set.`);
+  } else {
+    const variation = single ? "" : ` (it varies by a factor of ${formatNumber(spread!)} between runs)`;
+    sentences.push(
+      `One unit of the model's time is ${formatNumber(stepsPerTime)} optimiser steps, fitted on memorisation only${variation}.`,
+    );
+  }
+  if (beyond > 0) {
+    const subject = single ? "It" : `${beyond} of those that grokked`;
+    const verb = beyond === 1 ? "lies" : "lie";
+    sentences.push(
+      `${subject} ${verb} at λ above ${formatNumber(limit)}, where the linear model never generalises: there the analogy fails.`,
+    );
+  }
+  return sentences.join(" ");
+}
+
+function outcome(runs: number, grokked: number): string {
+  if (runs === 1) return `One run, which ${grokked === 1 ? "grokked" : "did not grok"}.`;
+  const share = grokked === runs ? "all" : grokked === 0 ? "none" : grokked;
+  return `${runs} runs, of which ${share} grokked.`;
 }
 
 /** One row per run as text cells. */
 export function bridgeTable({ runs, ratio }: Bridge): { head: string[]; rows: string[][]; caption: string } {
-  const step = (value: number | null) => (value === null ? "–" : String(value));
+  const step = (value: number | null) => (value === null ? "–" : String(value).replace("-", "−"));
   const quotient = (value: number | null) => (value === null ? "–" : formatNumber(value));
   return {
-    caption: `Measured steps, and ratios of times beside those of the linear model at the same λ = ${ratioNames[ratio]}. –: it did not happen.`,
+    caption: `Measured steps (delay: grok − memorised; lag: collapse − grok), and ratios of times, each followed by that of the linear model (t gen / t train, t U / t gen) at the same λ = ${ratioNames[ratio]}. –: it did not happen.`,
     head: [
       "run",
       "tasks",
@@ -176,12 +189,12 @@ export function bridgeTable({ runs, ratio }: Bridge): { head: string[]; rows: st
       "peak",
       "collapse",
       "grok",
-      "grok − memorised",
-      "collapse − grok",
+      "delay",
+      "lag",
       "grok / memorised",
-      "linear: t gen / t train",
+      "linear model",
       "collapse / grok",
-      "linear: t U / t gen",
+      "linear model",
     ],
     rows: runs.map((run) => [
       run.name,

@@ -26,7 +26,10 @@ const lastTime = 100;
 const relativeStep = 0.02;
 /** Steps that may be spent on the first interval, where the initial variance grows fastest. */
 const mostFirstSteps = 2000;
-/** V/sig2 = 10^4, nats: a margin to the 10^6 or so at which float32 no longer resolves the covariance's factor. */
+/**
+ * V/sig2 = 10^4, in nats. Float32 resolves the covariance's factor up to 10^9 or so: the margin is for draws whose
+ * smallest eigenvalue lies above the limit's, in which sig2 falls faster.
+ */
 const largestInformation = 0.5 * Math.log1p(1e4);
 
 /**
