@@ -87,8 +87,8 @@ export function kronecker_column(at: i32, c: i32): void {
 
 /**
  * Add to the factors B what the columns of that root, with independent random signs and times `weight`, send back from
- * all predictions at once: in expectation weight^2 times the same. Signs are a function of (seed, stream, probe), the prediction's place in the batch, of
- * which the micro-batch's first is `first`, and the class.
+ * all predictions at once: in expectation weight^2 times the same. Signs are a function of (seed, stream, probe), the
+ * prediction's place in the batch, of which the micro-batch's first is `first`, and the class.
  */
 export function kronecker_signs(seed: i32, stream: i32, probe: i32, first: i32, weight: f32): void {
   for (let r = 0; r < Q; r++) {
