@@ -28,7 +28,7 @@ export function packedSize(k: i32, n: i32): i32 {
 /** Transpose 4 rows of 4 floats at src (row stride in bytes) to dst (row stride in bytes). */
 // @ts-ignore: decorator
 @inline
-function transpose4(src: usize, srcStride: usize, dst: usize, dstStride: usize): void {
+export function transpose4(src: usize, srcStride: usize, dst: usize, dstStride: usize): void {
   const a = v128.load(src);
   const b = v128.load(src + srcStride);
   const c = v128.load(src + 2 * srcStride);
@@ -155,16 +155,22 @@ function kernelEdge(
   k: i32, pa: usize, pb: usize, pc: usize, ldc: usize, accumulate: bool, rows: i32, columns: i32, tile: usize,
 ): void {
   kernel4x8(k, pa, pb, tile, 32, false);
+  copyTile(pc, ldc, tile, rows, columns, accumulate);
+}
+
+/** C[rows, columns] (row stride ldc bytes) = or += the corner of a tile of MR rows of NR floats. */
+export function copyTile(c: usize, ldc: usize, tile: usize, rows: i32, columns: i32, accumulate: bool): void {
   for (let i = 0; i < rows; i++) {
     for (let j = 0; j < columns; j++) {
-      const c = pc + <usize>i * ldc + (<usize>j << 2);
+      const at = c + <usize>i * ldc + (<usize>j << 2);
       const value = load<f32>(tile + (<usize>(i * NR + j) << 2));
-      store<f32>(c, accumulate ? load<f32>(c) + value : value);
+      store<f32>(at, accumulate ? load<f32>(at) + value : value);
     }
   }
 }
 
-const edgeTile: usize = memory.data(4 * 8 * 4, 16);
+/** Where a tile goes of which only a corner exists. */
+export const edgeTile: usize = memory.data(MR * NR * 4, 16);
 
 /**
  * C[m,n] = (or +=, with accumulate) A[m,k] B[k,n]. A has element strides (sm, sk); B is packed by `packB`; C has row

@@ -167,6 +167,7 @@ function block_squares(i: i32, dx: usize, dout: usize): void {
   linear_backward_input(dRow, dout, D, packed + PK_O_BACK, rows, D, D, false);
   attention_backward(
     dQ, dKV, dRow, a + A_ATT, a + A_Q, a + A_KV, position, last ? firstQuery : identity, sequences, time, perSequence,
+    false,
   );
   rope_apply(dQ, D, dQ, D, identity, position, rows, -1);
   rope_apply(dKV, 2 * D, dKV, 2 * D, identity, tokenPosition, N, -1);

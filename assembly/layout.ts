@@ -164,6 +164,8 @@ export let VS: i32 = 0;
 // Gradients of activations, shared by all blocks.
 export let dX: usize = 0, dX2: usize = 0, dQ: usize = 0, dKV: usize = 0, dRow: usize = 0, dHidden: usize = 0,
   dTableQ: usize = 0, dTableKV: usize = 0, dScores: usize = 0;
+/** Keys and values of one head, transposed (HD, T rounded up to 8): attention's scratch. */
+export let keysT: usize = 0, valuesT: usize = 0;
 
 /** Kronecker factors only: their sums, FACTORS floats. */
 export let factors: usize = 0;
@@ -218,13 +220,13 @@ function planPacked(backward: bool): void {
 function planActivations(backward: bool): void {
   const rows = <f64>NT;
   const d = <f64>D;
-  const paddedContext = <f64>((NCTX + 3) & ~3);
+  const paddedContext = <f64>((NCTX + 7) & ~7); // attention works on keys eight at a time
   blockCursor = 0;
   A_X = within(rows * d);
   A_LN1 = within(rows * d);
   A_STATS1 = within(rows * 2);
   A_Q = within(rows * d);
-  A_KV = within((rows + 4) * 2 * d); // attention reads keys four at a time
+  A_KV = within((rows + 4) * 2 * d); // attention transposes keys four at a time
   A_ATT = within(rows * <f64>H * paddedContext);
   A_Y = within(rows * d);
   A_MID = within(rows * d);
@@ -242,6 +244,7 @@ function planActivations(backward: bool): void {
   finalStats = reserve(rows * 2);
   VS = (V + 3) & ~3;
   logits = reserve(rows * <f64>VS);
+  keysT = reserve(<f64>HD * paddedContext);
   if (!backward) return;
   dX = reserve(rows * d);
   dX2 = reserve(rows * d);
@@ -252,6 +255,7 @@ function planActivations(backward: bool): void {
   dTableQ = reserve(rows * d);
   dTableKV = reserve(rows * 2 * d);
   dScores = reserve(paddedContext * paddedContext);
+  valuesT = reserve(<f64>HD * paddedContext);
 }
 
 function planFactors(): void {

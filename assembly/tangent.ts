@@ -9,7 +9,7 @@ import {
   packedBlocks, packedHead, packedHeadBack, parameters, queryLn1, queryPosition, queryToToken, tableKV, tableQ, tangent,
   targets, tokenPosition, tokenToDistinct,
 } from "./layout";
-import { attention_backward_jvp, attention_jvp } from "./layers/attention";
+import { attention_backward, attention_jvp } from "./layers/attention";
 import { gelu_backward_jvp, gelu_jvp, relu_backward_jvp, relu_jvp } from "./layers/activation";
 import { crossentropy_backward, crossentropy_backward_jvp, softmax_forward } from "./layers/crossentropy";
 import { dropout_active, dropout_apply } from "./layers/dropout";
@@ -137,8 +137,9 @@ function block_backward_jvp(i: i32, dx: usize, dout: usize): void {
   const dattention = residual_backward_jvp(dx, dout, attentionSite(i), position, perSequence);
   linear_backward_weight_jvp(floats(dp, P_O()), dattention, D, a + A_Y, rows, D, D);
   linear_backward_input_jvp(dRow, dattention, D, packed + PK_O_BACK, rows, D, D, false);
-  attention_backward_jvp(
+  attention_backward(
     dQ, dKV, dRow, a + A_ATT, q, kv, position, last ? firstQuery : identity, sequences, time, perSequence,
+    true,
   );
   rotate_back(dQ, D, position, rows);
   rotate_back(dKV, 2 * D, tokenPosition, N);

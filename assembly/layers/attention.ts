@@ -1,78 +1,106 @@
 // Causal multi-head attention on already projected and rotated queries, keys and values. Sequences and heads are
-// small, so one (sequence, head) works on a few kilobytes that stay in the first-level cache; only scores at or below
-// the diagonal are computed. Queries may be a subset of the positions (the last block needs the prediction positions
-// only), keys and values are those of all positions.
-import { D, H, HD, TANGENT, dScores } from "../layout";
-import { exp4, horizontalMax, horizontalSum, horizontalSums4, madd, madd1 } from "../simd";
+// small, so one (sequence, head) works on a few kilobytes that stay in the first-level cache. Queries go in strips of
+// four; a strip computes scores up to its last query's position only. Queries may be a subset of the positions (the
+// last block needs the prediction positions only), keys and values are those of all positions.
+//
+// Attention weights have rows of T rounded up to 8 floats. The weights of a strip are zero from a query's own position
+// to the end of the strip's last group of four keys, so that strips of queries and of keys can be multiplied whole.
+import { D, H, HD, TANGENT, dScores, keysT, valuesT } from "../layout";
+import { NR, copyTile, edgeTile, transpose4 } from "../gemm";
+import { exp4, horizontalMax, horizontalSum, madd } from "../simd";
 import { mapped } from "../rows";
 
-/** Four dot products over HD of `x` with the rows at y, y + stride, ... */
-// @ts-ignore: decorator
-@inline
-function dots4(x: usize, y: usize, stride: usize): v128 {
-  const y1 = y + stride;
-  const y2 = y1 + stride;
-  const y3 = y2 + stride;
-  const vectorBytes = <usize>(HD & ~3) << 2;
-  let s0 = f32x4.splat(0), s1 = f32x4.splat(0), s2 = f32x4.splat(0), s3 = f32x4.splat(0);
-  for (let c: usize = 0; c < vectorBytes; c += 16) {
-    const value = v128.load(x + c);
-    s0 = madd(value, v128.load(y + c), s0);
-    s1 = madd(value, v128.load(y1 + c), s1);
-    s2 = madd(value, v128.load(y2 + c), s2);
-    s3 = madd(value, v128.load(y3 + c), s3);
+/**
+ * C[4, 8] at c (rows cRow bytes apart, except that rows from `rows` on all go to the side) = or += sum over `depth` of
+ * A[i, k] B[k, j], with A[i, k] at a + i aRow + k aStep and B[k, .] at b + k bStep, in bytes.
+ */
+function tile4x8(
+  c: usize, cRow: usize, a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, depth: i32, rows: i32,
+  accumulate: bool,
+): void {
+  let c00 = f32x4.splat(0), c01 = f32x4.splat(0);
+  let c10 = f32x4.splat(0), c11 = f32x4.splat(0);
+  let c20 = f32x4.splat(0), c21 = f32x4.splat(0);
+  let c30 = f32x4.splat(0), c31 = f32x4.splat(0);
+  const a2 = aRow << 1;
+  const a3 = a2 + aRow;
+  for (let k = 0; k < depth; k++) {
+    const b0 = v128.load(b);
+    const b1 = v128.load(b, 16);
+    let x = v128.load32_splat(a);
+    c00 = madd(x, b0, c00);
+    c01 = madd(x, b1, c01);
+    x = v128.load32_splat(a + aRow);
+    c10 = madd(x, b0, c10);
+    c11 = madd(x, b1, c11);
+    x = v128.load32_splat(a + a2);
+    c20 = madd(x, b0, c20);
+    c21 = madd(x, b1, c21);
+    x = v128.load32_splat(a + a3);
+    c30 = madd(x, b0, c30);
+    c31 = madd(x, b1, c31);
+    a += aStep;
+    b += bStep;
   }
-  let sums = horizontalSums4(s0, s1, s2, s3);
-  for (let c = vectorBytes; c < <usize>HD << 2; c += 4) {
-    const columns = f32x4(load<f32>(y + c), load<f32>(y1 + c), load<f32>(y2 + c), load<f32>(y3 + c));
-    sums = madd(v128.load32_splat(x + c), columns, sums);
-  }
-  return sums;
+  store8(c, c00, c01, accumulate);
+  if (rows > 1) store8(c + cRow, c10, c11, accumulate);
+  if (rows > 2) store8(c + 2 * cRow, c20, c21, accumulate);
+  if (rows > 3) store8(c + 3 * cRow, c30, c31, accumulate);
 }
 
-/** out[0 .. HD) = sum_i coefficient[i] rows[i], coefficients and rows with byte strides. */
-function combine(out: usize, coefficients: usize, coefficientStride: usize, rows: usize, stride: usize, count: i32): void {
-  const bytes = <usize>HD << 2;
-  let c: usize = 0;
-  for (; c + 64 <= bytes; c += 64) {
-    let s0 = f32x4.splat(0), s1 = f32x4.splat(0), s2 = f32x4.splat(0), s3 = f32x4.splat(0);
-    let p = coefficients;
-    let x = rows + c;
-    for (let i = 0; i < count; i++) {
-      const a = v128.load32_splat(p);
-      s0 = madd(a, v128.load(x), s0);
-      s1 = madd(a, v128.load(x, 16), s1);
-      s2 = madd(a, v128.load(x, 32), s2);
-      s3 = madd(a, v128.load(x, 48), s3);
-      p += coefficientStride;
-      x += stride;
+// @ts-ignore: decorator
+@inline
+function store8(at: usize, low: v128, high: v128, accumulate: bool): void {
+  v128.store(at, accumulate ? f32x4.add(v128.load(at), low) : low);
+  v128.store(at, accumulate ? f32x4.add(v128.load(at, 16), high) : high, 16);
+}
+
+/** The strip C[rows <= 4, columns], as tile4x8; columns of B beyond the last are read and not used. */
+function strip(
+  c: usize, cRow: usize, a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, depth: i32, rows: i32,
+  columns: i32, accumulate: bool,
+): void {
+  for (let j = 0; j < columns; j += NR) {
+    const offset = <usize>j << 2;
+    if (j + NR <= columns) {
+      tile4x8(c + offset, cRow, a, aRow, aStep, b + offset, bStep, depth, rows, accumulate);
+    } else {
+      tile4x8(edgeTile, <usize>NR << 2, a, aRow, aStep, b + offset, bStep, depth, rows, false);
+      copyTile(c + offset, cRow, edgeTile, rows, columns - j, accumulate);
     }
-    v128.store(out + c, s0);
-    v128.store(out + c, s1, 16);
-    v128.store(out + c, s2, 32);
-    v128.store(out + c, s3, 48);
   }
-  for (; c + 16 <= bytes; c += 16) {
-    let s = f32x4.splat(0);
-    let p = coefficients;
-    let x = rows + c;
-    for (let i = 0; i < count; i++) {
-      s = madd(v128.load32_splat(p), v128.load(x), s);
-      p += coefficientStride;
-      x += stride;
+}
+
+/** Tangent of a strip, C' = A' B + A B'; tangents are TANGENT further than what they belong to. */
+function strip_jvp(
+  c: usize, cRow: usize, a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, depth: i32, rows: i32,
+  columns: i32,
+): void {
+  strip(c + TANGENT, cRow, a + TANGENT, aRow, aStep, b, bStep, depth, rows, columns, false);
+  strip(c + TANGENT, cRow, a, aRow, aStep, b + TANGENT, bStep, depth, rows, columns, true);
+}
+
+/** A strip and, with `tangents`, its tangent. */
+function strips(
+  c: usize, cRow: usize, a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, depth: i32, rows: i32,
+  columns: i32, tangents: bool,
+): void {
+  strip(c, cRow, a, aRow, aStep, b, bStep, depth, rows, columns, false);
+  if (tangents) strip_jvp(c, cRow, a, aRow, aStep, b, bStep, depth, rows, columns);
+}
+
+/** out (HD, stride)  <-  the transpose of T rows of HD floats `rowBytes` apart; T is rounded up to 4. */
+function transposeHead(out: usize, rows: usize, rowBytes: usize, T: i32, stride: usize): void {
+  const vectorized = HD & ~3;
+  for (let j = 0; j < T; j += 4) {
+    const from = rows + <usize>j * rowBytes;
+    const to = out + (<usize>j << 2);
+    for (let c = 0; c < vectorized; c += 4) transpose4(from + (<usize>c << 2), rowBytes, to + <usize>c * stride, stride);
+    for (let c = vectorized; c < HD; c++) {
+      for (let i = 0; i < 4; i++) {
+        store<f32>(to + <usize>c * stride + (<usize>i << 2), load<f32>(from + <usize>i * rowBytes + (<usize>c << 2)));
+      }
     }
-    v128.store(out + c, s);
-  }
-  for (; c < bytes; c += 4) {
-    let s: f32 = 0;
-    let p = coefficients;
-    let x = rows + c;
-    for (let i = 0; i < count; i++) {
-      s = madd1(load<f32>(p), load<f32>(x), s);
-      p += coefficientStride;
-      x += stride;
-    }
-    store<f32>(out + c, s);
   }
 }
 
@@ -83,51 +111,137 @@ function keepLanes(x: v128, valid: i32, other: f32): v128 {
   return v128.bitselect(x, f32x4.splat(other), i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(valid)));
 }
 
-/** Softmax of the first `count` of row's floats, in place; those up to the next multiple of 4 become 0. */
-function softmaxRow(row: usize, count: i32): void {
-  const bytes = <usize>((count + 3) & ~3) << 2;
-  const last = row + bytes - 16;
-  const valid = count - ((count - 1) & ~3);
-  v128.store(last, keepLanes(v128.load(last), valid, -1e30));
+/** Address of the group of four floats in which the first `count` of a row end. */
+// @ts-ignore: decorator
+@inline
+function lastGroup(row: usize, count: i32): usize {
+  return row + (<usize>((count - 1) & ~3) << 2);
+}
+
+/** Replace the row's floats from `count` to the next multiple of 4 by `other`. */
+// @ts-ignore: decorator
+@inline
+function fillPadding(row: usize, count: i32, other: f32): void {
+  const last = lastGroup(row, count);
+  v128.store(last, keepLanes(v128.load(last), count - ((count - 1) & ~3), other));
+}
+
+/** Zero the groups of four after the one in which `count` ends, up to the one in which `reach` ends. */
+// @ts-ignore: decorator
+@inline
+function clearGroups(row: usize, count: i32, reach: i32): void {
+  const end = lastGroup(row, reach);
+  for (let at = lastGroup(row, count) + 16; at <= end; at += 16) v128.store(at, f32x4.splat(0));
+}
+
+/** Softmax of scale times the first `count` of row's floats, in place; those up to the next multiple of 4 become 0. */
+function softmaxRow(row: usize, count: i32, scale: f32): void {
+  const end = lastGroup(row, count);
+  fillPadding(row, count, -1e30);
   let max4 = v128.load(row);
-  for (let c: usize = 16; c < bytes; c += 16) max4 = f32x4.max(max4, v128.load(row + c));
+  for (let at = row + 16; at <= end; at += 16) max4 = f32x4.max(max4, v128.load(at));
   max4 = f32x4.splat(horizontalMax(max4));
+  const scale4 = f32x4.splat(scale);
   let sum4 = f32x4.splat(0);
-  for (let c: usize = 0; c < bytes; c += 16) {
-    const e = exp4(f32x4.sub(v128.load(row + c), max4));
+  for (let at = row; at <= end; at += 16) {
+    const e = exp4(f32x4.mul(f32x4.sub(v128.load(at), max4), scale4));
     sum4 = f32x4.add(sum4, e);
-    v128.store(row + c, e);
+    v128.store(at, e);
   }
   const inverse4 = f32x4.splat(<f32>1 / horizontalSum(sum4));
-  for (let c: usize = 0; c < bytes; c += 16) v128.store(row + c, f32x4.mul(v128.load(row + c), inverse4));
+  for (let at = row; at <= end; at += 16) v128.store(at, f32x4.mul(v128.load(at), inverse4));
+}
+
+/** sum_j x_j y_j over the groups of four that the first `count` floats reach into, in every lane. */
+// @ts-ignore: decorator
+@inline
+function rowDot(x: usize, y: usize, count: i32): v128 {
+  const bytes = <usize>((count + 3) & ~3) << 2;
+  let sum4 = f32x4.splat(0);
+  for (let c: usize = 0; c < bytes; c += 16) sum4 = madd(v128.load(x + c), v128.load(y + c), sum4);
+  return f32x4.splat(horizontalSum(sum4));
+}
+
+/** row  <-  scale weights (row - sum_j weights row): a gradient, or a tangent, carried through the softmax. */
+function softmax_linearised(row: usize, weights: usize, count: i32, scale: f32): void {
+  fillPadding(row, count, 0);
+  const sum4 = rowDot(weights, row, count);
+  const scale4 = f32x4.splat(scale);
+  const bytes = <usize>((count + 3) & ~3) << 2;
+  for (let c: usize = 0; c < bytes; c += 16) {
+    const a = f32x4.mul(v128.load(weights + c), scale4);
+    v128.store(row + c, f32x4.mul(a, f32x4.sub(v128.load(row + c), sum4)));
+  }
+}
+
+/**
+ * Tangent of softmax_linearised, before it has changed `row`. With s = sum_j a r:
+ *   r'  <-  scale (a' (r - s) + a (r' - s')),  s' = sum_j (a' r + a r').
+ */
+function softmax_linearised_jvp(row: usize, weights: usize, count: i32, scale: f32): void {
+  fillPadding(row, count, 0);
+  fillPadding(row + TANGENT, count, 0);
+  const sum4 = rowDot(weights, row, count);
+  const sumTangent4 = f32x4.add(
+    rowDot(weights + TANGENT, row, count), rowDot(weights, row + TANGENT, count),
+  );
+  const scale4 = f32x4.splat(scale);
+  const bytes = <usize>((count + 3) & ~3) << 2;
+  for (let c: usize = 0; c < bytes; c += 16) {
+    const changed = f32x4.mul(v128.load(weights + TANGENT + c), f32x4.sub(v128.load(row + c), sum4));
+    const centred = f32x4.sub(v128.load(row + TANGENT + c), sumTangent4);
+    v128.store(row + TANGENT + c, f32x4.mul(scale4, madd(v128.load(weights + c), centred, changed)));
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function scoreScale(): f32 {
+  return <f32>(1 / Math.sqrt(<f64>HD));
+}
+
+/** Bytes of one row of attention weights. */
+// @ts-ignore: decorator
+@inline
+function weightBytes(T: i32): usize {
+  return <usize>((T + 7) & ~7) << 2;
+}
+
+/** Keys that query p attends to. */
+// @ts-ignore: decorator
+@inline
+function keysOf(queryPosition: usize, p: i32): i32 {
+  return <i32>mapped(queryPosition, p) + 1;
 }
 
 /**
  * y (n P, D), att (n, H, P, stride)  <-  q (n P, D), kv (n T, 2D) with keys before values, queryPosition (n P).
- * att holds the attention weights of query p on keys 0 .. position[p]; stride = T rounded up to 4.
+ * att holds the attention weights of query p on keys 0 .. position[p]; stride = T rounded up to 8.
  */
 export function attention_forward(
   y: usize, att: usize, q: usize, kv: usize, queryPosition: usize, n: i32, T: i32, P: i32,
 ): void {
   const rowBytes = <usize>D << 2;
   const kvBytes = <usize>D << 3;
-  const attBytes = <usize>((T + 3) & ~3) << 2;
-  const scale4 = f32x4.splat(<f32>(1 / Math.sqrt(<f64>HD)));
+  const attBytes = weightBytes(T);
   for (let s = 0; s < n; s++) {
     for (let h = 0; h < H; h++) {
       const head = <usize>(h * HD) << 2;
       const keys = kv + <usize>(s * T) * kvBytes + head;
-      const values = keys + rowBytes;
-      for (let p = 0; p < P; p++) {
-        const row = <usize>(s * P + p) * rowBytes + head;
-        const count = <i32>mapped(queryPosition, p) + 1;
-        for (let j = 0; j < count; j += 4) {
-          const scores = dots4(q + row, keys + <usize>j * kvBytes, kvBytes);
-          v128.store(att + (<usize>j << 2), f32x4.mul(scores, scale4));
+      transposeHead(keysT, keys, kvBytes, T, attBytes);
+      for (let p0 = 0; p0 < P; p0 += 4) {
+        const rows = min(4, P - p0);
+        const reach = keysOf(queryPosition, p0 + rows - 1);
+        const row = <usize>(s * P + p0) * rowBytes + head;
+        strip(att, attBytes, q + row, rowBytes, 4, keysT, attBytes, HD, rows, (reach + 7) & ~7, false);
+        for (let i = 0; i < rows; i++) {
+          const weights = att + <usize>i * attBytes;
+          const count = keysOf(queryPosition, p0 + i);
+          softmaxRow(weights, count, scoreScale());
+          clearGroups(weights, count, reach);
         }
-        softmaxRow(att, count);
-        combine(y + row, att, 4, values, kvBytes, count);
-        att += attBytes;
+        strip(y + row, rowBytes, att, attBytes, 4, keys + rowBytes, kvBytes, reach, rows, HD, false);
+        att += <usize>rows * attBytes;
       }
     }
   }
@@ -135,151 +249,57 @@ export function attention_forward(
 
 /**
  * dq (n P, D) =, dkv (n T, 2D) =  <-  dy (n P, D), att, q, kv; firstQuery (T) is the first query at or after each time.
- * With a = softmax(scores):
- *   da = dy v^T,  dscores = a (da - sum_j a da) / sqrt(HD),  dq = dscores k,  dk = dscores^T q,  dv = a^T dy.
+ * With a = softmax(scores) and s = sum_j a da:
+ *   da = dy v^T,  dscores = a (da - s) / sqrt(HD),  dq = dscores k,  dk = dscores^T q,  dv = a^T dy.
+ * With `tangents` also those of dq and dkv, from those of everything else:
+ *   da' = dy' v^T + dy v'^T,  dscores' = (a' (da - s) + a (da' - sum_j (a' da + a da'))) / sqrt(HD),
+ *   dq' = dscores' k + dscores k',  dk' = dscores'^T q + dscores^T q',  dv' = a'^T dy + a^T dy'.
  */
 export function attention_backward(
   dq: usize, dkv: usize, dy: usize, att: usize, q: usize, kv: usize, queryPosition: usize, firstQuery: usize, n: i32,
-  T: i32, P: i32,
+  T: i32, P: i32, tangents: bool,
 ): void {
   const rowBytes = <usize>D << 2;
   const kvBytes = <usize>D << 3;
-  const attBytes = <usize>((T + 3) & ~3) << 2;
-  const scale: f32 = <f32>(1 / Math.sqrt(<f64>HD));
+  const attBytes = weightBytes(T);
   for (let s = 0; s < n; s++) {
     for (let h = 0; h < H; h++) {
       const head = <usize>(h * HD) << 2;
       const firstRow = <usize>(s * P) * rowBytes + head;
       const keys = kv + <usize>(s * T) * kvBytes + head;
       const values = keys + rowBytes;
-      for (let p = 0; p < P; p++) {
-        const row = firstRow + <usize>p * rowBytes;
-        const weights = att + <usize>p * attBytes;
-        const scores = dScores + <usize>p * attBytes;
-        const count = <i32>mapped(queryPosition, p) + 1;
-        const bytes = <usize>((count + 3) & ~3) << 2;
-        for (let j = 0; j < count; j += 4) {
-          const da = dots4(dy + row, values + <usize>j * kvBytes, kvBytes);
-          v128.store(scores + (<usize>j << 2), da);
+      transposeHead(valuesT, values, kvBytes, T, attBytes);
+      if (tangents) transposeHead(valuesT + TANGENT, values + TANGENT, kvBytes, T, attBytes);
+      for (let p0 = 0; p0 < P; p0 += 4) {
+        const rows = min(4, P - p0);
+        const reach = keysOf(queryPosition, p0 + rows - 1);
+        const row = firstRow + <usize>p0 * rowBytes;
+        const scores = dScores + <usize>p0 * attBytes;
+        strips(scores, attBytes, dy + row, rowBytes, 4, valuesT, attBytes, HD, rows, (reach + 7) & ~7, tangents);
+        for (let i = 0; i < rows; i++) {
+          const offset = <usize>(p0 + i) * attBytes;
+          const count = keysOf(queryPosition, p0 + i);
+          if (tangents) {
+            softmax_linearised_jvp(dScores + offset, att + offset, count, scoreScale());
+            clearGroups(dScores + TANGENT + offset, count, reach);
+          }
+          softmax_linearised(dScores + offset, att + offset, count, scoreScale());
+          clearGroups(dScores + offset, count, reach);
         }
-        const last = scores + bytes - 16;
-        v128.store(last, keepLanes(v128.load(last), count - ((count - 1) & ~3), 0));
-        let sum4 = f32x4.splat(0);
-        for (let c: usize = 0; c < bytes; c += 16) sum4 = madd(v128.load(weights + c), v128.load(scores + c), sum4);
-        sum4 = f32x4.splat(horizontalSum(sum4));
-        for (let c: usize = 0; c < bytes; c += 16) {
-          const a = f32x4.mul(v128.load(weights + c), f32x4.splat(scale));
-          v128.store(scores + c, f32x4.mul(a, f32x4.sub(v128.load(scores + c), sum4)));
-        }
-        combine(dq + row, scores, 4, keys, kvBytes, count);
+        strips(dq + row, rowBytes, scores, attBytes, 4, keys, kvBytes, reach, rows, HD, tangents);
       }
-      for (let j = 0; j < T; j++) {
+      for (let j = 0; j < T; j += 4) {
+        const rows = min(4, T - j);
         const first = <i32>mapped(firstQuery, j);
         const column = <usize>first * attBytes + (<usize>j << 2);
-        const rows = firstRow + <usize>first * rowBytes;
+        const from = firstRow + <usize>first * rowBytes;
         const dkey = dkv + <usize>(s * T + j) * kvBytes + head;
-        combine(dkey, dScores + column, attBytes, q + rows, rowBytes, P - first);
-        combine(dkey + rowBytes, att + column, attBytes, dy + rows, rowBytes, P - first);
+        strips(dkey, kvBytes, dScores + column, 4, attBytes, q + from, rowBytes, P - first, rows, HD, tangents);
+        strips(dkey + rowBytes, kvBytes, att + column, 4, attBytes, dy + from, rowBytes, P - first, rows, HD, tangents);
       }
       att += <usize>P * attBytes;
     }
   }
-}
-
-/** Tangent of dots4, x' y + x y', of rows whose tangents are TANGENT further. */
-// @ts-ignore: decorator
-@inline
-function dots4_jvp(x: usize, y: usize, stride: usize): v128 {
-  const y1 = y + stride;
-  const y2 = y1 + stride;
-  const y3 = y2 + stride;
-  const vectorBytes = <usize>(HD & ~3) << 2;
-  let s0 = f32x4.splat(0), s1 = f32x4.splat(0), s2 = f32x4.splat(0), s3 = f32x4.splat(0);
-  for (let c: usize = 0; c < vectorBytes; c += 16) {
-    let value = v128.load(x + TANGENT + c);
-    s0 = madd(value, v128.load(y + c), s0);
-    s1 = madd(value, v128.load(y1 + c), s1);
-    s2 = madd(value, v128.load(y2 + c), s2);
-    s3 = madd(value, v128.load(y3 + c), s3);
-    value = v128.load(x + c);
-    s0 = madd(value, v128.load(y + TANGENT + c), s0);
-    s1 = madd(value, v128.load(y1 + TANGENT + c), s1);
-    s2 = madd(value, v128.load(y2 + TANGENT + c), s2);
-    s3 = madd(value, v128.load(y3 + TANGENT + c), s3);
-  }
-  let sums = horizontalSums4(s0, s1, s2, s3);
-  for (let c = vectorBytes; c < <usize>HD << 2; c += 4) {
-    const columns = f32x4(load<f32>(y + c), load<f32>(y1 + c), load<f32>(y2 + c), load<f32>(y3 + c));
-    sums = madd(v128.load32_splat(x + TANGENT + c), columns, sums);
-    const tangents = f32x4(
-      load<f32>(y + TANGENT + c), load<f32>(y1 + TANGENT + c), load<f32>(y2 + TANGENT + c), load<f32>(y3 + TANGENT + c),
-    );
-    sums = madd(v128.load32_splat(x + c), tangents, sums);
-  }
-  return sums;
-}
-
-/** Tangent of combine: out' = sum_i (coefficient'[i] rows[i] + coefficient[i] rows'[i]). */
-function combine_jvp(
-  out: usize, coefficients: usize, coefficientStride: usize, rows: usize, stride: usize, count: i32,
-): void {
-  const bytes = <usize>HD << 2;
-  let c: usize = 0;
-  for (; c + 64 <= bytes; c += 64) {
-    let s0 = f32x4.splat(0), s1 = f32x4.splat(0), s2 = f32x4.splat(0), s3 = f32x4.splat(0);
-    let p = coefficients;
-    let x = rows + c;
-    for (let i = 0; i < count; i++) {
-      let a = v128.load32_splat(p + TANGENT);
-      s0 = madd(a, v128.load(x), s0);
-      s1 = madd(a, v128.load(x, 16), s1);
-      s2 = madd(a, v128.load(x, 32), s2);
-      s3 = madd(a, v128.load(x, 48), s3);
-      a = v128.load32_splat(p);
-      s0 = madd(a, v128.load(x + TANGENT), s0);
-      s1 = madd(a, v128.load(x + TANGENT, 16), s1);
-      s2 = madd(a, v128.load(x + TANGENT, 32), s2);
-      s3 = madd(a, v128.load(x + TANGENT, 48), s3);
-      p += coefficientStride;
-      x += stride;
-    }
-    v128.store(out + TANGENT + c, s0);
-    v128.store(out + TANGENT + c, s1, 16);
-    v128.store(out + TANGENT + c, s2, 32);
-    v128.store(out + TANGENT + c, s3, 48);
-  }
-  for (; c + 16 <= bytes; c += 16) {
-    let s = f32x4.splat(0);
-    let p = coefficients;
-    let x = rows + c;
-    for (let i = 0; i < count; i++) {
-      s = madd(v128.load32_splat(p + TANGENT), v128.load(x), s);
-      s = madd(v128.load32_splat(p), v128.load(x + TANGENT), s);
-      p += coefficientStride;
-      x += stride;
-    }
-    v128.store(out + TANGENT + c, s);
-  }
-  for (; c < bytes; c += 4) {
-    let s: f32 = 0;
-    let p = coefficients;
-    let x = rows + c;
-    for (let i = 0; i < count; i++) {
-      s = madd1(load<f32>(p + TANGENT), load<f32>(x), s);
-      s = madd1(load<f32>(p), load<f32>(x + TANGENT), s);
-      p += coefficientStride;
-      x += stride;
-    }
-    store<f32>(out + TANGENT + c, s);
-  }
-}
-
-/** Zero the row's floats from `count` to the next multiple of 4. */
-// @ts-ignore: decorator
-@inline
-function clearPadding(row: usize, count: i32): void {
-  const last = row + (<usize>((count - 1) & ~3) << 2);
-  v128.store(last, keepLanes(v128.load(last), count - ((count - 1) & ~3), 0));
 }
 
 /**
@@ -291,102 +311,27 @@ export function attention_jvp(
 ): void {
   const rowBytes = <usize>D << 2;
   const kvBytes = <usize>D << 3;
-  const attBytes = <usize>((T + 3) & ~3) << 2;
-  const scale4 = f32x4.splat(<f32>(1 / Math.sqrt(<f64>HD)));
+  const attBytes = weightBytes(T);
   for (let s = 0; s < n; s++) {
     for (let h = 0; h < H; h++) {
       const head = <usize>(h * HD) << 2;
       const keys = kv + <usize>(s * T) * kvBytes + head;
-      const values = keys + rowBytes;
-      for (let p = 0; p < P; p++) {
-        const row = <usize>(s * P + p) * rowBytes + head;
-        const count = <i32>mapped(queryPosition, p) + 1;
-        const bytes = <usize>((count + 3) & ~3) << 2;
-        const scores = att + TANGENT;
-        for (let j = 0; j < count; j += 4) {
-          const dots = dots4_jvp(q + row, keys + <usize>j * kvBytes, kvBytes);
-          v128.store(scores + (<usize>j << 2), f32x4.mul(dots, scale4));
+      transposeHead(keysT, keys, kvBytes, T, attBytes);
+      transposeHead(keysT + TANGENT, keys + TANGENT, kvBytes, T, attBytes);
+      for (let p0 = 0; p0 < P; p0 += 4) {
+        const rows = min(4, P - p0);
+        const reach = keysOf(queryPosition, p0 + rows - 1);
+        const row = <usize>(s * P + p0) * rowBytes + head;
+        strip_jvp(att, attBytes, q + row, rowBytes, 4, keysT, attBytes, HD, rows, (reach + 7) & ~7);
+        for (let i = 0; i < rows; i++) {
+          const offset = <usize>i * attBytes;
+          const count = keysOf(queryPosition, p0 + i);
+          softmax_linearised(att + TANGENT + offset, att + offset, count, scoreScale());
+          clearGroups(att + TANGENT + offset, count, reach);
         }
-        clearPadding(scores, count);
-        let sum4 = f32x4.splat(0);
-        for (let c: usize = 0; c < bytes; c += 16) sum4 = madd(v128.load(att + c), v128.load(scores + c), sum4);
-        sum4 = f32x4.splat(horizontalSum(sum4));
-        for (let c: usize = 0; c < bytes; c += 16) {
-          v128.store(scores + c, f32x4.mul(v128.load(att + c), f32x4.sub(v128.load(scores + c), sum4)));
-        }
-        combine_jvp(y + row, att, 4, values, kvBytes, count);
-        att += attBytes;
+        strip_jvp(y + row, rowBytes, att, attBytes, 4, keys + rowBytes, kvBytes, reach, rows, HD);
+        att += <usize>rows * attBytes;
       }
-    }
-  }
-}
-
-/**
- * attention_backward and its tangent. With s = sum_j a da:
- *   da' = dy' v^T + dy v'^T,  dscores' = (a' (da - s) + a (da' - sum_j (a' da + a da'))) / sqrt(HD),
- *   dq' = dscores' k + dscores k',  dk' = dscores'^T q + dscores^T q',  dv' = a'^T dy + a^T dy'.
- */
-export function attention_backward_jvp(
-  dq: usize, dkv: usize, dy: usize, att: usize, q: usize, kv: usize, queryPosition: usize, firstQuery: usize, n: i32,
-  T: i32, P: i32,
-): void {
-  const rowBytes = <usize>D << 2;
-  const kvBytes = <usize>D << 3;
-  const attBytes = <usize>((T + 3) & ~3) << 2;
-  const scale4 = f32x4.splat(<f32>(1 / Math.sqrt(<f64>HD)));
-  for (let s = 0; s < n; s++) {
-    for (let h = 0; h < H; h++) {
-      const head = <usize>(h * HD) << 2;
-      const firstRow = <usize>(s * P) * rowBytes + head;
-      const keys = kv + <usize>(s * T) * kvBytes + head;
-      const values = keys + rowBytes;
-      for (let p = 0; p < P; p++) {
-        const row = firstRow + <usize>p * rowBytes;
-        const weights = att + <usize>p * attBytes;
-        const scores = dScores + <usize>p * attBytes;
-        const count = <i32>mapped(queryPosition, p) + 1;
-        const bytes = <usize>((count + 3) & ~3) << 2;
-        for (let j = 0; j < count; j += 4) {
-          const value = values + <usize>j * kvBytes;
-          const at = scores + (<usize>j << 2);
-          v128.store(at, dots4(dy + row, value, kvBytes));
-          v128.store(at + TANGENT, dots4_jvp(dy + row, value, kvBytes));
-        }
-        clearPadding(scores, count);
-        clearPadding(scores + TANGENT, count);
-        let sum4 = f32x4.splat(0);
-        let sumTangent4 = f32x4.splat(0);
-        for (let c: usize = 0; c < bytes; c += 16) {
-          const a = v128.load(weights + c);
-          const da = v128.load(scores + c);
-          sum4 = madd(a, da, sum4);
-          sumTangent4 = madd(v128.load(weights + TANGENT + c), da, sumTangent4);
-          sumTangent4 = madd(a, v128.load(scores + TANGENT + c), sumTangent4);
-        }
-        sum4 = f32x4.splat(horizontalSum(sum4));
-        sumTangent4 = f32x4.splat(horizontalSum(sumTangent4));
-        for (let c: usize = 0; c < bytes; c += 16) {
-          const a = f32x4.mul(v128.load(weights + c), scale4);
-          const aTangent = f32x4.mul(v128.load(weights + TANGENT + c), scale4);
-          const centred = f32x4.sub(v128.load(scores + c), sum4);
-          const centredTangent = f32x4.sub(v128.load(scores + TANGENT + c), sumTangent4);
-          v128.store(scores + c, f32x4.mul(a, centred));
-          v128.store(scores + TANGENT + c, madd(aTangent, centred, f32x4.mul(a, centredTangent)));
-        }
-        combine(dq + row, scores, 4, keys, kvBytes, count);
-        combine_jvp(dq + row, scores, 4, keys, kvBytes, count);
-      }
-      for (let j = 0; j < T; j++) {
-        const first = <i32>mapped(firstQuery, j);
-        const column = <usize>first * attBytes + (<usize>j << 2);
-        const rows = firstRow + <usize>first * rowBytes;
-        const dkey = dkv + <usize>(s * T + j) * kvBytes + head;
-        combine(dkey, dScores + column, attBytes, q + rows, rowBytes, P - first);
-        combine_jvp(dkey, dScores + column, attBytes, q + rows, rowBytes, P - first);
-        combine(dkey + rowBytes, att + column, attBytes, dy + rows, rowBytes, P - first);
-        combine_jvp(dkey + rowBytes, att + column, attBytes, dy + rows, rowBytes, P - first);
-      }
-      att += <usize>P * attBytes;
     }
   }
 }
