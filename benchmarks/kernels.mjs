@@ -1,13 +1,21 @@
 /** The ceiling of a build on this machine, and the matrix product at the shapes a model needs. */
+import { instantiateCore } from "../dist/core/build.js";
+import { PRESETS } from "./configs.mjs";
 import { best } from "./measure.mjs";
 
-/** GFLOP/s of independent multiply-adds that never leave the registers. */
+/** Tokens of a typical micro-batch. */
+const ROWS = 160;
+const OF_CEILING = 0.85;
+
+/** GFLOP/s of independent multiply-adds that never leave the registers (assembly/ceiling.ts). */
 export function ceilingOf(core) {
-  const steps = 1e5;
-  const seconds = best((count) => {
-    for (let i = 0; i < count; i++) core.ceiling(steps);
-  });
-  return (8 * core.ceilingChains() * steps) / seconds / 1e9;
+  const rounds = 1e5;
+  const seconds = ["ceiling", "ceilingUnrolled"].map((loop) =>
+    best((count) => {
+      for (let i = 0; i < count; i++) core[loop](rounds, 1, 1e-3);
+    }),
+  );
+  return (core.ceilingFlops() * rounds) / Math.min(...seconds) / 1e9;
 }
 
 /** GFLOP/s of C[m,n] = A[m,k] B[k,n], B packed beforehand as weights are, A packed within. */
@@ -37,14 +45,33 @@ export function gemmRate(core, { m, n, k, transposedA = false }) {
   return (2 * m * n * k) / seconds / 1e9;
 }
 
-/** The products of one block on a micro-batch of `rows` tokens: forward, and the gradients of the two MLP weights. */
-export function blockShapes({ dModel: d, dMlp: f }, rows) {
+/** The products of one block on a micro-batch: forward, and the gradients of the two MLP weights. */
+function blockShapes({ dModel: d, dMlp: f }) {
   return [
-    { name: "q, o", m: rows, n: d, k: d },
-    { name: "k and v", m: rows, n: 2 * d, k: d },
-    { name: "fc", m: rows, n: f, k: d },
-    { name: "proj", m: rows, n: d, k: f },
-    { name: "grad fc", m: f, n: d, k: rows, transposedA: true },
-    { name: "grad proj", m: d, n: f, k: rows, transposedA: true },
-  ].map((shape) => ({ ...shape, name: `${shape.name} ${shape.m}x${shape.n}x${shape.k}` }));
+    { what: "q, o", m: ROWS, n: d, k: d },
+    { what: "k and v", m: ROWS, n: 2 * d, k: d },
+    { what: "fc", m: ROWS, n: f, k: d },
+    { what: "proj", m: ROWS, n: d, k: f },
+    { what: "grad fc", m: f, n: d, k: ROWS, transposedA: true },
+    { what: "grad proj", m: d, n: f, k: ROWS, transposedA: true },
+  ];
 }
+
+export const ceilingBenches = (builds) =>
+  builds.map(({ math, ceiling }) => ({
+    ...{ group: "ceiling", name: "registers only", build: math },
+    measure: () => [{ value: ceiling(), unit: "GFLOP/s" }],
+  }));
+
+export const gemmBenches = (builds) =>
+  Object.entries(PRESETS).flatMap(([preset, { model }]) =>
+    blockShapes(model).flatMap((shape) =>
+      builds.map(({ math, core, ceiling }) => ({
+        ...{ group: "gemm", name: `${preset}: ${shape.what} ${shape.m}x${shape.n}x${shape.k}`, build: math },
+        measure() {
+          const value = gemmRate(instantiateCore(core), shape);
+          return [{ value, unit: "GFLOP/s", share: value / ceiling(), minShare: OF_CEILING }];
+        },
+      })),
+    ),
+  );

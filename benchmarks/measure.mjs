@@ -1,9 +1,11 @@
-/** Timing. */
+/** Timing, and values that are computed once. */
 
-/**
- * Seconds per call of `run(count)` (which does the thing `count` times): the fastest of several rounds of about
- * `seconds` each, because a machine's other work only ever slows a round down.
- */
+/** The smallest of `rounds` results of `measure`, because a machine's other work only ever slows a round down. */
+export function fastest(rounds, measure) {
+  return Math.min(...Array.from({ length: rounds }, measure));
+}
+
+/** Seconds per call of `run(count)` (which does the thing `count` times): the fastest of several rounds of `seconds`. */
 export function best(run, { rounds = 5, seconds = 0.3 } = {}) {
   const time = (count) => {
     const started = performance.now();
@@ -18,7 +20,14 @@ export function best(run, { rounds = 5, seconds = 0.3 } = {}) {
     took = time(count);
   }
   count = Math.max(1, Math.round((count * seconds) / took));
-  let fastest = Number.POSITIVE_INFINITY;
-  for (let r = 0; r < rounds; r++) fastest = Math.min(fastest, time(count) / count);
-  return fastest;
+  return fastest(rounds, () => time(count) / count);
+}
+
+/** `compute`, which runs at the first call only. */
+export function once(compute) {
+  let result;
+  return () => {
+    result ??= { value: compute() };
+    return result.value;
+  };
 }

@@ -130,6 +130,7 @@ export interface CoreExports {
   exp(x: number): number;
   tanh(x: number): number;
   multiplyAdd(a: number, b: number, c: number): number;
-  ceiling(n: number): number;
-  ceilingChains(): number;
+  ceiling(n: number, x: number, y: number): number;
+  ceilingUnrolled(n: number, x: number, y: number): number;
+  ceilingFlops(): number;
 }

@@ -1,0 +1,102 @@
+/** What a user pays besides arithmetic: memory of a worker, start-up, size of the package. */
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Transformer } from "../dist/core/index.js";
+import { transformerShape } from "../dist/training/model.js";
+import { PRESETS, STEPS } from "./configs.mjs";
+
+const pathOf = (file) => fileURLToPath(new URL(file, import.meta.url));
+const MIB = 2 ** 20;
+
+const ADAMW_BYTES = 8;
+const WORKER_BYTES = 64 * MIB;
+
+/** Bytes that one worker may take: parameters and moments, 1.5 times the activations of a micro-batch, 64 MiB. */
+function allowedBytes(config, core) {
+  const shape = transformerShape(config);
+  const { memoryBytes, parameterCount } = new Transformer(core, shape, { training: false });
+  // Without training there are the parameters, once more as packed for the products, and the activations.
+  const activations = memoryBytes - 2 * 4 * parameterCount;
+  return parameterCount * (4 + ADAMW_BYTES) + 1.5 * activations + WORKER_BYTES;
+}
+
+export const memoryBenches = ([{ math, core }]) =>
+  Object.entries({ ...PRESETS, "d=256 T=95": STEPS["d=256 T=95 B=64"].config }).map(([name, config]) => ({
+    ...{ group: "memory", name: `${name}: one worker`, build: math },
+    measure() {
+      const { status, stdout, stderr } = spawnSync(
+        process.execPath,
+        [pathOf("memory.mjs"), JSON.stringify({ ...config, math })],
+        { encoding: "utf8" },
+      );
+      if (status !== 0) throw new Error(`memory.mjs failed:\n${stderr}`);
+      const max = allowedBytes(config, core) / MIB;
+      return [{ value: Number(stdout) / MIB, unit: "MiB", max }];
+    },
+  }));
+
+const STARTS = 5;
+const MAX_STARTUP_MS = 500;
+
+/** Milliseconds from the start of `epigrok run` until first-step.mjs tells that a worker has done a training step. */
+function startUp(math) {
+  const out = mkdtempSync(join(tmpdir(), "epigrok-bench-"));
+  const run = ["run", "--preset", "quick", "--math", math, "--out", join(out, "run"), "--quiet"];
+  const preload = new URL("first-step.mjs", import.meta.url).href;
+  return new Promise((resolve, reject) => {
+    const started = performance.now();
+    let milliseconds;
+    let errors = "";
+    const child = spawn(process.execPath, ["--import", preload, pathOf("../dist/cli.js"), ...run], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    child.stdout.once("data", () => {
+      milliseconds = performance.now() - started;
+      child.kill("SIGKILL");
+    });
+    child.stderr.on("data", (text) => {
+      errors += text;
+    });
+    child.once("error", reject);
+    child.once("close", () => {
+      rmSync(out, { recursive: true, force: true });
+      if (milliseconds === undefined)
+        reject(new Error(`epigrok run ended before its first step:\n${errors}`));
+      else resolve(milliseconds);
+    });
+  });
+}
+
+export const startUpBenches = ([{ math }]) => [
+  {
+    ...{ group: "start-up", name: "epigrok run, to the end of the first step", build: math },
+    async measure() {
+      let value = Number.POSITIVE_INFINITY;
+      for (let i = 0; i < STARTS; i++) value = Math.min(value, await startUp(math));
+      return [{ value, unit: "ms", max: MAX_STARTUP_MS }];
+    },
+  },
+];
+
+const MAX_PACKAGE_KB = 1000;
+const MAX_WASM_KB = 200;
+const WASM = { fast: "../build/core.fma.wasm", strict: "../build/core.simd.wasm" };
+
+export const sizeBenches = () => [
+  {
+    ...{ group: "size", name: "package, unpacked", build: "both" },
+    measure() {
+      const pack = ["pack", "--dry-run", "--json", "--ignore-scripts"];
+      const { status, stdout, stderr } = spawnSync("npm", pack, { cwd: pathOf(".."), encoding: "utf8" });
+      if (status !== 0) throw new Error(`npm ${pack.join(" ")} failed:\n${stderr}`);
+      return [{ value: JSON.parse(stdout)[0].unpackedSize / 1000, unit: "kB", max: MAX_PACKAGE_KB }];
+    },
+  },
+  ...Object.entries(WASM).map(([math, file]) => ({
+    ...{ group: "size", name: "WebAssembly", build: math },
+    measure: () => [{ value: statSync(pathOf(file)).size / 1000, unit: "kB", max: MAX_WASM_KB }],
+  })),
+];
