@@ -12,8 +12,8 @@ import {
   K_BLOCK_SIZE, K_FC, K_HEAD, K_LN2, K_LNF, K_O, K_PROJ, K_QKV, K_ROLE, L, PK_FC_BACK, PK_KV_BACK, PK_O_BACK,
   PK_PROJ_BACK, PK_Q_BACK, P_BLOCK, P_BLOCK_SIZE, P_LN2, P_LNF, ROLES, V, VS, activationBytes, activations, dHidden, dKV,
   dLayerNorm, dLogits, dQ, dQKV, dRow, dX, dX2, factors, finalLn, finalStats, finalX, firstQuery, identity, logits,
-  packedBlockBytes, packedBlocks, packedHeadBack, parameters, queryPosition, queryToToken, scratchA, scratchB, tokenLn1,
-  tokenPosition, tokenStats1, tokenToDistinct, tokenX, tokens,
+  packedBlockBytes, packedBlocks, packedHeadBack, parameters, queryPosition, queryRow, queryToToken, scratchA, scratchB, tokenLn1,
+  tokenPosition, tokenRow, tokenStats1, tokenToDistinct, tokenX, tokens,
 } from "./layout";
 import { attention_backward } from "./layers/attention";
 import { gelu_backward, relu_backward } from "./layers/activation";
@@ -166,8 +166,8 @@ function block_squares(i: i32, dx: usize, dout: usize): void {
   gram_add(floats(k, K_O()), dout, D, rows, D);
   linear_backward_input(dRow, dout, D, packed + PK_O_BACK, rows, D, D, false);
   attention_backward(
-    dQ, dKV, dRow, a + A_ATT, a + A_Q, a + A_KV, position, last ? firstQuery : identity, sequences, time, perSequence,
-    false,
+    dQ, dKV, dRow, a + A_ATT, a + A_Q, a + A_KV, position, last ? firstQuery : identity,
+    tokenRow, last ? queryRow : tokenRow, sequences, time, perSequence, false, false,
   );
   rope_apply(dQ, D, dQ, D, identity, position, rows, -1);
   rope_apply(dKV, 2 * D, dKV, 2 * D, identity, tokenPosition, N, -1);

@@ -145,8 +145,11 @@ export let tokens: usize = 0, positions: usize = 0, targets: usize = 0;
 export let distinctSlot: usize = 0, distinctToken: usize = 0, distinctRole: usize = 0;
 export let tokenToDistinct: usize = 0, queryToDistinct: usize = 0, queryToToken: usize = 0, identity: usize = 0;
 export let tokenPosition: usize = 0, queryPosition: usize = 0;
-/** (T) index of the first prediction position at or after time t. */
+/** (T + 1) index of the first prediction position at or after time t. */
 export let firstQuery: usize = 0;
+/** (n) of each sequence; (n P) of each prediction, and (Q) the predictions of a query row. */
+export let sharedTokens: usize = 0, tokenRow: usize = 0, queryRow: usize = 0;
+export let predictionToQuery: usize = 0, predictionCount: usize = 0;
 /** cos and signed sin of RoPE, each (NCTX, HD), duplicated over the pair. */
 export let ropeCos: usize = 0, ropeSin: usize = 0;
 
@@ -164,8 +167,10 @@ export let VS: i32 = 0;
 // Gradients of activations, shared by all blocks.
 export let dX: usize = 0, dX2: usize = 0, dQ: usize = 0, dKV: usize = 0, dRow: usize = 0, dHidden: usize = 0,
   dTableQ: usize = 0, dTableKV: usize = 0, dScores: usize = 0;
-/** Keys and values of one head, transposed (HD, T rounded up to 8): attention's scratch. */
+/** Attention's scratch: keys and values of one head, transposed (HD, T rounded up to 8). */
 export let keysT: usize = 0, valuesT: usize = 0;
+/** Keys and values of one sequence (T, 2D) whose rows are in several places, their gradient, and their rows (T). */
+export let pathKV: usize = 0, dPathKV: usize = 0, pathRow: usize = 0;
 
 /** Kronecker factors only: their sums, FACTORS floats. */
 export let factors: usize = 0;
@@ -245,6 +250,8 @@ function planActivations(backward: bool): void {
   VS = (V + 3) & ~3;
   logits = reserve(rows * <f64>VS);
   keysT = reserve(<f64>HD * paddedContext);
+  pathKV = reserve(paddedContext * 2 * d);
+  pathRow = reserve(paddedContext);
   if (!backward) return;
   dX = reserve(rows * d);
   dX2 = reserve(rows * d);
@@ -256,6 +263,7 @@ function planActivations(backward: bool): void {
   dTableKV = reserve(rows * 2 * d);
   dScores = reserve(paddedContext * paddedContext);
   valuesT = reserve(<f64>HD * paddedContext);
+  dPathKV = reserve(paddedContext * 2 * d);
 }
 
 function planFactors(): void {
@@ -329,10 +337,15 @@ export function plan(
   tokenToDistinct = reserve(rows);
   queryToDistinct = reserve(rows);
   queryToToken = reserve(rows);
-  identity = reserve(rows);
+  identity = reserve(rows + 1);
   tokenPosition = reserve(rows);
   queryPosition = reserve(rows);
-  firstQuery = reserve(NCTX);
+  firstQuery = reserve(NCTX + 1);
+  sharedTokens = reserve(rows);
+  tokenRow = reserve(rows);
+  queryRow = reserve(rows);
+  predictionToQuery = reserve(rows);
+  predictionCount = reserve(rows);
   ropeCos = reserve(<f64>NCTX * <f64>HD);
   ropeSin = reserve(<f64>NCTX * <f64>HD);
   scratchA = reserve(PACKED_A_FLOATS);

@@ -6,8 +6,8 @@ import {
   PK_FC_BACK, PK_KV, PK_KV_BACK, PK_O, PK_O_BACK, PK_PROJ, PK_PROJ_BACK, PK_Q, PK_Q_BACK, P_BLOCK, P_BLOCK_SIZE, P_FC,
   P_LN2, P_HEAD, P_LNF, P_O, P_PROJ, P_QKV, P_ROLE, TANGENT, V, VS, activationBytes, activations, dHidden, dKV, dQ, dRow,
   dTableKV, dTableQ, dX, dX2, finalLn, finalStats, finalX, firstQuery, gradient, identity, logits, packedBlockBytes,
-  packedBlocks, packedHead, packedHeadBack, parameters, queryLn1, queryPosition, queryToToken, tableKV, tableQ, tangent,
-  targets, tokenPosition, tokenToDistinct,
+  packedBlocks, packedHead, packedHeadBack, parameters, queryLn1, queryPosition, queryRow, queryToToken, tableKV, tableQ,
+  tangent, targets, tokenPosition, tokenRow, tokenToDistinct,
 } from "./layout";
 import { attention_backward, attention_jvp } from "./layers/attention";
 import { gelu_backward_jvp, gelu_jvp, relu_backward_jvp, relu_jvp } from "./layers/activation";
@@ -138,8 +138,8 @@ function block_backward_jvp(i: i32, dx: usize, dout: usize): void {
   linear_backward_weight_jvp(floats(dp, P_O()), dattention, D, a + A_Y, rows, D, D);
   linear_backward_input_jvp(dRow, dattention, D, packed + PK_O_BACK, rows, D, D, false);
   attention_backward(
-    dQ, dKV, dRow, a + A_ATT, q, kv, position, last ? firstQuery : identity, sequences, time, perSequence,
-    true,
+    dQ, dKV, dRow, a + A_ATT, q, kv, position, last ? firstQuery : identity, tokenRow, last ? queryRow : tokenRow,
+    sequences, time, perSequence, false, true,
   );
   rotate_back(dQ, D, position, rows);
   rotate_back(dKV, 2 * D, tokenPosition, N);

@@ -1,22 +1,26 @@
 // The decoder: forward and hand-written backward of one micro-batch of n sequences of length T, with predictions at P
 // positions each. Three row sets occur:
 //   U distinct (token, role) rows: input, ln_1 and q, k, v projections of the first block;
-//   N = n T token rows: everything else, except
-//   Q = n P query rows: in the last block queries, attention output and MLP are needed at predictions only.
+//   N token rows: everything else, except
+//   Q query rows: in the last block queries, attention output and MLP are needed at predictions only.
+// N = n T and Q = n P, or with `share` (see embedding.ts) as many as there are distinct prefixes.
 // A block's queries are its output rows: N rows in all blocks but the last, Q rows there.
 import {
-  A_ATT, A_HIDDEN, A_KV, A_LN1, A_LN2, A_MID, A_PRE, A_Q, A_STATS1, A_STATS2, A_X, A_Y, D, F, GELU, L, NT,
-  PK_FC, PK_FC_BACK, PK_KV, PK_KV_BACK, PK_O, PK_O_BACK, PK_PROJ, PK_PROJ_BACK, PK_Q, PK_Q_BACK, P_BLOCK, P_BLOCK_SIZE,
-  P_FC, P_HEAD, P_LN2, P_LNF, P_O, P_PROJ, P_QKV, P_ROLE, V, VS, activationBytes, activations, dHidden, dKV, dQ, dRow,
-  dTableKV, dTableQ, dX, dX2, finalLn, finalStats, finalX, firstQuery, gradient, identity, logits, packedBlockBytes,
-  packedBlocks, packedHead, packedHeadBack, parameters, positions, queryLn1, queryPosition, queryToDistinct,
-  queryToToken, tableKV, tableQ, targets, tokenPosition, tokenToDistinct, tokens,
+  A_ATT, A_HIDDEN, A_KV, A_LN1, A_LN2, A_MID, A_PRE, A_Q, A_STATS1, A_STATS2, A_X, A_Y, D, F, GELU, L, NT, PK_FC,
+  PK_FC_BACK, PK_KV, PK_KV_BACK, PK_O, PK_O_BACK, PK_PROJ, PK_PROJ_BACK, PK_Q, PK_Q_BACK, P_BLOCK, P_BLOCK_SIZE,
+  P_FC, P_HEAD, P_LN2, P_LNF, P_O, P_PROJ, P_QKV, P_ROLE, V, VS, activationBytes, activations, dHidden, dKV, dQ,
+  dRow, dTableKV, dTableQ, dX, dX2, finalLn, finalStats, finalX, firstQuery, gradient, identity, logits,
+  packedBlockBytes, packedBlocks, packedHead, packedHeadBack, parameters, positions, predictionCount,
+  predictionToQuery, queryLn1, queryPosition, queryToDistinct, queryRow, queryToToken, tableKV, tableQ, targets,
+  tokenPosition, tokenRow, tokenToDistinct, tokens,
 } from "./layout";
 import { attention_backward, attention_forward } from "./layers/attention";
 import { gelu_backward, gelu_forward, relu_backward, relu_forward } from "./layers/activation";
 import { crossentropy_forward_backward } from "./layers/crossentropy";
 import { dropout_active, dropout_apply } from "./layers/dropout";
-import { embedding_backward, embedding_forward, embedding_rows } from "./layers/embedding";
+import {
+  distinctRows, embedding_backward, embedding_forward, embedding_rows, queryRows, tokenRows,
+} from "./layers/embedding";
 import { layernorm_backward, layernorm_forward } from "./layers/layernorm";
 import {
   linear_backward_input, linear_backward_weight, linear_forward, linear_pack, linear_pack_backward,
@@ -26,6 +30,7 @@ import { rows_gather, rows_gather_add, rows_scatter_add } from "./rows";
 
 // Row counts of the current micro-batch, set by `forward` and used by `backward`.
 export let U: i32 = 0, N: i32 = 0, Q: i32 = 0, sequences: i32 = 0, time: i32 = 0, predictions: i32 = 0;
+let sharing: bool = false;
 
 // @ts-ignore: decorator
 @inline
@@ -35,7 +40,7 @@ export function floats(base: usize, offset: i32): usize {
 
 /** Constant tables; once, after memory has grown. */
 export function initialise(ropeBase: f64): void {
-  for (let r = 0; r < NT; r++) store<i32>(floats(identity, r), r);
+  for (let r = 0; r <= NT; r++) store<i32>(floats(identity, r), r);
   rope_tables(ropeBase);
 }
 
@@ -96,11 +101,11 @@ export function mlpSite(i: i32): i32 {
   return 2 * i + 1;
 }
 
-/** out (n P, D) = x[map] + dropout(y W^T), y (n P, inputs). */
+/** out (rows, D) = x[map] + dropout(y W^T), y (rows, inputs). */
 function residual_forward(
-  out: usize, x: usize, map: usize, y: usize, packed: usize, inputs: i32, site: i32, position: usize, perSequence: i32,
+  out: usize, x: usize, map: usize, y: usize, packed: usize, rows: i32, inputs: i32, site: i32, position: usize,
+  perSequence: i32,
 ): void {
-  const rows = sequences * perSequence;
   if (dropout_active()) {
     linear_forward(out, D, y, packed, rows, inputs, D, false);
     dropout_apply(out, out, site, position, sequences, time, perSequence);
@@ -143,14 +148,17 @@ function block_forward(i: i32, out: usize): void {
     rope_apply(q, D, q, D, identity, position, rows, 1);
   }
   rope_apply(kv, 2 * D, kv, 2 * D, identity, tokenPosition, N, 1);
-  attention_forward(a + A_Y, a + A_ATT, q, kv, position, sequences, time, perSequence);
-  residual_forward(mid, x, queryMap(i), a + A_Y, packed + PK_O, D, attentionSite(i), position, perSequence);
+  attention_forward(
+    a + A_Y, a + A_ATT, q, kv, position, last ? firstQuery : identity, tokenRow, last ? queryRow : tokenRow, sequences,
+    time, perSequence, sharing,
+  );
+  residual_forward(mid, x, queryMap(i), a + A_Y, packed + PK_O, rows, D, attentionSite(i), position, perSequence);
 
   layernorm_forward(ln2, a + A_STATS2, mid, floats(p, P_LN2()), floats(p, P_LN2() + D), rows, D);
   linear_forward(a + A_PRE, F, ln2, packed + PK_FC, rows, D, F, false);
   if (GELU) gelu_forward(a + A_HIDDEN, a + A_PRE, rows * F);
   else relu_forward(a + A_HIDDEN, rows * F);
-  residual_forward(out, mid, identity, a + A_HIDDEN, packed + PK_PROJ, F, mlpSite(i), position, perSequence);
+  residual_forward(out, mid, identity, a + A_HIDDEN, packed + PK_PROJ, rows, F, mlpSite(i), position, perSequence);
 }
 
 /**
@@ -186,8 +194,8 @@ function block_backward(i: i32, dx: usize, dout: usize): void {
   linear_backward_weight(floats(dp, P_O()), dattention, D, a + A_Y, rows, D, D);
   linear_backward_input(dRow, dattention, D, packed + PK_O_BACK, rows, D, D, false);
   attention_backward(
-    dQ, dKV, dRow, a + A_ATT, q, kv, position, last ? firstQuery : identity, sequences, time, perSequence,
-    false,
+    dQ, dKV, dRow, a + A_ATT, q, kv, position, last ? firstQuery : identity, tokenRow, last ? queryRow : tokenRow,
+    sequences, time, perSequence, sharing, false,
   );
   rope_apply(dQ, D, dQ, D, identity, position, rows, -1);
   rope_apply(dKV, 2 * D, dKV, 2 * D, identity, tokenPosition, N, -1);
@@ -222,12 +230,19 @@ function block_backward(i: i32, dx: usize, dout: usize): void {
 
 /** logits (n P, VS) of the micro-batch in `tokens` and `positions`. Weights must be packed. */
 export function forward(n: i32, T: i32, P: i32): void {
+  forward_rows(n, T, P, false);
+}
+
+/** logits (Q, VS). */
+function forward_rows(n: i32, T: i32, P: i32, share: bool): void {
   sequences = n;
   time = T;
   predictions = P;
-  N = n * T;
-  Q = n * P;
-  U = embedding_rows(tokens, positions, n, T, P);
+  sharing = share;
+  embedding_rows(tokens, positions, n, T, P, share);
+  U = distinctRows;
+  N = tokenRows;
+  Q = queryRows;
   embedding_forward(activations + A_X, parameters, floats(parameters, P_ROLE), U);
   for (let i = 0; i < L; i++) {
     block_forward(i, i == L - 1 ? finalX : activations + <usize>(i + 1) * activationBytes + A_X);
@@ -236,7 +251,7 @@ export function forward(n: i32, T: i32, P: i32): void {
   linear_forward(logits, VS, finalLn, packedHead, Q, D, V, false);
 }
 
-/** `gradient` += the gradient of sum(dlogits x logits) for the micro-batch of `forward`; dlogits (n P, VS). */
+/** `gradient` += the gradient of sum(dlogits x logits) for the micro-batch of the last forward pass; dlogits (Q, VS). */
 export function backward(dlogits: usize): void {
   linear_backward_weight(floats(gradient, P_HEAD), dlogits, VS, finalLn, Q, D, V);
   linear_backward_input(dRow, dlogits, VS, packedHeadBack, Q, D, V, false);
@@ -256,12 +271,15 @@ export function backward(dlogits: usize): void {
 }
 
 /**
- * Sum of the losses at the n P predictions of the micro-batch; `gradient` += weight x the gradient of that sum.
+ * Sum of the losses at the n P predictions of the micro-batch; `gradient` += weight x the gradient of that sum. Equal
+ * prefixes of neighbouring sequences are computed once, unless dropout tells them apart.
  * The caller zeroes `gradient` and packs the weights once per batch.
  */
 export function forward_backward(n: i32, T: i32, P: i32, weight: f32): f64 {
-  forward(n, T, P);
-  const loss = crossentropy_forward_backward(logits, targets, Q, weight);
+  forward_rows(n, T, P, !dropout_active());
+  const loss = crossentropy_forward_backward(
+    logits, targets, predictionToQuery, n * P, predictionCount, Q, weight,
+  );
   backward(logits);
   return loss;
 }

@@ -136,6 +136,41 @@ describe.each(builds)("the %s build", (math) => {
     );
   });
 
+  it("sequences with common beginnings, whole ones included, whose shared rows are computed once", async () => {
+    const settings = fc.record({
+      nLayers: fc.integer({ min: 1, max: 3 }),
+      length: fc.integer({ min: 2, max: 13 }),
+      batchSize: fc.integer({ min: 2, max: 40 }),
+      beyond: fc.boolean(),
+      roles: fc.constantFrom(0, 2),
+      seed: fc.nat(1000),
+    });
+    await fc.assert(
+      fc.asyncProperty(settings, async ({ nLayers, length, batchSize, beyond, roles, seed }) => {
+        const shape: Shape = { ...base, nLayers, roles, nCtx: length };
+        // With `beyond` the last tokens come after every prediction.
+        const positions = range(length - (beyond && length > 2 ? 2 : 0)).filter((t) => t % 2 === 0);
+        const { reference, random, parameters, batch } = setUp(shape, batchSize, length, positions, seed);
+        for (let s = 1; s < batchSize; s++) {
+          const [from] = random.integers(1, s);
+          const [common] = random.integers(1, length + 1);
+          batch.tokens.copyWithin(s * length, from * length, from * length + common);
+        }
+        const model = await createTransformer(shape, { math });
+        model.setParameters(Float32Array.from(parameters));
+        const expected = reference.lossAndGradient(parameters, batch);
+        const { loss, gradient } = model.lossAndGradient(batch);
+        const bound = tolerance(shape, batch);
+        expect(Math.abs(loss - expected.loss) / expected.loss).toBeLessThan(bound);
+        expect(maxRelativeError(gradient, expected.gradient)).toBeLessThan(bound);
+        expect(maxRelativeError(model.logits(batch), reference.logits(parameters, batch))).toBeLessThan(
+          bound,
+        );
+      }),
+      { numRuns: 60, seed: 11 },
+    );
+  });
+
   it("central differences of its own loss", async () => {
     const { random, parameters, batch } = setUp(base, 5, 6, [1, 3, 5], 3);
     const model = await createTransformer({ ...base, actFn: "gelu" }, { math });

@@ -5,10 +5,12 @@
 //
 // Attention weights have rows of T rounded up to 8 floats. The weights of a strip are zero from a query's own position
 // to the end of the strip's last group of four keys, so that strips of queries and of keys can be multiplied whole.
-import { D, H, HD, TANGENT, dScores, keysT, valuesT } from "../layout";
+import {
+  D, H, HD, TANGENT, dPathKV, dScores, keysT, pathKV, pathRow, sharedTokens, valuesT,
+} from "../layout";
 import { NR, copyTile, edgeTile, transpose4 } from "../gemm";
 import { exp4, horizontalMax, horizontalSum, madd } from "../simd";
-import { mapped } from "../rows";
+import { addTo, mapped } from "../rows";
 
 /**
  * C[4, 8] at c (rows cRow bytes apart, except that rows from `rows` on all go to the side) = or += sum over `depth` of
@@ -215,24 +217,53 @@ function keysOf(queryPosition: usize, p: i32): i32 {
 }
 
 /**
- * y (n P, D), att (n, H, P, stride)  <-  q (n P, D), kv (n T, 2D) with keys before values, queryPosition (n P).
- * att holds the attention weights of query p on keys 0 .. position[p]; stride = T rounded up to 8.
+ * The keys and values of sequence s, (T, 2D): in place if it shares no rows, else gathered in pathKV, which still has
+ * those of the sequence before. `kv` has the rows of embedding_rows, tokenRow (n).
+ */
+function pathOf(kv: usize, tokenRow: usize, s: i32, T: i32, share: bool): usize {
+  const kvBytes = <usize>D << 3;
+  const base = <i32>mapped(tokenRow, s);
+  if (!share) return kv + <usize>base * kvBytes;
+  const shared = <i32>mapped(sharedTokens, s);
+  memory.copy(pathKV + <usize>shared * kvBytes, kv + <usize>(base + shared) * kvBytes, <usize>(T - shared) * kvBytes);
+  return pathKV;
+}
+
+/** Add the gradient of a sequence's path, in dPathKV, to its rows in dkv; the rows that are new are set. */
+function addPath(dkv: usize, tokenRow: usize, s: i32, T: i32): void {
+  const kvBytes = <usize>D << 3;
+  const base = <i32>mapped(tokenRow, s);
+  const shared = <i32>mapped(sharedTokens, s);
+  for (let t = 0; t < shared; t++) addTo(dkv + mapped(pathRow, t) * kvBytes, dPathKV + <usize>t * kvBytes, 2 * D);
+  for (let t = shared; t < T; t++) store<i32>(pathRow + (<usize>t << 2), base + t);
+  memory.copy(dkv + <usize>(base + shared) * kvBytes, dPathKV + <usize>shared * kvBytes, <usize>(T - shared) * kvBytes);
+}
+
+/**
+ * y (Q, D), att (sequences x heads, own queries, stride)  <-  q (Q, D), kv (N, 2D) with keys before values. Sequence s
+ * has tokens at rows tokenRow[s] + t and its own queries, p from firstQuery[sharedTokens[s]] on, at rows queryRow[s] + p.
+ * att holds the attention weights of query p on keys 0 .. queryPosition[p]; stride = T rounded up to 8. Unless `share`,
+ * all tokens and queries are the sequence's own.
  */
 export function attention_forward(
-  y: usize, att: usize, q: usize, kv: usize, queryPosition: usize, n: i32, T: i32, P: i32,
+  y: usize, att: usize, q: usize, kv: usize, queryPosition: usize, firstQuery: usize, tokenRow: usize, queryRow: usize,
+  n: i32, T: i32, P: i32, share: bool,
 ): void {
   const rowBytes = <usize>D << 2;
   const kvBytes = <usize>D << 3;
   const attBytes = weightBytes(T);
   for (let s = 0; s < n; s++) {
+    const path = pathOf(kv, tokenRow, s, T, share);
+    const own = <i32>mapped(firstQuery, <i32>mapped(sharedTokens, s));
+    const queries = <i32>mapped(queryRow, s);
     for (let h = 0; h < H; h++) {
       const head = <usize>(h * HD) << 2;
-      const keys = kv + <usize>(s * T) * kvBytes + head;
+      const keys = path + head;
       transposeHead(keysT, keys, kvBytes, T, attBytes);
-      for (let p0 = 0; p0 < P; p0 += 4) {
+      for (let p0 = own; p0 < P; p0 += 4) {
         const rows = min(4, P - p0);
         const reach = keysOf(queryPosition, p0 + rows - 1);
-        const row = <usize>(s * P + p0) * rowBytes + head;
+        const row = <usize>(queries + p0) * rowBytes + head;
         strip(att, attBytes, q + row, rowBytes, 4, keysT, attBytes, HD, rows, (reach + 7) & ~7, false);
         for (let i = 0; i < rows; i++) {
           const weights = att + <usize>i * attBytes;
@@ -248,57 +279,62 @@ export function attention_forward(
 }
 
 /**
- * dq (n P, D) =, dkv (n T, 2D) =  <-  dy (n P, D), att, q, kv; firstQuery (T) is the first query at or after each time.
+ * dq (Q, D) =, dkv (N, 2D) =  <-  dy (Q, D), att, q, kv; firstQuery (T + 1) is the first query at or after each time.
  * With a = softmax(scores) and s = sum_j a da:
  *   da = dy v^T,  dscores = a (da - s) / sqrt(HD),  dq = dscores k,  dk = dscores^T q,  dv = a^T dy.
- * With `tangents` also those of dq and dkv, from those of everything else:
+ * With `tangents` (not with `share`) also those of dq and dkv, from those of everything else:
  *   da' = dy' v^T + dy v'^T,  dscores' = (a' (da - s) + a (da' - sum_j (a' da + a da'))) / sqrt(HD),
  *   dq' = dscores' k + dscores k',  dk' = dscores'^T q + dscores^T q',  dv' = a'^T dy + a^T dy'.
  */
 export function attention_backward(
-  dq: usize, dkv: usize, dy: usize, att: usize, q: usize, kv: usize, queryPosition: usize, firstQuery: usize, n: i32,
-  T: i32, P: i32, tangents: bool,
+  dq: usize, dkv: usize, dy: usize, att: usize, q: usize, kv: usize, queryPosition: usize, firstQuery: usize,
+  tokenRow: usize, queryRow: usize, n: i32, T: i32, P: i32, share: bool, tangents: bool,
 ): void {
   const rowBytes = <usize>D << 2;
   const kvBytes = <usize>D << 3;
   const attBytes = weightBytes(T);
   for (let s = 0; s < n; s++) {
+    const path = pathOf(kv, tokenRow, s, T, share);
+    const dpath = share ? dPathKV : dkv + <usize>(s * T) * kvBytes;
+    const own = <i32>mapped(firstQuery, <i32>mapped(sharedTokens, s));
+    const queries = <i32>mapped(queryRow, s);
     for (let h = 0; h < H; h++) {
       const head = <usize>(h * HD) << 2;
-      const firstRow = <usize>(s * P) * rowBytes + head;
-      const keys = kv + <usize>(s * T) * kvBytes + head;
+      const keys = path + head;
       const values = keys + rowBytes;
       transposeHead(valuesT, values, kvBytes, T, attBytes);
       if (tangents) transposeHead(valuesT + TANGENT, values + TANGENT, kvBytes, T, attBytes);
-      for (let p0 = 0; p0 < P; p0 += 4) {
+      for (let p0 = own; p0 < P; p0 += 4) {
         const rows = min(4, P - p0);
         const reach = keysOf(queryPosition, p0 + rows - 1);
-        const row = firstRow + <usize>p0 * rowBytes;
-        const scores = dScores + <usize>p0 * attBytes;
+        const row = <usize>(queries + p0) * rowBytes + head;
+        const offset = <usize>(p0 - own) * attBytes;
+        const scores = dScores + offset;
         strips(scores, attBytes, dy + row, rowBytes, 4, valuesT, attBytes, HD, rows, (reach + 7) & ~7, tangents);
         for (let i = 0; i < rows; i++) {
-          const offset = <usize>(p0 + i) * attBytes;
+          const at = offset + <usize>i * attBytes;
           const count = keysOf(queryPosition, p0 + i);
           if (tangents) {
-            softmax_linearised_jvp(dScores + offset, att + offset, count, scoreScale());
-            clearGroups(dScores + TANGENT + offset, count, reach);
+            softmax_linearised_jvp(dScores + at, att + at, count, scoreScale());
+            clearGroups(dScores + TANGENT + at, count, reach);
           }
-          softmax_linearised(dScores + offset, att + offset, count, scoreScale());
-          clearGroups(dScores + offset, count, reach);
+          softmax_linearised(dScores + at, att + at, count, scoreScale());
+          clearGroups(dScores + at, count, reach);
         }
         strips(dq + row, rowBytes, scores, attBytes, 4, keys, kvBytes, reach, rows, HD, tangents);
       }
       for (let j = 0; j < T; j += 4) {
         const rows = min(4, T - j);
-        const first = <i32>mapped(firstQuery, j);
-        const column = <usize>first * attBytes + (<usize>j << 2);
-        const from = firstRow + <usize>first * rowBytes;
-        const dkey = dkv + <usize>(s * T + j) * kvBytes + head;
+        const first = max(own, <i32>mapped(firstQuery, j));
+        const column = <usize>(first - own) * attBytes + (<usize>j << 2);
+        const from = <usize>(queries + first) * rowBytes + head;
+        const dkey = dpath + <usize>j * kvBytes + head;
         strips(dkey, kvBytes, dScores + column, 4, attBytes, q + from, rowBytes, P - first, rows, HD, tangents);
         strips(dkey + rowBytes, kvBytes, att + column, 4, attBytes, dy + from, rowBytes, P - first, rows, HD, tangents);
       }
-      att += <usize>P * attBytes;
+      att += <usize>(P - own) * attBytes;
     }
+    if (share) addPath(dkv, tokenRow, s, T);
   }
 }
 

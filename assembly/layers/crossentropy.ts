@@ -13,30 +13,44 @@ function paddedMax(row: usize): f32 {
 }
 
 /**
- * Sum over rows of -log softmax(logits)[target]; logits (rows, VS) become dlogits = weight (softmax - onehot).
+ * Sum over `predictions` of -log softmax(logits[queries[i]])[targets[i]], where `counts` says how many predictions each
+ * of the rows has; logits (rows, VS) become their gradient times weight, weight (count softmax - sum of onehots).
  */
-export function crossentropy_forward_backward(logits: usize, targets: usize, rows: i32, weight: f32): f64 {
+export function crossentropy_forward_backward(
+  logits: usize, targets: usize, queries: usize, predictions: i32, counts: usize, rows: i32, weight: f32,
+): f64 {
   const bytes = <usize>VS << 2;
   let loss: f64 = 0;
+  for (let i = 0; i < predictions; i++) loss -= <f64>load<f32>(targetLogit(logits, targets, queries, i));
   for (let r = 0; r < rows; r++) {
-    const target = logits + (<usize>load<i32>(targets + (<usize>r << 2)) << 2);
-    const highest = paddedMax(logits);
-    const targetLogit = load<f32>(target);
+    const row = logits + <usize>r * bytes;
+    const count = load<i32>(counts + (<usize>r << 2));
+    const highest = paddedMax(row);
     const max4 = f32x4.splat(highest);
     let sum4 = f32x4.splat(0);
     for (let c: usize = 0; c < bytes; c += 16) {
-      const e = exp4(f32x4.sub(v128.load(logits + c), max4));
+      const e = exp4(f32x4.sub(v128.load(row + c), max4));
       sum4 = f32x4.add(sum4, e);
-      v128.store(logits + c, e);
+      v128.store(row + c, e);
     }
     const sum = horizontalSum(sum4);
-    loss += Math.log(<f64>sum) + <f64>highest - <f64>targetLogit;
-    const factor4 = f32x4.splat(weight / sum);
-    for (let c: usize = 0; c < bytes; c += 16) v128.store(logits + c, f32x4.mul(v128.load(logits + c), factor4));
+    loss += <f64>count * (Math.log(<f64>sum) + <f64>highest);
+    const factor4 = f32x4.splat((weight * <f32>count) / sum);
+    for (let c: usize = 0; c < bytes; c += 16) v128.store(row + c, f32x4.mul(v128.load(row + c), factor4));
+  }
+  for (let i = 0; i < predictions; i++) {
+    const target = targetLogit(logits, targets, queries, i);
     store<f32>(target, load<f32>(target) - weight);
-    logits += bytes;
   }
   return loss;
+}
+
+/** Address of the target's logit of prediction i. */
+// @ts-ignore: decorator
+@inline
+function targetLogit(logits: usize, targets: usize, queries: usize, i: i32): usize {
+  const offset = <usize>i << 2;
+  return logits + (<usize>(load<i32>(queries + offset) * VS + load<i32>(targets + offset)) << 2);
 }
 
 /** logits (rows, VS) become probabilities; the padding becomes 0. */

@@ -2,6 +2,7 @@
 import { type CoreModule, instantiateCore, loadCoreModule, type MathMode } from "./build.ts";
 import type { CoreExports } from "./exports.ts";
 import { type FactorSums, type OutputSignals, splitFactors } from "./kronecker.ts";
+import { sortedBatch } from "./sorted-batch.ts";
 
 /** Shape of a decoder, in TransformerLens' names. */
 export interface TransformerShape {
@@ -583,7 +584,9 @@ export class Transformer {
     this.#checkBatch(batch, true);
     const count = batch.batchSize * batch.positions.length;
     let loss = 0;
-    this.#accumulate(batch, dropout, (sequences) => {
+    // A dropout mask belongs to the sequence's place in the batch, and tells equal prefixes apart.
+    const ordered = dropout && this.shape.dropout > 0 ? batch : sortedBatch(batch);
+    this.#accumulate(ordered, dropout, (sequences) => {
       loss += this.#core.forwardBackward(sequences, batch.length, batch.positions.length, 1 / count);
     });
     return loss / count;
