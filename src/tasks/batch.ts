@@ -4,18 +4,9 @@
  * of which n positions predict.
  */
 
-export interface Batch {
-  /** (B, T), row-major. */
-  tokens: Int32Array;
-  /** B */
-  batchSize: number;
-  /** T */
-  length: number;
-  /** (P): the positions, ascending, whose output predicts a z. */
-  positions: Int32Array;
-  /** (B, P): the z to predict there. */
-  targets: Int32Array;
-}
+import type { Batch } from "../core/transformer.ts";
+
+export type { Batch };
 
 /** T, the number of tokens of a prompt. */
 export function promptLength(variables: number, examples: number): number {
