@@ -3,11 +3,12 @@
 // included, lies TANGENT bytes after it, so each pass here reads like the one of transformer.ts that it differentiates.
 import {
   A_ATT, A_HIDDEN, A_KV, A_LN1, A_LN2, A_MID, A_PRE, A_Q, A_STATS1, A_STATS2, A_X, A_Y, D, F, GELU, L, PK_FC,
-  PK_FC_BACK, PK_KV, PK_KV_BACK, PK_O, PK_O_BACK, PK_PROJ, PK_PROJ_BACK, PK_Q, PK_Q_BACK, P_BLOCK, P_BLOCK_SIZE, P_FC,
-  P_LN2, P_HEAD, P_LNF, P_O, P_PROJ, P_QKV, P_ROLE, TANGENT, V, VS, activationBytes, activations, dHidden, dKV, dQ, dRow,
-  dTableKV, dTableQ, dX, dX2, finalLn, finalStats, finalX, firstQuery, gradient, identity, logits, packedBlockBytes,
-  packedBlocks, packedHead, packedHeadBack, parameters, queryLn1, queryPosition, queryRow, queryToToken, tableKV, tableQ,
-  tangent, targets, tokenPosition, tokenRow, tokenToDistinct,
+  PK_FC_BACK, PK_KV, PK_KV_BACK, PK_O, PK_O_BACK, PK_PROJ, PK_PROJ_BACK, PK_Q, PK_Q_BACK, P_BLOCK, P_BLOCK_SIZE,
+  P_FC, P_LN2, P_HEAD, P_LNF, P_O, P_PROJ, P_QKV, P_ROLE, TANGENT, V, VS, activationBytes, activations, dHidden, dKV,
+  dQ, dRow, dTableKV, dTableQ, dX, dX2, finalLn, finalStats, finalX, firstQuery, gradient, identity, logits,
+  packedBlockBytes, packedBlocks, packedHead, packedHeadBack, parameters, predictionCount, predictionToQuery,
+  queryLn1, queryPosition, queryRow, queryToToken, tableKV, tableQ, tangent, targets, tokenPosition, tokenRow,
+  tokenToDistinct,
 } from "./layout";
 import { attention_backward, attention_jvp } from "./layers/attention";
 import { gelu_backward_jvp, gelu_jvp, relu_backward_jvp, relu_jvp } from "./layers/activation";
@@ -19,8 +20,8 @@ import { linear_backward_input_jvp, linear_backward_weight_jvp, linear_jvp } fro
 import { rope_apply } from "./layers/rope";
 import { rows_gather, rows_gather_add, rows_scatter_add } from "./rows";
 import {
-  N, Q, U, attentionSite, backward, floats, forward, inputRows, mlpSite, pack_shifted, predictions, queryMap, sequences,
-  time,
+  N, Q, U, attentionSite, backward, floats, forward_rows, inputRows, mlpSite, pack_shifted, predictions, queryMap,
+  sequences, sharing, time,
 } from "./transformer";
 
 /** Pack the direction v, with `backward` for both directions; once per product. */
@@ -47,9 +48,9 @@ function rotate_back(x: usize, stride: i32, position: usize, rows: i32): void {
 
 /** Tangent of residual_forward. */
 function residual_jvp(
-  out: usize, x: usize, map: usize, y: usize, packed: usize, inputs: i32, site: i32, position: usize, perSequence: i32,
+  out: usize, x: usize, map: usize, y: usize, packed: usize, rows: i32, inputs: i32, site: i32, position: usize,
+  perSequence: i32,
 ): void {
-  const rows = sequences * perSequence;
   const branch = tangent(out);
   if (dropout_active()) {
     linear_jvp(out, D, y, packed, rows, inputs, D, false);
@@ -94,14 +95,17 @@ function block_jvp(i: i32, out: usize): void {
     rope_apply(tangent(q), D, tangent(q), D, identity, position, rows, 1);
   }
   rope_apply(tangent(kv), 2 * D, tangent(kv), 2 * D, identity, tokenPosition, N, 1);
-  attention_jvp(a + A_Y, a + A_ATT, q, kv, position, sequences, time, perSequence);
-  residual_jvp(mid, x, queryMap(i), a + A_Y, packed + PK_O, D, attentionSite(i), position, perSequence);
+  attention_jvp(
+    a + A_Y, a + A_ATT, q, kv, position, last ? firstQuery : identity, tokenRow, last ? queryRow : tokenRow, sequences,
+    time, perSequence, sharing,
+  );
+  residual_jvp(mid, x, queryMap(i), a + A_Y, packed + PK_O, rows, D, attentionSite(i), position, perSequence);
 
   layernorm_jvp(ln2, a + A_STATS2, mid, floats(p, P_LN2()), floats(p, P_LN2() + D), rows, D);
   linear_jvp(a + A_PRE, F, ln2, packed + PK_FC, rows, D, F, false);
   if (GELU) gelu_jvp(a + A_HIDDEN, a + A_PRE, rows * F);
   else relu_jvp(a + A_HIDDEN, rows * F);
-  residual_jvp(out, mid, identity, a + A_HIDDEN, packed + PK_PROJ, F, mlpSite(i), position, perSequence);
+  residual_jvp(out, mid, identity, a + A_HIDDEN, packed + PK_PROJ, rows, F, mlpSite(i), position, perSequence);
 }
 
 /**
@@ -139,7 +143,7 @@ function block_backward_jvp(i: i32, dx: usize, dout: usize): void {
   linear_backward_input_jvp(dRow, dattention, D, packed + PK_O_BACK, rows, D, D, false);
   attention_backward(
     dQ, dKV, dRow, a + A_ATT, q, kv, position, last ? firstQuery : identity, tokenRow, last ? queryRow : tokenRow,
-    sequences, time, perSequence, false, true,
+    sequences, time, perSequence, sharing, true,
   );
   rotate_back(dQ, D, position, rows);
   rotate_back(dKV, 2 * D, tokenPosition, N);
@@ -174,7 +178,12 @@ function block_backward_jvp(i: i32, dx: usize, dout: usize): void {
 
 /** `forward` and its tangent: logits and J v (n P, VS), the latter in the logits' twin. v must be packed. */
 export function forward_jvp(n: i32, T: i32, P: i32): void {
-  forward(n, T, P);
+  forward_rows_jvp(n, T, P, false);
+}
+
+/** `forward_rows` and its tangent: as forward_jvp, each query row once. */
+function forward_rows_jvp(n: i32, T: i32, P: i32, share: bool): void {
+  forward_rows(n, T, P, share);
   embedding_forward(tangent(activations + A_X), tangent(parameters), tangent(floats(parameters, P_ROLE)), U);
   for (let i = 0; i < L; i++) {
     block_jvp(i, i == L - 1 ? finalX : activations + <usize>(i + 1) * activationBytes + A_X);
@@ -185,10 +194,10 @@ export function forward_jvp(n: i32, T: i32, P: i32): void {
 
 /** `gradient` += weight x H v of the micro-batch, H being the Hessian of the sum of its losses. */
 export function hessian_vector(n: i32, T: i32, P: i32, weight: f32): void {
-  forward_jvp(n, T, P);
+  forward_rows_jvp(n, T, P, !dropout_active());
   softmax_forward(logits, Q);
-  crossentropy_backward_jvp(logits, Q, weight);
-  crossentropy_backward(logits, targets, Q, weight);
+  crossentropy_backward_jvp(logits, predictionCount, Q, weight);
+  crossentropy_backward(logits, targets, predictionToQuery, n * P, predictionCount, Q, weight);
   linear_backward_weight_jvp(floats(gradient, P_HEAD), logits, VS, finalLn, Q, D, V);
   linear_backward_input_jvp(dRow, logits, VS, packedHeadBack, Q, D, V, false);
   let dout = dX;
@@ -211,8 +220,8 @@ export function hessian_vector(n: i32, T: i32, P: i32, weight: f32): void {
  * generalised Gauss-Newton matrix.
  */
 export function ggn_vector(n: i32, T: i32, P: i32, weight: f32): void {
-  forward_jvp(n, T, P);
+  forward_rows_jvp(n, T, P, !dropout_active());
   softmax_forward(logits, Q);
-  crossentropy_backward_jvp(logits, Q, weight);
+  crossentropy_backward_jvp(logits, predictionCount, Q, weight);
   backward(tangent(logits));
 }

@@ -30,7 +30,7 @@ import { rows_gather, rows_gather_add, rows_scatter_add } from "./rows";
 
 // Row counts of the current micro-batch, set by `forward` and used by `backward`.
 export let U: i32 = 0, N: i32 = 0, Q: i32 = 0, sequences: i32 = 0, time: i32 = 0, predictions: i32 = 0;
-let sharing: bool = false;
+export let sharing: bool = false;
 
 // @ts-ignore: decorator
 @inline
@@ -233,8 +233,8 @@ export function forward(n: i32, T: i32, P: i32): void {
   forward_rows(n, T, P, false);
 }
 
-/** logits (Q, VS). */
-function forward_rows(n: i32, T: i32, P: i32, share: bool): void {
+/** The same with logits (Q, VS), each query row once. */
+export function forward_rows(n: i32, T: i32, P: i32, share: bool): void {
   sequences = n;
   time = T;
   predictions = P;

@@ -176,6 +176,19 @@ describe.each(builds)("the %s build", (math) => {
     );
   });
 
+  it("sequences with common beginnings, whole ones included, whose shared rows are computed once", async () => {
+    for (const nLayers of [1, 2, 3]) {
+      const setup = await setUp({ ...base, nLayers, roles: nLayers - 1 }, 20, 6, [0, 2, 4], nLayers, math);
+      const { random, batch } = setup;
+      for (let s = 1; s < batch.batchSize; s++) {
+        const [from] = random.integers(1, s);
+        const [common] = random.integers(1, batch.length + 1);
+        batch.tokens.copyWithin(s * batch.length, from * batch.length, from * batch.length + common);
+      }
+      expectProducts(setup);
+    }
+  });
+
   it("H and G are symmetric and linear, and give the same bytes again", async () => {
     const shape: Shape = { ...base, dModel: 24, dMlp: 40, nCtx: 9, tiedEmbeddings: true, roles: 3 };
     const setup = await setUp(shape, 40, 9, [2, 5, 8], 4, math);

@@ -218,25 +218,28 @@ function keysOf(queryPosition: usize, p: i32): i32 {
 
 /**
  * The keys and values of sequence s, (T, 2D): in place if it shares no rows, else gathered in pathKV, which still has
- * those of the sequence before. `kv` has the rows of embedding_rows, tokenRow (n).
+ * those of the sequence before; with `tangents` also theirs. `kv` has the rows of embedding_rows, tokenRow (n).
  */
-function pathOf(kv: usize, tokenRow: usize, s: i32, T: i32, share: bool): usize {
+function pathOf(kv: usize, tokenRow: usize, s: i32, T: i32, share: bool, tangents: bool): usize {
   const kvBytes = <usize>D << 3;
   const base = <i32>mapped(tokenRow, s);
   if (!share) return kv + <usize>base * kvBytes;
   const shared = <i32>mapped(sharedTokens, s);
-  memory.copy(pathKV + <usize>shared * kvBytes, kv + <usize>(base + shared) * kvBytes, <usize>(T - shared) * kvBytes);
+  const own = kv + <usize>(base + shared) * kvBytes;
+  const to = pathKV + <usize>shared * kvBytes;
+  memory.copy(to, own, <usize>(T - shared) * kvBytes);
+  if (tangents) memory.copy(to + TANGENT, own + TANGENT, <usize>(T - shared) * kvBytes);
   return pathKV;
 }
 
-/** Add the gradient of a sequence's path, in dPathKV, to its rows in dkv; the rows that are new are set. */
-function addPath(dkv: usize, tokenRow: usize, s: i32, T: i32): void {
+/** Add a path's gradient dpath (T, 2D), that of sequence s, to its rows in dkv; the sequence's own rows are set. */
+function addPath(dkv: usize, dpath: usize, tokenRow: usize, s: i32, T: i32): void {
   const kvBytes = <usize>D << 3;
   const base = <i32>mapped(tokenRow, s);
   const shared = <i32>mapped(sharedTokens, s);
-  for (let t = 0; t < shared; t++) addTo(dkv + mapped(pathRow, t) * kvBytes, dPathKV + <usize>t * kvBytes, 2 * D);
+  for (let t = 0; t < shared; t++) addTo(dkv + mapped(pathRow, t) * kvBytes, dpath + <usize>t * kvBytes, 2 * D);
   for (let t = shared; t < T; t++) store<i32>(pathRow + (<usize>t << 2), base + t);
-  memory.copy(dkv + <usize>(base + shared) * kvBytes, dPathKV + <usize>shared * kvBytes, <usize>(T - shared) * kvBytes);
+  memory.copy(dkv + <usize>(base + shared) * kvBytes, dpath + <usize>shared * kvBytes, <usize>(T - shared) * kvBytes);
 }
 
 /**
@@ -253,7 +256,7 @@ export function attention_forward(
   const kvBytes = <usize>D << 3;
   const attBytes = weightBytes(T);
   for (let s = 0; s < n; s++) {
-    const path = pathOf(kv, tokenRow, s, T, share);
+    const path = pathOf(kv, tokenRow, s, T, share, false);
     const own = <i32>mapped(firstQuery, <i32>mapped(sharedTokens, s));
     const queries = <i32>mapped(queryRow, s);
     for (let h = 0; h < H; h++) {
@@ -282,7 +285,7 @@ export function attention_forward(
  * dq (Q, D) =, dkv (N, 2D) =  <-  dy (Q, D), att, q, kv; firstQuery (T + 1) is the first query at or after each time.
  * With a = softmax(scores) and s = sum_j a da:
  *   da = dy v^T,  dscores = a (da - s) / sqrt(HD),  dq = dscores k,  dk = dscores^T q,  dv = a^T dy.
- * With `tangents` (not with `share`) also those of dq and dkv, from those of everything else:
+ * With `tangents` also those of dq and dkv, from those of everything else:
  *   da' = dy' v^T + dy v'^T,  dscores' = (a' (da - s) + a (da' - sum_j (a' da + a da'))) / sqrt(HD),
  *   dq' = dscores' k + dscores k',  dk' = dscores'^T q + dscores^T q',  dv' = a'^T dy + a^T dy'.
  */
@@ -294,7 +297,7 @@ export function attention_backward(
   const kvBytes = <usize>D << 3;
   const attBytes = weightBytes(T);
   for (let s = 0; s < n; s++) {
-    const path = pathOf(kv, tokenRow, s, T, share);
+    const path = pathOf(kv, tokenRow, s, T, share, tangents);
     const dpath = share ? dPathKV : dkv + <usize>(s * T) * kvBytes;
     const own = <i32>mapped(firstQuery, <i32>mapped(sharedTokens, s));
     const queries = <i32>mapped(queryRow, s);
@@ -334,7 +337,8 @@ export function attention_backward(
       }
       att += <usize>(P - own) * attBytes;
     }
-    if (share) addPath(dkv, tokenRow, s, T);
+    if (share) addPath(dkv, dPathKV, tokenRow, s, T);
+    if (share && tangents) addPath(dkv + TANGENT, dPathKV + TANGENT, tokenRow, s, T);
   }
 }
 
@@ -343,21 +347,25 @@ export function attention_backward(
  *   scores' = (q' k^T + q k'^T) / sqrt(HD),  a' = a (scores' - sum_j a scores'),  y' = a' v + a v'.
  */
 export function attention_jvp(
-  y: usize, att: usize, q: usize, kv: usize, queryPosition: usize, n: i32, T: i32, P: i32,
+  y: usize, att: usize, q: usize, kv: usize, queryPosition: usize, firstQuery: usize, tokenRow: usize, queryRow: usize,
+  n: i32, T: i32, P: i32, share: bool,
 ): void {
   const rowBytes = <usize>D << 2;
   const kvBytes = <usize>D << 3;
   const attBytes = weightBytes(T);
   for (let s = 0; s < n; s++) {
+    const path = pathOf(kv, tokenRow, s, T, share, true);
+    const own = <i32>mapped(firstQuery, <i32>mapped(sharedTokens, s));
+    const queries = <i32>mapped(queryRow, s);
     for (let h = 0; h < H; h++) {
       const head = <usize>(h * HD) << 2;
-      const keys = kv + <usize>(s * T) * kvBytes + head;
+      const keys = path + head;
       transposeHead(keysT, keys, kvBytes, T, attBytes);
       transposeHead(keysT + TANGENT, keys + TANGENT, kvBytes, T, attBytes);
-      for (let p0 = 0; p0 < P; p0 += 4) {
+      for (let p0 = own; p0 < P; p0 += 4) {
         const rows = min(4, P - p0);
         const reach = keysOf(queryPosition, p0 + rows - 1);
-        const row = <usize>(s * P + p0) * rowBytes + head;
+        const row = <usize>(queries + p0) * rowBytes + head;
         strip_jvp(att, attBytes, q + row, rowBytes, 4, keysT, attBytes, HD, rows, (reach + 7) & ~7);
         for (let i = 0; i < rows; i++) {
           const offset = <usize>i * attBytes;

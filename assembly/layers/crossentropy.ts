@@ -70,28 +70,30 @@ export function softmax_forward(logits: usize, rows: i32): void {
   }
 }
 
-/** Probabilities (rows, VS) become dlogits = weight (p - onehot). */
-export function crossentropy_backward(probabilities: usize, targets: usize, rows: i32, weight: f32): void {
+/** Probabilities (rows, VS) become dlogits = weight (count p - sum of onehots), as crossentropy_forward_backward. */
+export function crossentropy_backward(
+  probabilities: usize, targets: usize, queries: usize, predictions: i32, counts: usize, rows: i32, weight: f32,
+): void {
   const bytes = <usize>VS << 2;
-  const weight4 = f32x4.splat(weight);
   for (let r = 0; r < rows; r++) {
-    for (let c: usize = 0; c < bytes; c += 16) {
-      v128.store(probabilities + c, f32x4.mul(v128.load(probabilities + c), weight4));
-    }
-    const target = probabilities + (<usize>load<i32>(targets + (<usize>r << 2)) << 2);
+    const row = probabilities + <usize>r * bytes;
+    const weight4 = f32x4.splat(weight * <f32>load<i32>(counts + (<usize>r << 2)));
+    for (let c: usize = 0; c < bytes; c += 16) v128.store(row + c, f32x4.mul(v128.load(row + c), weight4));
+  }
+  for (let i = 0; i < predictions; i++) {
+    const target = targetLogit(probabilities, targets, queries, i);
     store<f32>(target, load<f32>(target) - weight);
-    probabilities += bytes;
   }
 }
 
 /**
- * The tangent z' (rows, VS) of the logits becomes weight (diag p - p p^T) z', p being the probabilities: the tangent of
- * the loss's gradient by the logits, and the cotangent of the Gauss-Newton product.
+ * The tangent z' (rows, VS) of the logits becomes weight count (diag p - p p^T) z', p being the probabilities and count
+ * the predictions of the row: the tangent of the loss's gradient by the logits, and the cotangent of the Gauss-Newton product.
  */
-export function crossentropy_backward_jvp(probabilities: usize, rows: i32, weight: f32): void {
+export function crossentropy_backward_jvp(probabilities: usize, counts: usize, rows: i32, weight: f32): void {
   const bytes = <usize>VS << 2;
-  const weight4 = f32x4.splat(weight);
   for (let r = 0; r < rows; r++) {
+    const weight4 = f32x4.splat(weight * <f32>load<i32>(counts + (<usize>r << 2)));
     const logitsTangent = probabilities + TANGENT;
     for (let c = V; c < VS; c++) store<f32>(logitsTangent + (<usize>c << 2), 0);
     let sum4 = f32x4.splat(0);

@@ -490,7 +490,7 @@ export class Transformer {
     this.#checkBatch(batch, true);
     this.#setDirection(v, true);
     const weight = 1 / (batch.batchSize * batch.positions.length);
-    return this.#sumGradients(batch, dropout, (sequences) => {
+    return this.#sumGradients(this.#ordered(batch, dropout), dropout, (sequences) => {
       this.#core.hessianVector(sequences, batch.length, batch.positions.length, weight);
     });
   }
@@ -505,7 +505,7 @@ export class Transformer {
     this.#checkBatch(batch, false);
     this.#setDirection(v, false);
     const weight = 1 / (batch.batchSize * batch.positions.length);
-    return this.#sumGradients(batch, dropout, (sequences) => {
+    return this.#sumGradients(this.#ordered(batch, dropout), dropout, (sequences) => {
       this.#core.ggnVector(sequences, batch.length, batch.positions.length, weight);
     });
   }
@@ -584,12 +584,15 @@ export class Transformer {
     this.#checkBatch(batch, true);
     const count = batch.batchSize * batch.positions.length;
     let loss = 0;
-    // A dropout mask belongs to the sequence's place in the batch, and tells equal prefixes apart.
-    const ordered = dropout && this.shape.dropout > 0 ? batch : sortedBatch(batch);
-    this.#accumulate(ordered, dropout, (sequences) => {
+    this.#accumulate(this.#ordered(batch, dropout), dropout, (sequences) => {
       loss += this.#core.forwardBackward(sequences, batch.length, batch.positions.length, 1 / count);
     });
     return loss / count;
+  }
+
+  /** In an order that lets the core share prefixes; dropout tells them apart, and its masks go with the place. */
+  #ordered(batch: Batch, dropout: DropoutKey | undefined): Batch {
+    return dropout && this.shape.dropout > 0 ? batch : sortedBatch(batch);
   }
 
   #setDirection(v: Float32Array, backward: boolean): void {
