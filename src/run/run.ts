@@ -140,10 +140,14 @@ async function train(
     const saved = Array.from({ length: config.ensemble.members }, async (_, member) => {
       return (await directory.readMember(member)) ?? newMember(member);
     });
+    // Asking git takes as long as starting the workers, and nothing waits for the answer.
+    const environmentWritten = describeEnvironment(core, workers).then((environment) =>
+      directory.writeEnvironment(environment),
+    );
+    environmentWritten.catch(stop);
     const [recorder, members] = await Promise.all([
       Recorder.open(config, core, directory, observer),
       Promise.all(saved),
-      describeEnvironment(core, workers).then((environment) => directory.writeEnvironment(environment)),
     ]);
     const aggregated = recorder.records.at(-1)?.step ?? -1;
     const steps = evaluationSteps(config);
@@ -170,6 +174,7 @@ async function train(
       stopped: pool.stopped,
       stop,
     });
+    await environmentWritten;
     if (!isComplete(final, steps)) return { runDir: directory.path, status: "stopped", summary: null };
     const summary = recorder.summarise(final);
     await directory.writeSummary(summary);
