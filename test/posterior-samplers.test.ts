@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { EmpiricalPosterior } from "../src/posterior/empirical.ts";
 import { Ivon, type IvonOptions, IvonPosterior, ivonPosterior } from "../src/posterior/ivon.ts";
-import { LangevinChain } from "../src/posterior/langevin.ts";
+import { DivergedChainError, LangevinChain } from "../src/posterior/langevin.ts";
 import { fitLaplace } from "../src/posterior/laplace/fit.ts";
 import { chainDiagnostics, estimateLearningCoefficient } from "../src/posterior/llc.ts";
 import { loadPosterior } from "../src/posterior/load.ts";
@@ -346,6 +346,21 @@ describe("local learning coefficient", () => {
     );
     expect(Math.abs(quartic.llc - 0.25)).toBeLessThan(4 * quartic.standardError);
     expect(quartic.standardError).toBeLessThan(0.03);
+  });
+
+  it("refuses a chain that steep surroundings throw out, although its loss stays finite", () => {
+    // Flat at the centre, steep from |theta| = 1 on, bounded gradient: an unstable chain goes on for ever.
+    const walls = (theta: Float64Array) => ({
+      loss: theta.reduce((sum, t) => sum + 50 * Math.max(0, Math.abs(t) - 1), 0),
+      gradient: theta.map((t) => (Math.abs(t) > 1 ? 50 * Math.sign(t) : 0)),
+    });
+    const start = new Float64Array(20);
+    const run = (stepSize: number) =>
+      estimateLearningCoefficient(start, 0, walls, {
+        ...{ ...options, localisation: 1, stepSize, burnIn: 100, draws: 500 },
+      });
+    expect(() => run(1)).toThrow(DivergedChainError);
+    expect(run(1e-4).llc).toBeGreaterThanOrEqual(0);
   });
 
   it("diagnoses chains that drift, disagree or go below the base loss", () => {

@@ -86,7 +86,8 @@ describe("splits", () => {
       fc.property(
         fc.constantFrom(5, 7),
         fc.integer({ min: 1, max: 2 }),
-        fc.double({ min: 0.3, max: 0.9, noNaN: true }),
+        // At 0.9 all five inputs would count as seen.
+        fc.double({ min: 0.3, max: 0.89, noNaN: true }),
         fc.nat({ max: 0xffffffff }),
         (modulus, variables, share, seed) => {
           const taskCount = modulus ** variables;

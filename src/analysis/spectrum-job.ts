@@ -4,6 +4,7 @@ import type { CoreModule } from "../core/build.ts";
 import { Transformer } from "../core/transformer.ts";
 import { recentBatches } from "../posterior/data.ts";
 import { extremeEigenpairs, spectralDensity } from "../posterior/lanczos.ts";
+import { DivergedChainError } from "../posterior/langevin.ts";
 import { type ChainDiagnostics, learningCoefficient } from "../posterior/llc.ts";
 import { totalTerms } from "../posterior/model.ts";
 import { ggnOperator, hessianOperator } from "../posterior/operators.ts";
@@ -32,6 +33,7 @@ export interface SpectrumRequest extends SpectrumJob {
 
 export interface LearningCoefficientRecord {
   llc: number;
+  stepSize: number;
   /** null for a single chain. */
   standardError: number | null;
   /** n, predictions in the batches, and n beta. */
@@ -100,7 +102,13 @@ export function spectrumJob(
   };
 }
 
-/** Steps a quarter of the largest stable one, in the stiffest direction of the localised, tempered posterior. */
+/** How often the step is halved before a checkpoint is given up. */
+const HALVINGS = 8;
+
+/**
+ * Steps a quarter of the largest stable one in the stiffest direction at the checkpoint. A flat checkpoint can have steep
+ * surroundings, which throw such a chain out; the step is then halved.
+ */
 function coefficient(
   model: Transformer,
   parameters: Float32Array,
@@ -111,11 +119,16 @@ function coefficient(
 ): LearningCoefficientRecord {
   const trainingTerms = totalTerms(data);
   const nBeta = trainingTerms / Math.log(trainingTerms);
-  const estimate = learningCoefficient(model, parameters, data, {
-    ...{ trainingTerms, nBeta, localisation: LOCALISATION, seed, member },
-    ...CHAINS,
-    stepSize: 1 / (nBeta * Math.max(0, largest) + LOCALISATION),
-  });
-  const { llc, standardError, diagnostics } = estimate;
-  return { llc, standardError, trainingTerms, nBeta, localisation: LOCALISATION, diagnostics };
+  let stepSize = 1 / (nBeta * Math.max(0, largest) + LOCALISATION);
+  for (let halved = 0; ; halved++, stepSize /= 2) {
+    try {
+      const { llc, standardError, diagnostics } = learningCoefficient(model, parameters, data, {
+        ...{ trainingTerms, nBeta, localisation: LOCALISATION, seed, member, stepSize },
+        ...CHAINS,
+      });
+      return { llc, standardError, trainingTerms, nBeta, localisation: LOCALISATION, stepSize, diagnostics };
+    } catch (error) {
+      if (!(error instanceof DivergedChainError) || halved === HALVINGS) throw error;
+    }
+  }
 }

@@ -3,6 +3,13 @@ import { normals, type RandomGenerator } from "../tasks/random.ts";
 import { requireLength, requireNonNegative, requirePositive, requireRate } from "../validate.ts";
 import type { Vector } from "./vector.ts";
 
+/** A chain that its step size has thrown out: its draws are of nothing. */
+export class DivergedChainError extends RangeError {
+  constructor(stepSize: number) {
+    super(`stepSize: got ${stepSize}, with which the chain diverged; it must be smaller`);
+  }
+}
+
 export interface LangevinOptions {
   /** e. On a quadratic of curvature k the chain is stable for e k < 4. */
   stepSize: number;
@@ -55,7 +62,7 @@ export class LangevinChain {
 
   /**
    * One step with the gradient of the mean loss at `position`.
-   * @throws RangeError if the gradient is not finite: the step size is too large
+   * @throws DivergedChainError if the position is not finite: the step size is too large
    */
   step(gradient: Vector, rng: RandomGenerator): void {
     const { stepSize, lossWeight, precision, centre } = this.#options;
@@ -71,8 +78,7 @@ export class LangevinChain {
       const scaling = squares ? 1 / (Math.sqrt(squares[i] / debias) + epsilon) : 1;
       const step = stepSize * scaling;
       position[i] += Math.sqrt(step) * this.#noise[i] - (step / 2) * force;
-      if (!Number.isFinite(position[i]))
-        throw new RangeError(`stepSize: got ${stepSize}, with which the chain diverged; it must be smaller`);
+      if (!Number.isFinite(position[i])) throw new DivergedChainError(stepSize);
     }
   }
 

@@ -11,9 +11,15 @@ import {
   requirePositive,
   requireWhole,
 } from "../validate.ts";
-import { LangevinChain } from "./langevin.ts";
+import { DivergedChainError, LangevinChain } from "./langevin.ts";
 import { type Batch, type CurvatureModel, meanLoss, meanLossAndGradient } from "./model.ts";
 import type { Vector } from "./vector.ts";
+
+/**
+ * The localisation alone gives |theta - theta*|^2 a mean of parameters / gamma, and a minimum less: a chain this many
+ * times further away (plus 10 / gamma, for few parameters) has been thrown out, however finite its loss.
+ */
+const FARTHEST = 10;
 
 export interface LearningCoefficientOptions {
   /** n, the number of terms of the likelihood; it must be said, since n beta depends on it. */
@@ -63,7 +69,7 @@ export interface ChainDiagnostics {
 /**
  * @param lossAndGradient mean loss (nats) and gradient on all data, or on a random batch chosen by (chain, step)
  * @param baseLoss L(theta*) on all data, nats
- * @throws RangeError for an option outside its range, or a chain that diverges
+ * @throws RangeError for an option outside its range, DivergedChainError for a chain that leaves its neighbourhood
  */
 export function estimateLearningCoefficient(
   centre: Vector,
@@ -93,6 +99,8 @@ export function estimateLearningCoefficient(
       const { loss, gradient } = lossAndGradient(chain.position, c, step);
       if (step >= burnIn) kept[step - burnIn] = loss;
       chain.step(gradient, rng);
+      if (localisation * squaredDistance(chain.position, centre) > FARTHEST * (centre.length + 10))
+        throw new DivergedChainError(stepSize);
     }
     return kept;
   });
@@ -143,6 +151,12 @@ export function chainDiagnostics(losses: readonly Float64Array[], baseLoss: numb
     drift: (mean(last.map(mean)) - mean(first.map(mean))) / Math.sqrt(variance(all)),
     belowBase: all.filter((loss) => loss < baseLoss).length / all.length,
   };
+}
+
+function squaredDistance(a: Vector, b: Vector): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += (a[i] - b[i]) ** 2;
+  return sum;
 }
 
 function mean(values: ArrayLike<number>): number {
