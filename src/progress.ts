@@ -53,14 +53,19 @@ function plainProgress(print: (line: string) => void): Progress {
   };
 }
 
+/** How all progress bars look. */
+export const BAR_STYLE = {
+  hideCursor: true,
+  gracefulExit: false,
+  barsize: 24,
+  barCompleteChar: "=",
+  barIncompleteChar: "-",
+};
+
 function liveProgress(stream: NodeJS.WritableStream): Progress {
   const bars = new MultiBar({
     stream,
-    hideCursor: true,
-    gracefulExit: false,
-    barsize: 24,
-    barCompleteChar: "=",
-    barIncompleteChar: "-",
+    ...BAR_STYLE,
     format: "member {label} [{bar}] {value}/{total}  loss {loss}  seen {seen}  unseen {unseen}",
   });
   let milestones: Milestones;

@@ -19,24 +19,20 @@ export function requireRate(name: string, value: number): number {
   return value >= 0 && value < 1 ? value : fail(name, value, "at least 0 and below 1");
 }
 
+function requireInteger(name: string, value: number, min: number, max: number): number {
+  if (Number.isInteger(value) && value >= min && value <= max) return value;
+  const bounded = max < Number.MAX_SAFE_INTEGER;
+  return fail(name, value, bounded ? `an integer from ${min} to ${max}` : `an integer of at least ${min}`);
+}
+
 /** An integer from 1 to `max`. */
 export function requireCount(name: string, value: number, max = Number.MAX_SAFE_INTEGER): number {
-  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
-  return fail(
-    name,
-    value,
-    max < Number.MAX_SAFE_INTEGER ? `an integer from 1 to ${max}` : "an integer of at least 1",
-  );
+  return requireInteger(name, value, 1, max);
 }
 
 /** An integer from 0 to `max`. */
 export function requireWhole(name: string, value: number, max = Number.MAX_SAFE_INTEGER): number {
-  if (Number.isInteger(value) && value >= 0 && value <= max) return value;
-  return fail(
-    name,
-    value,
-    max < Number.MAX_SAFE_INTEGER ? `an integer from 0 to ${max}` : "an integer of at least 0",
-  );
+  return requireInteger(name, value, 0, max);
 }
 
 /** From 0 to 1, both included. */

@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { EigenvalueDecomposition, Matrix } from "ml-matrix";
 import { describe, expect, it } from "vitest";
 import { createTransformer, type MathMode, type TransformerShape } from "../src/core/index.ts";
+import { TINY_SHAPE } from "./fixtures/shapes.ts";
 import { float32Tolerance, maxRelativeError } from "./reference/compare.ts";
 import { Random } from "./reference/random.ts";
 import { type ReferenceBatch, type ReferenceShape, ReferenceTransformer } from "./reference/transformer.ts";
@@ -98,18 +99,7 @@ function expectProducts({ reference, random, parameters, direction, batch, model
   ).toBeLessThan(bound * norm(jc));
 }
 
-const base: Shape = {
-  dVocab: 7,
-  dModel: 8,
-  nHeads: 2,
-  nLayers: 2,
-  dMlp: 16,
-  nCtx: 6,
-  actFn: "gelu",
-  tiedEmbeddings: false,
-  ropeBase: 30,
-  roles: 0,
-};
+const base: Shape = TINY_SHAPE;
 
 const cases: [string, Shape, number, number, number[]][] = [
   ["one block, predictions at some positions", { ...base, nLayers: 1 }, 3, 6, [1, 3, 5]],
@@ -179,12 +169,7 @@ describe.each(builds)("the %s build", (math) => {
   it("sequences with common beginnings, whole ones included, whose shared rows are computed once", async () => {
     for (const nLayers of [1, 2, 3]) {
       const setup = await setUp({ ...base, nLayers, roles: nLayers - 1 }, 20, 6, [0, 2, 4], nLayers, math);
-      const { random, batch } = setup;
-      for (let s = 1; s < batch.batchSize; s++) {
-        const [from] = random.integers(1, s);
-        const [common] = random.integers(1, batch.length + 1);
-        batch.tokens.copyWithin(s * batch.length, from * batch.length, from * batch.length + common);
-      }
+      setup.random.shareBeginnings(setup.batch);
       expectProducts(setup);
     }
   });

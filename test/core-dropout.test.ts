@@ -1,6 +1,7 @@
 /** Dropout in the core, both builds: against float64 under the same masks, what the masks depend on, their statistics. */
 import { describe, expect, it } from "vitest";
 import { createTransformer, type MathMode, type TransformerShape } from "../src/core/index.ts";
+import { TINY_SHAPE } from "./fixtures/shapes.ts";
 import { float32Tolerance, maxRelativeError } from "./reference/compare.ts";
 import { dropoutFactor } from "./reference/philox.ts";
 import { Random } from "./reference/random.ts";
@@ -12,19 +13,7 @@ const builds: MathMode[] = ["strict", "fast"];
 const range = (n: number) => Array.from({ length: n }, (_, i) => i);
 const key = { seed: 5, stream: 3, step: 17 };
 
-const base: Shape = {
-  dVocab: 7,
-  dModel: 12,
-  nHeads: 2,
-  nLayers: 2,
-  dMlp: 16,
-  nCtx: 6,
-  actFn: "gelu",
-  tiedEmbeddings: false,
-  ropeBase: 30,
-  roles: 0,
-  dropout: 0.3,
-};
+const base: Shape = { ...TINY_SHAPE, dModel: 12, dropout: 0.3 };
 
 async function setUp(shape: Shape, batchSize: number, length: number, positions: number[], math: MathMode) {
   const reference = new ReferenceTransformer(shape, dropoutFactor(shape.dropout, length, key));

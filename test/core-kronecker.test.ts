@@ -11,6 +11,7 @@ import {
   type MathMode,
   type OutputSignals,
 } from "../src/core/index.ts";
+import { TINY_SHAPE } from "./fixtures/shapes.ts";
 import { float32Tolerance, maxRelativeError } from "./reference/compare.ts";
 import { type ReferenceFactors, referenceFactors } from "./reference/kronecker.ts";
 import { Random } from "./reference/random.ts";
@@ -93,18 +94,7 @@ function expectFactors(
   }
 }
 
-const base: ReferenceShape = {
-  dVocab: 7,
-  dModel: 8,
-  nHeads: 2,
-  nLayers: 2,
-  dMlp: 16,
-  nCtx: 6,
-  actFn: "gelu",
-  tiedEmbeddings: false,
-  ropeBase: 30,
-  roles: 0,
-};
+const base: ReferenceShape = TINY_SHAPE;
 
 const cases: [string, ReferenceShape, number, number, number[]][] = [
   ["predictions at some positions", base, 3, 6, [1, 3, 5]],

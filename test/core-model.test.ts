@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createTransformer, type MathMode, type TransformerShape } from "../src/core/index.ts";
+import { TINY_SHAPE } from "./fixtures/shapes.ts";
 import { ReferenceAdamW } from "./reference/adamw.ts";
 import { float32Tolerance, maxRelativeError } from "./reference/compare.ts";
 import { Random } from "./reference/random.ts";
@@ -26,20 +27,27 @@ function setUp(shape: Shape, batchSize: number, length: number, positions: numbe
   return { reference, random, parameters, batch };
 }
 
+/** Loss and whole gradient of the core are those of the reference. */
+async function expectGradient(
+  shape: Shape,
+  math: MathMode,
+  reference: ReferenceTransformer,
+  parameters: Float64Array,
+  batch: ReferenceBatch,
+) {
+  const model = await createTransformer(shape, { math });
+  model.setParameters(Float32Array.from(parameters));
+  const expected = reference.lossAndGradient(parameters, batch);
+  const { loss, gradient } = model.lossAndGradient(batch);
+  const bound = tolerance(shape, batch);
+  expect(Math.abs(loss - expected.loss) / expected.loss).toBeLessThan(bound);
+  expect(maxRelativeError(gradient, expected.gradient)).toBeLessThan(bound);
+  return { model, gradient, expected, bound };
+}
+
 const range = (n: number) => Array.from({ length: n }, (_, i) => i);
 
-const base: Shape = {
-  dVocab: 7,
-  dModel: 8,
-  nHeads: 2,
-  nLayers: 2,
-  dMlp: 16,
-  nCtx: 6,
-  actFn: "relu",
-  tiedEmbeddings: false,
-  ropeBase: 30,
-  roles: 0,
-};
+const base: Shape = { ...TINY_SHAPE, actFn: "relu" };
 
 const cases: [string, Shape, number, number, number[]][] = [
   ["one block, predictions at some positions", { ...base, nLayers: 1 }, 3, 6, [1, 3, 5]],
@@ -120,13 +128,13 @@ describe.each(builds)("the %s build", (math) => {
           some.length > 0 ? some : [0],
           seed,
         );
-        const model = await createTransformer(shape, { math });
-        model.setParameters(Float32Array.from(parameters));
-        const expected = reference.lossAndGradient(parameters, batch);
-        const { loss, gradient } = model.lossAndGradient(batch);
-        const bound = tolerance(shape, batch);
-        expect(Math.abs(loss - expected.loss) / expected.loss).toBeLessThan(bound);
-        expect(maxRelativeError(gradient, expected.gradient)).toBeLessThan(bound);
+        const { model, gradient, expected, bound } = await expectGradient(
+          shape,
+          math,
+          reference,
+          parameters,
+          batch,
+        );
         const v = random.direction(model.parameterCount);
         const along = (g: ArrayLike<number>) => v.reduce((sum, x, i) => sum + x * g[i], 0);
         const norm = Math.sqrt(expected.gradient.reduce((sum, x) => sum + x * x, 0));
@@ -151,18 +159,8 @@ describe.each(builds)("the %s build", (math) => {
         // With `beyond` the last tokens come after every prediction.
         const positions = range(length - (beyond && length > 2 ? 2 : 0)).filter((t) => t % 2 === 0);
         const { reference, random, parameters, batch } = setUp(shape, batchSize, length, positions, seed);
-        for (let s = 1; s < batchSize; s++) {
-          const [from] = random.integers(1, s);
-          const [common] = random.integers(1, length + 1);
-          batch.tokens.copyWithin(s * length, from * length, from * length + common);
-        }
-        const model = await createTransformer(shape, { math });
-        model.setParameters(Float32Array.from(parameters));
-        const expected = reference.lossAndGradient(parameters, batch);
-        const { loss, gradient } = model.lossAndGradient(batch);
-        const bound = tolerance(shape, batch);
-        expect(Math.abs(loss - expected.loss) / expected.loss).toBeLessThan(bound);
-        expect(maxRelativeError(gradient, expected.gradient)).toBeLessThan(bound);
+        random.shareBeginnings(batch);
+        const { model, bound } = await expectGradient(shape, math, reference, parameters, batch);
         expect(maxRelativeError(model.logits(batch), reference.logits(parameters, batch))).toBeLessThan(
           bound,
         );

@@ -1,7 +1,7 @@
 /** Progress of an analysis on stderr: a bar on a terminal, else lines. */
 import { SingleBar } from "cli-progress";
 import type { JobFailure, JobObserver } from "../analysis/job-runner.ts";
-import { formatDuration, type ProgressStream } from "../progress.ts";
+import { BAR_STYLE, formatDuration, type ProgressStream } from "../progress.ts";
 
 /** Without a terminal, lines closer together than this are not all printed. */
 const PLAIN_INTERVAL_SECONDS = 5;
@@ -52,11 +52,7 @@ export function jobProgress<Job, Record extends Job>(
       if (!stream.isTTY || total === 0) return;
       bar = new SingleBar({
         stream,
-        hideCursor: true,
-        gracefulExit: false,
-        barsize: 24,
-        barCompleteChar: "=",
-        barIncompleteChar: "-",
+        ...BAR_STYLE,
         format: "[{bar}] {value}/{total}  {text}",
       });
       bar.start(total, 0, { text: "" });

@@ -56,4 +56,13 @@ export class Random {
       targets: this.integers(batchSize * positions.length, shape.dVocab),
     };
   }
+
+  /** Give each sequence of the batch a beginning, of any length up to the whole, of an earlier one. */
+  shareBeginnings({ tokens, batchSize, length }: ReferenceBatch): void {
+    for (let s = 1; s < batchSize; s++) {
+      const [from] = this.integers(1, s);
+      const [common] = this.integers(1, length + 1);
+      tokens.copyWithin(s * length, from * length, from * length + common);
+    }
+  }
 }
