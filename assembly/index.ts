@@ -13,6 +13,7 @@ import { exp4, madd, madd1, tanh4 } from "./simd";
 import { softmax_forward } from "./layers/crossentropy";
 import { dropout_select, dropout_sequence } from "./layers/dropout";
 import { kronecker_clear, kronecker_column, kronecker_forward, kronecker_signs } from "./kronecker";
+import { squares_clear, squares_column, squares_forward, squares_signs } from "./squares";
 import { forward_jvp, ggn_vector, hessian_vector, pack_direction } from "./tangent";
 import { backward, forward, forward_backward, initialise, pack_weights } from "./transformer";
 
@@ -34,6 +35,10 @@ export {
 export {
   kronecker_clear as kroneckerClear, kronecker_column as kroneckerColumn, kronecker_forward as kroneckerForward,
   kronecker_signs as kroneckerSigns,
+};
+export {
+  squares_clear as squaresClear, squares_column as squaresColumn, squares_forward as squaresForward,
+  squares_signs as squaresSigns,
 };
 export { plan, selectTensor, tensorCount } from "./layout";
 
@@ -61,6 +66,7 @@ export function logitsStride(): i32 { return layout.VS; }
 /** (rows, D) input of the unembedding after `forward`. */
 export function featuresPointer(): usize { return layout.finalLn; }
 export function factorsPointer(): usize { return layout.factors; }
+export function squaresPointer(): usize { return layout.squares; }
 export function factorsLength(): i32 { return layout.FACTORS; }
 /** The direction v of the second-order products, and J v after `forwardJvp`. */
 export function directionPointer(): usize { return layout.tangent(layout.parameters); }

@@ -20,12 +20,10 @@ import { gelu_backward, relu_backward } from "./layers/activation";
 import { softmax_forward } from "./layers/crossentropy";
 import { layernorm_backward } from "./layers/layernorm";
 import { linear_backward_input } from "./layers/linear";
+import { logit_root_column, logit_root_signs } from "./layers/logit_root";
 import { rope_apply } from "./layers/rope";
-import { SIGNS, philox } from "./random";
 import { mapped, rows_gather, rows_scatter_add } from "./rows";
 import { N, Q, floats, forward, predictions, sequences, time } from "./transformer";
-
-const words: usize = memory.data(64, 16);
 
 /** sum (d, d) += x^T x for x (rows, d) with row stride ldx; symmetric to the bit. */
 function gram_add(sum: usize, x: usize, ldx: i32, rows: i32, d: i32): void {
@@ -69,43 +67,20 @@ export function kronecker_forward(n: i32, T: i32, P: i32): void {
 }
 
 /**
- * Add to the factors B what column c of the root diag(sqrt p) - p sqrt(p)^T sends back from the prediction `at` of each
+ * Add to the factors B what column c of the root of diag p - p p^T sends back from prediction `position` of each
  * sequence: over all columns and predictions that is the whole Gauss-Newton matrix.
  */
-export function kronecker_column(at: i32, c: i32): void {
-  memory.fill(dLogits, 0, <usize>(Q * VS) << 2);
-  for (let s = 0; s < sequences; s++) {
-    const row = (s * predictions + at) * VS;
-    const root = Mathf.sqrt(load<f32>(floats(logits, row + c)));
-    for (let j = 0; j < V; j++) {
-      const p = load<f32>(floats(logits, row + j));
-      store<f32>(floats(dLogits, row + j), j == c ? root * (1 - p) : -root * p);
-    }
-  }
+export function kronecker_column(position: i32, c: i32): void {
+  logit_root_column(logits, Q, predictions, position, c);
   backward_squares();
 }
 
 /**
  * Add to the factors B what the columns of that root, with independent random signs and times `weight`, send back from
- * all predictions at once: in expectation weight^2 times the same. Signs are a function of (seed, stream, probe), the
- * prediction's place in the batch, of which the micro-batch's first is `first`, and the class.
+ * all predictions at once: in expectation weight^2 times the same (see `logit_root_signs`).
  */
 export function kronecker_signs(seed: i32, stream: i32, probe: i32, first: i32, weight: f32): void {
-  for (let r = 0; r < Q; r++) {
-    const row = r * VS;
-    let sum: f32 = 0;
-    for (let c = 0; c < V; c++) {
-      if ((c & 15) == 0) philox(words, c >> 4, first + r, SIGNS, probe, seed, stream);
-      const root = Mathf.sqrt(load<f32>(floats(logits, row + c)));
-      const signed = load<i32>(floats(words, c & 15)) < 0 ? -root : root;
-      store<f32>(floats(dLogits, row + c), signed);
-      sum += signed;
-    }
-    for (let c = 0; c < V; c++) {
-      const at = floats(dLogits, row + c);
-      store<f32>(at, weight * (load<f32>(at) - load<f32>(floats(logits, row + c)) * sum));
-    }
-  }
+  logit_root_signs(logits, Q, seed, stream, probe, first, weight);
   backward_squares();
 }
 

@@ -172,10 +172,14 @@ export let keysT: usize = 0, valuesT: usize = 0;
 /** Keys and values of one sequence (T, 2D) whose rows are in several places, their gradient, and their rows (T). */
 export let pathKV: usize = 0, dPathKV: usize = 0, pathRow: usize = 0;
 
+/** Diagonal and Kronecker factors of the Gauss-Newton matrix: gradients sent back from the logits (Q, VS). */
+export let dLogits: usize = 0;
+/** Sums of squared gradients, PARAMETERS float64. */
+export let squares: usize = 0;
 /** Kronecker factors only: their sums, FACTORS floats. */
 export let factors: usize = 0;
-/** Gradients sent back from the logits (Q, VS), and what reaches the outputs of q, k and v (N, 3D). */
-export let dLogits: usize = 0, dQKV: usize = 0;
+/** What reaches the outputs of q, k and v (N, 3D). */
+export let dQKV: usize = 0;
 /** Input of the first block, its LayerNorm (N, D) and statistics (N, 2) at every token, repeated or not. */
 export let tokenX: usize = 0, tokenLn1: usize = 0, tokenStats1: usize = 0;
 /** Gradient of a LayerNorm's weight and bias from one sequence (2D). */
@@ -270,7 +274,6 @@ function planFactors(): void {
   const rows = <f64>NT;
   const d = <f64>D;
   factors = reserve(FACTORS);
-  dLogits = reserve(rows * <f64>VS);
   dQKV = reserve(rows * 3 * d);
   tokenX = reserve(rows * d);
   tokenLn1 = reserve(rows * d);
@@ -281,8 +284,8 @@ function planFactors(): void {
 /**
  * Lay out a model and its micro-batch buffers. Returns the bytes of memory needed as a float64, so that sizes beyond
  * 4 GiB can be refused before memory grows. `training` reserves for the backward pass and the optimiser's moments,
- * `ivon` for what IVON needs besides, `curvature` for the backward pass and all tangents, `kronecker` for the backward
- * pass and Kronecker factors.
+ * `ivon` for what IVON needs besides, `curvature` for the backward pass, all tangents and squared gradients, `kronecker`
+ * for the backward pass and Kronecker factors.
  */
 export function plan(
   dVocab: i32, dModel: i32, nHeads: i32, nLayers: i32, dMlp: i32, nCtx: i32, roles: i32, gelu: bool, tied: bool,
@@ -361,6 +364,8 @@ export function plan(
     TANGENT = <usize>(cursor - twinned);
     cursor += cursor - twinned;
   }
+  if (curvature || kronecker) dLogits = reserve(rows * <f64>VS);
+  if (curvature) squares = reserve(2 * <f64>PARAMETERS);
   if (kronecker) planFactors();
   end = cursor;
   return cursor;

@@ -282,7 +282,7 @@ describe("what it takes", () => {
   it("refuses what is not allowed", async () => {
     const { model, batch } = await setUp(base, 2, 6, [1, 3, 5], "strict");
     expect(() => model.kroneckerFactors(batch, { ...SIGNS, probes: 0 })).toThrow(
-      new RangeError("probes: got 0, must be a positive integer"),
+      new RangeError("probes: got 0, must be an integer of at least 1"),
     );
     expect(() => model.kroneckerFactors(batch, { ...SIGNS, seed: -1 })).toThrow(/seed: got -1, must be/);
     expect(() => model.kroneckerFactors(batch, { ...SIGNS, stream: 0.5 })).toThrow(/stream: got 0.5/);

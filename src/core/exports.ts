@@ -31,6 +31,10 @@ export interface CoreExports {
   kroneckerForward(sequences: number, length: number, positions: number): void;
   kroneckerColumn(position: number, column: number): void;
   kroneckerSigns(seed: number, stream: number, probe: number, firstPrediction: number, weight: number): void;
+  squaresClear(): void;
+  squaresForward(sequences: number, length: number, positions: number): void;
+  squaresColumn(position: number, column: number): void;
+  squaresSigns(seed: number, stream: number, probe: number, firstPrediction: number, weight: number): void;
   softmax(rows: number): void;
   zeroGradient(): void;
   gradientSquaredNorm(): number;
@@ -90,6 +94,7 @@ export interface CoreExports {
   logitsPointer(): number;
   logitsStride(): number;
   featuresPointer(): number;
+  squaresPointer(): number;
   factorsPointer(): number;
   factorsLength(): number;
   directionPointer(): number;

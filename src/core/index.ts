@@ -1,5 +1,6 @@
 export { type CoreModule, loadCoreModule, type MathMode, supportedMath } from "./build.ts";
-export type { FactorSums, KroneckerSums, OutputSignals, SquareSums } from "./kronecker.ts";
+export type { FactorSums, KroneckerSums, SquareSums } from "./kronecker.ts";
+export type { OutputSignals } from "./output-signals.ts";
 export {
   type AdamWOptions,
   type Batch,

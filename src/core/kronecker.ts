@@ -2,16 +2,6 @@
 import type { ParameterInfo } from "./transformer.ts";
 
 /**
- * What is sent back from the logits. Both are columns of the root S = diag(sqrt p) - p sqrt(p)^T of diag p - p p^T:
- * - `exact`: each column of each prediction by itself, P x V backward passes;
- * - otherwise `probes` backward passes, in each of which every prediction gets S z / sqrt(probes) with independent
- *   random signs z (V): in expectation, the squares sum to those of all columns. Signs are a function of seed, stream (for instance the number of
- *   the batch), probe, the prediction's place in the batch and the class: whole numbers from 0 to 2^32 - 1. Unlike
- *   labels drawn from p, of which a confident prediction hardly ever shows the rare ones, every S z has all classes.
- */
-export type OutputSignals = "exact" | { probes: number; seed: number; stream: number };
-
-/**
  * Sums over the R rows on which one layer acts, of a weight W (rows, columns). For a linear layer y = W a
  *   left = sum g g^T (rows, rows),  right = sum a a^T (columns, columns),
  * g being the gradient that reaches y from one column of the root of diag p - p p^T at one prediction, summed over both.

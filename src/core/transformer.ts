@@ -1,7 +1,8 @@
 /** A transformer in the numeric core: shapes, batches and flat float32 vectors on this side, arithmetic on the other. */
 import { type CoreModule, instantiateCore, loadCoreModule, type MathMode } from "./build.ts";
 import type { CoreExports } from "./exports.ts";
-import { type FactorSums, type OutputSignals, splitFactors } from "./kronecker.ts";
+import { type FactorSums, splitFactors } from "./kronecker.ts";
+import { type OutputSignals, requireSignals } from "./output-signals.ts";
 import { sortedBatch } from "./sorted-batch.ts";
 
 /** Shape of a decoder, in TransformerLens' names. */
@@ -107,8 +108,8 @@ export interface TransformerOptions {
   /** `ivon` takes 3 more floats a parameter than `adamw`, the default. */
   optimizer?: "adamw" | "ivon";
   /**
-   * Gradients and the tangents of Jacobian-, Hessian- and Gauss-Newton-vector products: a second copy of parameters,
-   * packed weights and activations. Default false.
+   * Gradients, their squares, and the tangents of Jacobian-, Hessian- and Gauss-Newton-vector products: a second copy of
+   * parameters, packed weights and activations. Default false.
    */
   curvature?: boolean;
   /**
@@ -511,6 +512,41 @@ export class Transformer {
   }
 
   /**
+   * Diagonal, flat, of the Gauss-Newton matrix summed over all B x P predictions, from squared gradients, which are
+   * summed in float64. `exact`: one gradient per prediction and class. Otherwise an unbiased estimate from `probes`
+   * gradients of every `chunk` sequences at once: an element has relative variance 2 / (number of gradients) if the
+   * chunks contribute alike. Targets are not used, dropout is off.
+   *
+   * @throws Error without `curvature`, RangeError for a chunk, number of probes, seed or stream that is not allowed
+   */
+  ggnDiagonal(batch: Batch, signals: OutputSignals, chunk = 1): Float64Array {
+    this.#requireCurvature();
+    this.#checkBatch(batch, false);
+    requireSignals(signals);
+    if (!Number.isInteger(chunk) || chunk < 1)
+      throw new RangeError(`chunk: got ${chunk}, must be a positive integer`);
+    const core = this.#core;
+    const { length, positions } = batch;
+    const perSequence = positions.length;
+    const exact = signals === "exact";
+    this.#pack();
+    core.squaresClear();
+    const add = (sequences: number, first: number) => {
+      core.squaresForward(sequences, length, perSequence);
+      if (exact) {
+        for (let p = 0; p < perSequence; p++)
+          for (let c = 0; c < this.shape.dVocab; c++) core.squaresColumn(p, c);
+      } else {
+        const { probes, seed, stream } = signals;
+        for (let probe = 0; probe < probes; probe++)
+          core.squaresSigns(seed, stream, probe, first * perSequence, 1 / Math.sqrt(probes));
+      }
+    };
+    this.#forEachMicroBatch(batch, undefined, add, exact ? 1 : chunk);
+    return new Float64Array(core.memory.buffer, core.squaresPointer(), this.parameterCount).slice();
+  }
+
+  /**
    * Kronecker factors of the Gauss-Newton matrix (Martens & Grosse 2015), as sums over all B x P predictions; the rows of
    * a sequence count as independent (Eschenhagen et al. 2023, "expand"). Targets are not used, dropout is off.
    *
@@ -523,20 +559,16 @@ export class Transformer {
     const core = this.#core;
     const { length, batchSize, positions } = batch;
     const perSequence = positions.length;
-    const exact = signals === "exact";
-    const { probes, seed, stream } = exact ? { probes: 1, seed: 0, stream: 0 } : signals;
-    if (!Number.isInteger(probes) || probes < 1)
-      throw new RangeError(`probes: got ${probes}, must be a positive integer`);
-    requireWord("seed", seed);
-    requireWord("stream", stream);
+    requireSignals(signals);
     this.#pack();
     core.kroneckerClear();
     this.#forEachMicroBatch(batch, undefined, (sequences, first) => {
       core.kroneckerForward(sequences, length, perSequence);
-      if (exact) {
+      if (signals === "exact") {
         for (let p = 0; p < perSequence; p++)
           for (let c = 0; c < this.shape.dVocab; c++) core.kroneckerColumn(p, c);
       } else {
+        const { probes, seed, stream } = signals;
         for (let probe = 0; probe < probes; probe++)
           core.kroneckerSigns(seed, stream, probe, first * perSequence, 1 / Math.sqrt(probes));
       }
@@ -595,9 +627,13 @@ export class Transformer {
     return dropout && this.shape.dropout > 0 ? batch : sortedBatch(batch);
   }
 
-  #setDirection(v: Float32Array, backward: boolean): void {
+  #requireCurvature(): void {
     if (!this.#reserved.curvature)
       throw new Error("second-order products need a transformer created with curvature: true");
+  }
+
+  #setDirection(v: Float32Array, backward: boolean): void {
+    this.#requireCurvature();
     this.#checkLength("v", v.length);
     this.#floats(this.#core.directionPointer(), this.parameterCount).set(v);
     this.#core.packDirection(backward);
@@ -635,18 +671,19 @@ export class Transformer {
     return out;
   }
 
-  /** Copy sequences [first, first + sequences) into the core, as many as fit at a time, and call `run`. */
+  /** Copy sequences [first, first + sequences) into the core, up to `limit` or as many as fit, and call `run`. */
   #forEachMicroBatch(
     batch: Batch,
     dropout: DropoutKey | undefined,
     run: (sequences: number, first: number) => void,
+    limit = Number.POSITIVE_INFINITY,
   ): void {
     const core = this.#core;
     this.#selectDropout(dropout);
     const { length, batchSize, tokens, targets, positions } = batch;
     const perSequence = positions.length;
     const fit = Math.floor(this.#maxTokens / length);
-    const most = fit >= 4 ? fit - (fit % 4) : fit;
+    const most = Math.min(limit, fit >= 4 ? fit - (fit % 4) : fit);
     const buffer = core.memory.buffer;
     new Int32Array(buffer, core.positionsPointer(), perSequence).set(positions);
     for (let first = 0; first < batchSize; first += most) {

@@ -1,5 +1,6 @@
 /** What the posteriors need of a model. `Transformer` fits; the tests also use a float64 twin. */
-import type { FactorSums, OutputSignals } from "../core/kronecker.ts";
+import type { FactorSums } from "../core/kronecker.ts";
+import type { OutputSignals } from "../core/output-signals.ts";
 import type { Batch, DropoutKey, ParameterInfo } from "../core/transformer.ts";
 import type { Vector } from "./vector.ts";
 
@@ -28,6 +29,8 @@ export interface CurvatureModel {
   hessianVectorProduct(batch: Batch, v: Vector): Vector;
   /** Mean over predictions of J' (diag p - p p') J, times v. */
   ggnVectorProduct(batch: Batch, v: Vector): Vector;
+  /** Diagonal of the GGN summed over predictions, from gradients of `chunk` sequences at a time. */
+  ggnDiagonal(batch: Batch, signals: OutputSignals, chunk?: number): Float64Array;
   /** Sums over the batch that make Kronecker factors of the GGN, one entry a tensor in flat order. */
   kroneckerFactors(batch: Batch, signals: OutputSignals): FactorSums[];
   /** Input of the unembedding, (B, P, dModel). */

@@ -165,7 +165,7 @@ function allParameterCurvature(
   if (structure === "diag") {
     const chunks = batches.reduce((sum, batch) => sum + Math.ceil(batch.batchSize / chunk), 0);
     const { probes = Math.ceil(256 / chunks) } = options;
-    return sampledDiagonal(model, batches, terms, { probes, chunk, rng: stream(seed, 0, "posterior", 2) });
+    return sampledDiagonal(model, batches, terms, { probes, chunk, seed });
   }
   const ggn = scaledOperator(ggnOperator(model, batches), terms);
   if (structure === "full") return SpectralCurvature.fromMatrix(denseMatrix(ggn), ggn.size);
