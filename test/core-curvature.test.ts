@@ -38,7 +38,10 @@ function tolerance(
   const noise = new Random(parameters.length).normals(parameters.length);
   const nudged = quantity(parameters.map((x, i) => x * (1 + UNIT_ROUNDOFF * noise[i])));
   const moved = worstTensor(reference, nudged, quantity(parameters)) / UNIT_ROUNDOFF;
-  return float32Tolerance(2 * longest, Math.max(2 * (18 * nLayers + 4), moved ** 2));
+  const bound = float32Tolerance(2 * longest, Math.max(2 * (18 * nLayers + 4), moved ** 2));
+  // However much LayerNorms amplify: a bound that large would let errors pass.
+  expect(bound).toBeLessThan(5e-3);
+  return bound;
 }
 
 /** maxRelativeError of the worst parameter tensor, or of the whole of anything that is not a parameter vector. */

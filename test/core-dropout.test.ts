@@ -94,6 +94,7 @@ describe.each(builds)("the %s build", (math) => {
         // one random roundoff, whichever amplifies more.
         const moved = maxRelativeError(quantity(nudged) as unknown as Float32Array, expected) * 2 ** 24;
         const bound = float32Tolerance(2 * 38, Math.max(2 * (18 * shape.nLayers + 4), moved ** 2));
+        expect(bound).toBeLessThan(5e-3);
         expect(maxRelativeError(actual, expected), name).toBeLessThan(bound);
       }
     },

@@ -64,6 +64,11 @@ describe("jobs", () => {
       ["dropout", 1],
       ["ensemble", null],
     ]);
+    expect(jobs()[0].samples).toBe(32);
+    // A model trained without dropout is predicted with a rate of 0.1, unless told.
+    const rates = [jobs(), jobs({ dropout: 0.3 })].map((list) => list[2].options);
+    expect(rates).toEqual([{ dropout: 0.1 }, { dropout: 0.3 }]);
+    expect(jobs()[0].options).toEqual({ steps: 400 });
     // 256 prompts of 6 positions a batch.
     expect(jobs()[0].batches).toBe(Math.ceil(2048 / (256 * config.task.examples)));
   });

@@ -1,11 +1,12 @@
 /** Operators and posteriors on the float32 core, against the same code on the float64 reference model. */
 import { describe, expect, it } from "vitest";
 import { createTransformer, type MathMode } from "../src/core/index.ts";
+import { DropoutPosterior } from "../src/posterior/dropout.ts";
 import { fitLaplace, type LaplaceOptions } from "../src/posterior/laplace/fit.ts";
-import { lastLayerData, lastLayerOperator } from "../src/posterior/laplace/last-layer.ts";
+import { lastLayerData, lastLayerGradients, lastLayerOperator } from "../src/posterior/laplace/last-layer.ts";
 import { learningCoefficient } from "../src/posterior/llc.ts";
 import type { CurvatureModel } from "../src/posterior/model.ts";
-import { meanLoss, meanLossAndGradient } from "../src/posterior/model.ts";
+import { meanLoss, meanLossAndGradient, softmaxRows } from "../src/posterior/model.ts";
 import {
   checkDeterminism,
   denseMatrix,
@@ -157,6 +158,56 @@ describe("Laplace on the core", () => {
     });
     expect(tied).toEqual(split);
   });
+});
+
+it("last-layer gradients are those of each prediction by itself", async () => {
+  const { core, batches } = await pair("strict");
+  const [batch] = batches;
+  const head = core.parameters.find(({ name }) => name === "lm_head.weight")!;
+  const gradients = lastLayerGradients(core, batch);
+  expect(gradients).toHaveLength(9 * head.length);
+  for (let n = 0; n < 9; n++) {
+    const [b, p] = [Math.floor(n / 3), n % 3];
+    const one = {
+      ...{ tokens: batch.tokens.slice(5 * b, 5 * b + 5), batchSize: 1, length: 5 },
+      ...{ positions: batch.positions.slice(p, p + 1), targets: batch.targets.slice(n, n + 1) },
+    };
+    const { gradient } = core.lossAndGradient(one);
+    const exact = gradient.slice(head.offset, head.offset + head.length);
+    expect(relativeError(gradients.subarray(n * head.length, (n + 1) * head.length), exact)).toBeLessThan(
+      TOLERANCE,
+    );
+  }
+  expect(() => lastLayerGradients(core, { ...batch, targets: batch.targets.slice(1) })).toThrow(
+    /length of targets: got 8, must be 9/,
+  );
+});
+
+it("Monte-Carlo dropout: one set of masks a draw, equal in all batches, none of training's; another shape is refused", async () => {
+  const shape = { ...TINY, dropout: 0.4 };
+  const { parameters, batches } = tinyTwin(72);
+  const model = (await createTransformer(shape, { math: "strict" })) as CurvatureModel;
+  const posterior = new DropoutPosterior(parameters);
+  const draws = posterior.predict(model, batches[0], { nSamples: 3, rng: rng() });
+  const seed = rng().next() >>> 0;
+  draws.forEach((p, step) => {
+    const logits = model.logits(batches[0], { seed, stream: 0xffffffff, step });
+    expect(p).toEqual(Float32Array.from(softmaxRows(logits, shape.dVocab)));
+  });
+  expect(posterior.predict(model, batches[0], { nSamples: 2, rng: rng() })).toEqual(draws.slice(0, 2));
+  expect(draws[1]).not.toEqual(draws[0]);
+  // The second batch alone stands at the places of the first.
+  const [tokens, targets] = [batches[0].tokens.slice(0, 10), batches[0].targets.slice(0, 6)];
+  const start = { ...batches[0], tokens, targets, batchSize: 2 };
+  const alone = posterior.predict(model, start, { nSamples: 1, rng: rng() });
+  expect(alone[0]).toEqual(draws[0].slice(0, alone[0].length));
+  const other = (await createTransformer({ ...shape, dMlp: 6 }, { math: "strict" })) as CurvatureModel;
+  const predict = (m: CurvatureModel, nSamples: number) => () =>
+    posterior.predict(m, batches[0], { nSamples, rng: rng() });
+  expect(predict(other, 1)).toThrow(/model: got .* parameters/);
+  expect(predict(model, 0)).toThrow(/nSamples: got 0/);
+  const plain = (await createTransformer(TINY, { math: "strict" })) as CurvatureModel;
+  expect(predict(plain, 1)).toThrow(/dropout: got 0, must be above 0/);
 });
 
 describe("learning coefficient of a checkpoint", () => {

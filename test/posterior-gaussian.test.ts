@@ -194,6 +194,17 @@ describe("saving", () => {
   });
 });
 
+it("the full structure is accurate at a prior far weaker than the data", () => {
+  const { matrix } = withSpectrum(new Random(23), [5, 4, 3, 2, 1]);
+  const gaussian = new Gaussian(SpectralCurvature.fromMatrix(matrix, 5), 1e-14);
+  const v = new Random(24).normals(5);
+  const expected = choleskySolve(cholesky(matrix, 5), 5, v);
+  gaussian.solve(v).forEach((x, i) => {
+    expect(x).toBeCloseTo(expected[i], 11);
+  });
+  expect(gaussian.effectiveParameters()).toBeCloseTo(5, 12);
+});
+
 it("names what is wrong", () => {
   const { curvature } = cases[0];
   for (const bad of [0, -1, Number.NaN, Number.POSITIVE_INFINITY])

@@ -305,6 +305,57 @@ describe("curvature of a tiny model", () => {
     });
   });
 
+  it("all parameters: random Kronecker signals differ with the seed and from batch to batch", () => {
+    const kron = (list: readonly Batch[], more: LaplaceOptions) => {
+      const options = { subsetOfWeights: "all", hessianStructure: "kron", priorPrecision: 1 } as const;
+      const { curvature } = fitLaplace(model, parameters, list, {
+        ...options,
+        trainingTerms: 15,
+        ...more,
+      }).fields;
+      return curvature.diagonal((x) => x);
+    };
+    const [batch] = batches;
+    const twice = [batch, batch];
+    const error = (a: Float64Array, b: Float64Array) => Math.max(...a.map((x, i) => Math.abs(x - b[i])));
+    const exact = kron([batch], { probes: "exact" });
+    expectClose(kron(twice, { probes: "exact" }), exact, 9);
+    expect(kron(twice, { probes: 1 })).toEqual(kron(twice, { probes: 1, seed: 0 }));
+    expect(error(kron([batch], { probes: 1 }), kron([batch], { probes: 1, seed: 1 }))).toBeGreaterThan(1e-3);
+    expect(error(kron(twice, { probes: 1 }), kron([batch], { probes: 1 }))).toBeGreaterThan(1e-3);
+    // Eight signals a prediction unless told.
+    expect(kron([batch], {})).toEqual(kron([batch], { probes: 8 }));
+  });
+
+  it("low rank keeps 20 eigenpairs and takes 8 probes for the trace unless told", () => {
+    const options = { subsetOfWeights: "all", hessianStructure: "lowRank" } as const;
+    const curvature = (more: LaplaceOptions) => laplace({ ...options, ...more }).fields.curvature;
+    const standard = curvature({}) as SpectralCurvature;
+    expect(standard.eigenvectors).toHaveLength(20);
+    expect(standard).toEqual(curvature({ rank: 20, remainder: "trace", traceProbes: 8, seed: 0 }));
+    expect(standard.remainder).not.toBe((curvature({ traceProbes: 9 }) as SpectralCurvature).remainder);
+  });
+
+  it("the slope of the evidence is its derivative in every structure", () => {
+    const structures: LaplaceOptions[] = [
+      ...(["full", "diag", "kron"] as const).map((hessianStructure) => ({ hessianStructure })),
+      { hessianStructure: "lowRank", rank: 5 },
+      { hessianStructure: "lowRank", rank: 5, remainder: "zero" },
+      { hessianStructure: "matrixFree", lanczosSteps: 16 },
+    ];
+    for (const options of [...structures, { ...structures[2], subsetOfWeights: "all" } as const]) {
+      const posterior = laplace(options);
+      const { fields, squaredNorm } = posterior;
+      for (const delta of [0.05, 3]) {
+        const step = 1e-4;
+        const [up, down] = [step, -step].map((s) => posterior.logMarginalLikelihood(delta * Math.exp(s)));
+        expect(logEvidenceSlope({ ...fields, squaredNorm }, delta)).toBeCloseTo((up - down) / (2 * step), 5);
+      }
+      const best = laplace({ ...options, priorPrecision: "marginalLikelihood" });
+      expect(logEvidenceSlope({ ...fields, squaredNorm }, best.fields.priorPrecision)).toBeCloseTo(0, 6);
+    }
+  });
+
   it("all parameters: Kronecker is the block of the GGN for layers with one row, for LayerNorms the diagonal", () => {
     const [{ tokens, targets }] = batches;
     const one = [
@@ -400,7 +451,28 @@ describe("curvature of a tiny model", () => {
     expect(wide.fields.priorPrecision).toBe(grid[nll.findIndex((x) => x <= allowed)]);
     expect(wide.fields.priorPrecision).toBeLessThan(chosen);
     expect(new Set(nll).size).toBe(5);
+    // All candidates get the same deviates: in a narrow stretch the NLL has a slope, and an end of it is best.
+    const narrow = Array.from({ length: 12 }, (_, i) => 0.02 * (1 + i / 1000));
+    for (const seed of [3, 4, 5]) {
+      const { priorPrecision } = laplace({ priorPrecision: { heldOut, grid: narrow }, seed }).fields;
+      expect(priorPrecision === narrow[0] || priorPrecision === narrow[11]).toBe(true);
+    }
+    // Unless told, 21 values from 1e-4 to 1e4 and 32 draws.
+    const standard = Array.from({ length: 21 }, (_, i) => 10 ** (-4 + 0.4 * i));
+    const asked32 = { heldOut, grid: standard, nSamples: 32, rule: "best" } as const;
+    for (const seed of [3, 4]) {
+      const { priorPrecision } = laplace({ priorPrecision: { heldOut }, seed }).fields;
+      expect(priorPrecision).toBe(laplace({ priorPrecision: asked32, seed }).fields.priorPrecision);
+      expect(priorPrecision).toBeGreaterThan(1e-4);
+    }
   });
+});
+
+it("the predictive NLL is that of the mean of the draws, and finite where that underflows", () => {
+  const draws = [Float32Array.of(0.5, 0.5, 0, 1), Float32Array.of(0.25, 0.75, 0, 1)];
+  const nll = predictiveNll(draws, Int32Array.of(1, 0), 2);
+  expect(nll[0]).toBeCloseTo(-Math.log(0.625), 12);
+  expect(nll[1]).toBeCloseTo(126 * Math.LN2, 12);
 });
 
 describe("predictives", () => {
@@ -518,7 +590,25 @@ describe("predictives", () => {
     expect(() => laplace({ hessianStructure: "lowRank", rank: 3, remainder: "none" as "zero" })).toThrow(
       /remainder: got none/,
     );
-    expect(() => laplace({ hessianStructure: "lowRank", rank: 3, traceProbes: 0 })).toThrow(/samples: got 0/);
+    expect(() => laplace({ hessianStructure: "lowRank", rank: 3, traceProbes: 0 })).toThrow(
+      /traceProbes: got 0/,
+    );
+    expect(() => laplace({ hessianStructure: "matrixFree", traceProbes: 0.5 })).toThrow(
+      /traceProbes: got 0.5/,
+    );
+    expect(() => laplace({ hessianStructure: "matrixFree", lanczosSteps: 0 })).toThrow(/lanczosSteps: got 0/);
+    expect(() => laplace({ trainingTerms: -1 })).toThrow(/trainingTerms: got -1/);
+    expect(() => laplace({ priorPrecision: { heldOut: [] } })).toThrow(/batches: got no prediction/);
+    expect(() => laplace({ priorPrecision: { heldOut: [probe], grid: [] } })).toThrow(
+      /length of grid: got 0/,
+    );
+    expect(() => laplace({ priorPrecision: { heldOut: [probe], grid: [1, -1] } })).toThrow(
+      /priorPrecision: got -1/,
+    );
+    expect(() => laplace({ priorPrecision: { heldOut: [probe], nSamples: 0 } })).toThrow(/nSamples: got 0/);
+    expect(() => laplace({ subsetOfWeights: "all", hessianStructure: "lowRank", rank: 1e4 })).toThrow(
+      new RegExp(`rank: got 10000, must be .* 1 to ${parameters.length}`),
+    );
     expect(() => fitLaplace(model, parameters, [])).toThrow(/batches: got no prediction/);
     expect(() => fitLaplace(model, parameters.slice(1), batches)).toThrow(/length of parameters/);
     expect(() => laplace({ subsetOfWeights: "most" as "all" })).toThrow(/subsetOfWeights: got most/);
@@ -537,10 +627,34 @@ describe("predictives", () => {
     expect(() => posterior.predict(other, probe, { nSamples: 1, rng: rng() })).toThrow(
       /model: got .* parameters/,
     );
+    expect(() => posterior.logitVariance(other, probe, { nSamples: 1, rng: rng() })).toThrow(/model: got/);
+    expect(() => posterior.logitVariance(model, probe, { nSamples: 0, rng: rng() })).toThrow(
+      /nSamples: got 0/,
+    );
+    const all = laplace({ subsetOfWeights: "all", hessianStructure: "diag", probes: "exact" });
+    expect(() => new LaplacePosterior({ ...all.fields, mean: parameters.slice(1) })).toThrow(
+      /length of mean: got \d+, must be \d+/,
+    );
+    const { fields } = posterior;
+    for (const offset of [fields.offset + 1, -1])
+      expect(() => new LaplacePosterior({ ...fields, offset })).toThrow(
+        /offset: got -?\d+, must leave 16 of the \d+ parameters/,
+      );
     const matrixFree = laplace({ hessianStructure: "matrixFree" });
     expect(() => matrixFree.save()).toThrow(/hessianStructure: got matrixFree/);
     expect(() => LaplacePosterior.load({ metadata: {}, tensors: new Map() })).toThrow(
       /without metadata laplace/,
+    );
+    const load = (change: object) => () => {
+      const { metadata, tensors } = posterior.save();
+      const laplace = JSON.stringify({ ...JSON.parse(metadata.laplace), ...change });
+      return LaplacePosterior.load({ metadata: { laplace }, tensors });
+    };
+    expect(load({})).not.toThrow();
+    expect(load({ priorPrecision: -2 })).toThrow(/priorPrecision: got -2/);
+    expect(load({ subsetOfWeights: "some" })).toThrow(/subsetOfWeights: got some, must be one of/);
+    expect(() => LaplacePosterior.load({ metadata: { laplace: "{" }, tensors: new Map() })).toThrow(
+      new RangeError("metadata laplace of a saved posterior: got {, must be JSON"),
     );
   });
 });

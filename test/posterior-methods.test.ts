@@ -1,10 +1,13 @@
 /** Every method by name, end to end on a small configuration. */
 import { describe, expect, it } from "vitest";
+import { posteriorJob } from "../src/analysis/posterior-job.ts";
 import { configSchema } from "../src/config.ts";
 import { loadCoreModule } from "../src/core/build.ts";
 import { Transformer } from "../src/core/transformer.ts";
 import { recentBatches } from "../src/posterior/data.ts";
+import type { EmpiricalPosterior } from "../src/posterior/empirical.ts";
 import { type IvonPosterior, ivonPosterior } from "../src/posterior/ivon.ts";
+import { extremeEigenpairs } from "../src/posterior/lanczos.ts";
 import { loadPosterior } from "../src/posterior/load.ts";
 import {
   fitAndPredict,
@@ -14,12 +17,14 @@ import {
   peakChange,
 } from "../src/posterior/methods.ts";
 import type { MixturePosterior } from "../src/posterior/mixture.ts";
-import { meanLoss } from "../src/posterior/model.ts";
+import { meanLoss, meanLossAndGradient } from "../src/posterior/model.ts";
+import { ggnOperator } from "../src/posterior/operators.ts";
 import type { Posterior } from "../src/posterior/posterior.ts";
 import type { SwagPosterior } from "../src/posterior/swag.ts";
 import { decodeSafetensors, encodeSafetensors } from "../src/run/safetensors.ts";
 import { drawProbePrompts } from "../src/tasks/probe-prompts.ts";
 import { createProbeSets } from "../src/tasks/probes.ts";
+import { PromptSampler } from "../src/tasks/prompts.ts";
 import { stream } from "../src/tasks/random.ts";
 import { transformerShape } from "../src/training/model.ts";
 import { trainSegment } from "../src/training/segment.ts";
@@ -133,6 +138,44 @@ for (const method of POSTERIOR_METHODS) {
     });
   });
 }
+
+it.each(["laplace-last-layer", "swag"] as const)(
+  "a job of a run: %s of its member and seed, reduced to measures",
+  (method) => {
+    const sets = createProbeSets(config);
+    const options = { steps: 10 };
+    const stored = { checkpoints: checkpoints.slice(0, 1) };
+    const job = { method, step: 300, member: 2, samples: 4, batches: 3, options, ...stored };
+    const { laplace, sets: measures, ...rest } = posteriorJob(job, { config, core, probes: sets });
+    const direct = fitAndPredict(
+      request(method, {
+        ...{ member: 2, data: recentBatches(config, 2, 300, 3), nSamples: 4, seed: 5, options },
+        probes: sets.map(({ name, batch }) => ({ set: name, batch })),
+      }),
+      core,
+    );
+    direct.predictions.forEach(({ set, samples }, i) => {
+      expect(measures[set]).toEqual(ensembleMeasures(samples, sets[i]));
+    });
+    expect(Object.keys(measures)).toHaveLength(sets.length);
+    expect(laplace).toEqual(direct.laplace[0] ?? null);
+    expect(rest).toMatchObject({ samples: 4, trainingTerms: 300 * 32 * 3 });
+    expect(Math.min(rest.fitSeconds, rest.predictSeconds)).toBeGreaterThan(0);
+  },
+);
+
+it("every probe set sees the same draws of the weights", () => {
+  const [{ set, batch }] = probes;
+  const { predictions } = outcome(
+    request("swag", {
+      probes: [
+        { set, batch },
+        { set, batch },
+      ],
+    }),
+  );
+  expect(predictions[1]).toEqual(predictions[0]);
+});
 
 it("ensemble: each member's own predictions", () => {
   const { predictions } = outcome(request("ensemble", { checkpoints }));
@@ -256,6 +299,92 @@ describe("checkpoints of an IVON run", () => {
   });
 });
 
+it("swag is of 40 iterates of AdamW on the prompts that come next, at half the rate, after a fifth of the steps", () => {
+  const { posterior } = outcome(request("swag", { member: 2, options: { steps: 100, maxRank: 3 } }));
+  const { mean, variance, deviations } = posterior as SwagPosterior;
+  const model = new Transformer(core, transformerShape(config), { training: true });
+  model.setParameters(checkpoints[0]);
+  const { training, task } = config;
+  const sampler = new PromptSampler(task, config.seed, config.evaluation.prompts);
+  const batch = sampler.createBatch(training.batchSize, training.lossPositions);
+  const iterates: Float32Array[] = [];
+  for (let t = 1; t <= 100; t++) {
+    sampler.sampleInto(batch, 2, 300 + t);
+    model.trainStep(batch, { ...training, step: t, learningRate: 1.5e-3 });
+    if (t > 20 && t % 2 === 0) iterates.push(model.getParameters());
+  }
+  expect(iterates).toHaveLength(40);
+  expect(deviations).toHaveLength(3);
+  mean.forEach((x, i) => {
+    const exact = iterates.reduce((sum, theta) => sum + theta[i], 0) / 40;
+    expect(x).toBeCloseTo(exact, 6);
+    const spread = iterates.reduce((sum, theta) => sum + (theta[i] - exact) ** 2, 0) / 40;
+    expect(Math.abs(variance[i] - spread)).toBeLessThan(1e-9 + 1e-6 * spread);
+  });
+});
+
+it("ivon and sgld have the prior that is stated, as the posterior where it outweighs the data", () => {
+  const stated = 1e9;
+  const options = { steps: 240, priorPrecision: stated };
+  const { variance } = outcome(request("ivon", { options })).posterior as IvonPosterior;
+  // 1 / (N (h + delta / N)): N h starts at N / 2; estimates of h have the noise sqrt(delta) |g|, up to a few percent.
+  for (const v of variance) expect(Math.abs(v * stated - 1)).toBeLessThan(0.1);
+
+  const { states } = outcome(request("sgld", { options, nSamples: 10 })).posterior as EmpiricalPosterior;
+  expect(states).toHaveLength(10);
+  // The step is half of 1 / delta, so that the variance is 1 / (delta (1 - 1 / 8)) and each step keeps 0.75 of the
+  // position: nothing of the start after a burn-in of 60, of the state before after 18 more.
+  const count = 10 * states[0].length;
+  const square = states.reduce((sum, state) => sum + state.reduce((s, x) => s + x * x, 0), 0) / count;
+  expect(Math.abs(square * stated * (1 - 1 / 8) - 1)).toBeLessThan(5 * Math.sqrt(2 / count));
+});
+
+it("ivon goes on from h = 0.5, and changes no parameter by more than its learning rate in a step", () => {
+  // A prior that outweighs the data asks for a step of -theta, up to 3 and more.
+  const far = checkpoints[0].map((x) => 3 * x);
+  const pulled = { checkpoints: [far], options: { steps: 1, learningRate: 1e-3, priorPrecision: 1e9 } };
+  const { mean } = outcome(request("ivon", pulled)).posterior as IvonPosterior;
+  expect(Math.max(...mean.map((x, i) => Math.abs(x - far[i]))) / 1e-3).toBeCloseTo(1, 3);
+  const { variance } = outcome(request("ivon", { options: { steps: 1 } })).posterior as IvonPosterior;
+  // One step with b2 = 0.9, its least: 0.45 + 0.1 hhat + 0.05^2 / (2 x 0.5), with hhat as often above 0 as below.
+  const h = variance.map((v) => 1 / (300 * 32 * 3 * v)).sort();
+  expect(Math.abs(h[h.length >> 1] - 0.4525)).toBeLessThan(0.02);
+});
+
+it("SGLD: the default step is half of 1 / (N x largest GGN eigenvalue + delta)", () => {
+  const terms = 300 * 32 * 3;
+  const model = new Transformer(core, transformerShape(config), { training: true, curvature: true });
+  model.setParameters(checkpoints[0]);
+  const rng = stream(1, 0, "posterior", 0);
+  const [largest] = extremeEigenpairs(ggnOperator(model, data), { k: 1, rng }).eigenvalues;
+  const step = 0.5 / (terms * largest + 1);
+  // One state, after four steps: of variance 4 e where gradient and curvature are small, which is nearly everywhere. The
+  // median of chi-square is 0.455, that of so many such numbers within 5 %, and so is the eigenvalue.
+  const { posterior } = outcome(request("sgld", { options: { steps: 4 }, nSamples: 1 }));
+  const [state] = (posterior as EmpiricalPosterior).states;
+  const squares = Array.from(state, (x, i) => (x - checkpoints[0][i]) ** 2).sort((a, b) => a - b);
+  const ratio = squares[state.length >> 1] / (4 * step) / 0.455;
+  expect(Math.abs(ratio - 1)).toBeLessThan(0.2);
+});
+
+it("SGLD follows the gradient of N times the mean loss over all of the data", () => {
+  // Descent at the rate e N / 2 = 0.01; noise of variance e a step is far below it.
+  const options = { steps: 2, trainingTerms: 1e10, stepSize: 2e-12, priorPrecision: 1 };
+  const { posterior } = outcome(request("sgld", { options, nSamples: 1 }));
+  const model = new Transformer(core, transformerShape(config), { training: true });
+  const theta = Float64Array.from(checkpoints[0]);
+  for (let step = 0; step < 2; step++) {
+    model.setParameters(Float32Array.from(theta));
+    const { gradient } = meanLossAndGradient(model, data);
+    for (let i = 0; i < theta.length; i++) theta[i] -= 0.01 * gradient[i];
+  }
+  const meanSquare = (at: ArrayLike<number>) =>
+    (posterior as EmpiricalPosterior).states[0].reduce((sum, x, i) => sum + (x - at[i]) ** 2, 0) /
+    theta.length;
+  expect(meanSquare(checkpoints[0])).toBeGreaterThan(100 * 4e-12);
+  expect(Math.abs(meanSquare(theta) / 4e-12 - 1)).toBeLessThan(5 * Math.sqrt(2 / theta.length));
+});
+
 it("SGLD at its default step size keeps the loss near that of the checkpoint", () => {
   const { posterior } = outcome(request("sgld", { options: { steps: 400 } }));
   const model = new Transformer(core, transformerShape(config), { training: true, curvature: true });
@@ -275,6 +404,18 @@ it("names what is wrong", () => {
   expect(run({ checkpoints: [new Float32Array(3)] })).toThrow(/length of checkpoint: got 3/);
   expect(run({}, "dropout")).not.toThrow();
   expect(run({ options: {} }, "dropout")).toThrow(/dropout: got 0, must be above 0/);
+  for (const named of ["swag", "sgld", "laplace-last-layer"] as const)
+    expect(run({ options: { trainingTerms: -5 } }, named)).toThrow(/^trainingTerms: got -5/);
+  expect(() => recentBatches(config, 0, 0.5, 2)).toThrow(/step: got 0.5/);
+  expect(run({ options: { dropout: 1 } }, "dropout")).toThrow(/dropout: got 1/);
+  expect(run({ options: { maxRank: 1 } }, "swag")).toThrow(/maxRank: got 1/);
+  expect(run({ options: { stepSize: 0 } })).toThrow(/stepSize: got 0/);
+  expect(run({ options: { preconditioned: true } })).toThrow(
+    /stepSize: got none, must be stated for a precond/,
+  );
+  expect(run({ options: { preconditioned: true, stepSize: 1e-8, steps: 8 } })).not.toThrow();
+  expect(run({ options: { rank: 0 } }, "laplace-low-rank")).toThrow(/rank: got 0/);
+  expect(run({ nSamples: 0 }, "ensemble")).toThrow(/nSamples: got 0/);
   expect(run({ data: [] })).toThrow(/batches: got no prediction/);
   expect(run({ options: { priorPrecision: -1 } })).toThrow(/priorPrecision: got -1/);
   expect(run({ options: { priorPrecision: "marginalLikelihood" } })).toThrow(/must be a number/);

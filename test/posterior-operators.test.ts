@@ -110,6 +110,22 @@ for (const tied of [false, true]) {
       expect(relativeError(empirical, expected)).toBeLessThan(1e-12);
     });
 
+    it("Fisher matrices are those at the parameters held when the product is taken", () => {
+      const v = random.normals(n);
+      for (const fisherType of ["exact", "empirical"] as const) {
+        const before = fisherOperator(model, batches, { fisherType });
+        const first = before.matvec(v);
+        model.setParameters(parameters.map((x) => 1.1 * x));
+        const moved = before.matvec(v);
+        expect(moved).toEqual(fisherOperator(model, batches, { fisherType }).matvec(v));
+        expect(relativeError(moved, first)).toBeGreaterThan(1e-3);
+        if (fisherType === "exact")
+          expect(relativeError(moved, ggnOperator(model, batches).matvec(v))).toBeLessThan(1e-12);
+        model.setParameters(parameters);
+        expect(before.matvec(v)).toEqual(first);
+      }
+    });
+
     it("the sampled Fisher converges to the GGN at the rate of its sample", () => {
       const v = random.direction(n);
       const exact = dot(v, ggnOperator(model, batches).matvec(v));
@@ -171,6 +187,13 @@ it("finds an operator that changes from product to product", () => {
   const random = new Random(1);
   const noisy: LinearOperator = { size: 4, matvec: (v) => v.map((x) => x + 1e-9 * random.normals(1)[0]) };
   expect(() => checkDeterminism(noisy, rng())).toThrow(/not deterministic: element 0/);
+  // One bit, in the last element of the second product.
+  let taken = 0;
+  const once: LinearOperator = {
+    size: 4,
+    matvec: (v) => v.map((x, i) => (i === 3 && ++taken === 2 ? x * (1 + 2 ** -52) : x)),
+  };
+  expect(() => checkDeterminism(once, rng())).toThrow(/not deterministic: element 3/);
 });
 
 it("names what is wrong", () => {
@@ -178,6 +201,11 @@ it("names what is wrong", () => {
   expect(() => hessianOperator(model, [])).toThrow(/batches: got no prediction/);
   expect(() => ggnOperator(model, batches).matvec(new Float64Array(3))).toThrow(/length of v: got 3/);
   expect(() => fisherOperator(model, batches, { fisherType: "mc" })).toThrow(/rng: got none/);
+  expect(() => fisherOperator(model, batches, { fisherType: "mc", mcSamples: 0, rng: rng() })).toThrow(
+    /mcSamples: got 0/,
+  );
+  for (const make of [ggnOperator, (...args: Parameters<typeof ggnOperator>) => hessianOperator(...args)])
+    expect(() => make(model, [{ ...batches[0], batchSize: 0 }])).toThrow(/batches: got no prediction/);
   expect(() => fisherOperator(model, batches, { fisherType: "type1" as "mc" })).toThrow(
     /fisherType: got type1/,
   );

@@ -22,6 +22,7 @@ import {
   plusIdentity,
   withSpectrum,
 } from "./fixtures/dense.ts";
+import { ReferenceIvon } from "./reference/ivon.ts";
 import { Random } from "./reference/random.ts";
 
 const rng = (step = 0) => stream(11, 0, "posterior", step);
@@ -94,6 +95,14 @@ describe("SWAG", () => {
     expectCovariance(centred(posterior, 10000), covariance, n);
   });
 
+  it("keeps 20 deviations unless told, and as many as there are iterates before", () => {
+    const collector = new SwagCollector(n);
+    for (const theta of iterates.slice(0, 3)) collector.collect(theta);
+    expect(collector.posterior().deviations).toHaveLength(3);
+    for (const theta of iterates) collector.collect(theta);
+    expect(collector.posterior().deviations).toHaveLength(20);
+  });
+
   it("names what is wrong", () => {
     const collector = new SwagCollector(n);
     expect(() => collector.posterior()).toThrow(/iterates: got 0/);
@@ -103,6 +112,10 @@ describe("SWAG", () => {
     expect(() => new SwagPosterior(new Float32Array(2), new Float64Array(2), [new Float32Array(2)])).toThrow(
       /deviations: got 1/,
     );
+    for (const bad of [-1, Number.NaN])
+      expect(() => new SwagPosterior(new Float32Array(1), Float64Array.of(bad), [])).toThrow(
+        new RangeError(`variance: got ${bad}, must be a finite number of at least 0`),
+      );
   });
 });
 
@@ -166,6 +179,39 @@ describe("IVON on a quadratic", () => {
         start[i] - (0.1 * (g[i] + weightDecay * start[i])) / (h + weightDecay),
         10,
       );
+    }
+  });
+
+  it.each([
+    ["defaults", {}, { beta1: 0.9, beta2: 0.99999, hessianInit: 1, clipRadius: 0 }, 1],
+    [
+      "three gradients a step",
+      { beta1: 0.7, beta2: 0.9, hessianInit: 0.5, clipRadius: 0.8, mcSamples: 3 },
+      { beta1: 0.7, beta2: 0.9, hessianInit: 0.5, clipRadius: 0.8 },
+      3,
+    ],
+  ])("many steps are those of the reference: %s", (_, given, { hessianInit, ...full }, samples) => {
+    const start = Float64Array.of(0.2, -0.1, 0.4, 0);
+    const common = { learningRate: 0.1, effectiveSampleSize: 50, weightDecay };
+    const ivon = new Ivon(start, { ...common, ...given });
+    const reference = new ReferenceIvon(start, hessianInit, { ...common, ...full });
+    const [shared, again] = [rng(), rng()];
+    for (let step = 0; step < 30; step++) {
+      // The second half at a rate of its own, as in a schedule.
+      const scheduled = step < 15 ? undefined : 0.03;
+      ivon.step(gradient, shared, scheduled);
+      reference.options.learningRate = scheduled ?? 0.1;
+      const noises = Array.from({ length: samples }, () => {
+        const z = new Float64Array(n);
+        normals(again, z);
+        return z;
+      });
+      reference.step(noises, gradient);
+    }
+    for (let i = 0; i < n; i++) {
+      expect(ivon.mean[i]).toBeCloseTo(reference.mean[i], 10);
+      expect(ivon.hessian[i]).toBeCloseTo(reference.hessian[i], 10);
+      expect(reference.hessian[i]).not.toBe(hessianInit);
     }
   });
 
@@ -247,13 +293,7 @@ describe("Langevin chains on quadratics", () => {
       preconditioner: { epsilon: 0.1 },
     });
     const shared = rng();
-    // A fixed sequence of squared gradients to adapt to: 1, 0.25, 0.04, 0.01.
     const shown = Float64Array.of(1, 0.5, 0.2, 0.1);
-    const adapting = new LangevinChain(new Float64Array(4), {
-      ...{ stepSize: 1e-12, lossWeight: 1, precision: 0 },
-      preconditioner: { epsilon: 0.1 },
-    });
-    for (let i = 0; i < 10; i++) adapting.step(shown, shared);
     chain.step(shown, shared);
     chain.freeze();
     const states: Float32Array[] = [];
@@ -266,8 +306,54 @@ describe("Langevin chains on quadratics", () => {
       (i) => trainingTerms * curvature[i] + priorPrecision,
       (i) => 0.002 / (shown[i] + 0.1),
     );
-    const moved = adapting.position.map((x) => Math.abs(x));
-    expect(Math.max(...moved)).toBeLessThan(1e-4);
+  });
+
+  it("the preconditioner is the debiased running mean of squares, until it is frozen", () => {
+    const [e, weight, precision] = [0.01, 3, 0.5];
+    const centre = Float64Array.of(1, 0);
+    const chain = new LangevinChain(Float64Array.of(0.3, -2), {
+      ...{ stepSize: e, lossWeight: weight, precision, centre, preconditioner: {} },
+    });
+    const [shared, again] = [rng(), rng()];
+    const theta = Float64Array.of(0.3, -2);
+    const z = new Float64Array(2);
+    const shown = [
+      [0.5, 0],
+      [-2, 1e-3],
+      [7, 7],
+    ];
+    // Decay 0.99, epsilon 1e-5: squares of the first two gradients, the second the fresher; then frozen.
+    const mean = (i: number, count: number) =>
+      count === 1
+        ? shown[0][i] ** 2
+        : (0.99 * shown[0][i] ** 2 + shown[1][i] ** 2) * ((1 - 0.99) / (1 - 0.99 ** 2));
+    shown.forEach((gradient, step) => {
+      if (step === 2) chain.freeze();
+      chain.step(Float64Array.from(gradient), shared);
+      normals(again, z);
+      for (let i = 0; i < 2; i++) {
+        const G = 1 / (Math.sqrt(mean(i, Math.min(step + 1, 2))) + 1e-5);
+        const force = weight * gradient[i] + precision * (theta[i] - centre[i]);
+        theta[i] += -(e / 2) * G * force + Math.sqrt(e * G) * z[i];
+        expect(chain.position[i] / theta[i]).toBeCloseTo(1, 10);
+      }
+    });
+  });
+
+  it("a preconditioned posterior adapts during the burn-in only", () => {
+    const settings = options({ burnIn: 3, thinning: 2, draws: 4, preconditioned: true, stepSize: 1e-4 });
+    const { states } = fitSgld(Float64Array.of(1, 2, 3, 4), gradient, settings);
+    const chain = new LangevinChain(Float64Array.of(1, 2, 3, 4), {
+      ...{ stepSize: 1e-4, lossWeight: trainingTerms, precision: priorPrecision, preconditioner: {} },
+    });
+    const shared = rng();
+    const expected: Float32Array[] = [];
+    for (let step = 0; step < 11; step++) {
+      if (step === 3) chain.freeze();
+      chain.step(gradient(chain.position), shared);
+      if ([4, 6, 8, 10].includes(step)) expected.push(Float32Array.from(chain.position));
+    }
+    expect(states).toEqual(expected);
   });
 
   it("keeps the asked number of states, thinned after the burn-in, and repeats bit for bit", () => {
@@ -290,7 +376,15 @@ describe("Langevin chains on quadratics", () => {
   it("names what is wrong", () => {
     const start = new Float64Array(4).fill(1);
     expect(() => fitSgld(start, gradient, options({ stepSize: -1 }))).toThrow(/stepSize: got -1/);
-    expect(() => fitSgld(start, gradient, options({ priorPrecision: -1 }))).toThrow(/precision: got -1/);
+    expect(() => fitSgld(start, gradient, options({ priorPrecision: -1 }))).toThrow(
+      /^priorPrecision: got -1/,
+    );
+    expect(() => fitSgld(start, gradient, options({ temperature: 0 }))).toThrow(/temperature: got 0/);
+    expect(() => fitSgld(start, gradient, options({ trainingTerms: 0 }))).toThrow(/trainingTerms: got 0/);
+    const preconditioned = (preconditioner: { decay?: number; epsilon?: number }) => () =>
+      new LangevinChain(start, { stepSize: 1, lossWeight: 1, precision: 0, preconditioner });
+    expect(preconditioned({ decay: 1 })).toThrow(/preconditioner.decay: got 1/);
+    expect(preconditioned({ epsilon: 0 })).toThrow(/preconditioner.epsilon: got 0/);
     expect(() => fitSgld(start, gradient, options({ burnIn: 10.5 }))).toThrow(/burnIn: got 10.5/);
     expect(() => fitSgld(start, gradient, options({ draws: 0 }))).toThrow(/draws: got 0/);
     expect(() => fitSgld(start, gradient, options({ stepSize: 1, burnIn: 5000 }))).toThrow(/diverged/);
@@ -336,6 +430,26 @@ describe("local learning coefficient", () => {
     expect(diagnostics.belowBase).toBe(0);
   });
 
+  it("has one estimate a chain, their mean and its standard error; four chains, other ones for another member", () => {
+    const short = { ...options, chains: undefined, burnIn: 5, draws: 40 };
+    const { llc, standardError, perChain, losses, nBeta } = estimateLearningCoefficient(
+      ...([centre, 0.7, quadratic, short] as const),
+    );
+    expect(perChain).toHaveLength(4);
+    losses.forEach((kept, c) => {
+      expect(perChain[c]).toBeCloseTo(nBeta * (kept.reduce((a, b) => a + b, 0) / 40 - 0.7), 10);
+    });
+    const mean = perChain.reduce((a, b) => a + b, 0) / 4;
+    expect(llc).toBeCloseTo(mean, 12);
+    const variance = perChain.reduce((sum, x) => sum + (x - mean) ** 2, 0) / 3;
+    expect(standardError).toBeCloseTo(Math.sqrt(variance / 4), 12);
+    const other = estimateLearningCoefficient(centre, 0.7, quadratic, { ...short, member: 1 });
+    expect(other.losses[0]).not.toEqual(losses[0]);
+    const single = estimateLearningCoefficient(centre, 0.7, quadratic, { ...short, chains: 1 });
+    expect(single.standardError).toBeNaN();
+    expect(single.losses).toEqual(losses.slice(0, 1));
+  });
+
   it("counts a quartic minimum as a quarter", () => {
     const quartic = estimateLearningCoefficient(
       Float64Array.of(0),
@@ -361,6 +475,24 @@ describe("local learning coefficient", () => {
       });
     expect(() => run(1)).toThrow(DivergedChainError);
     expect(run(1e-4).llc).toBeGreaterThanOrEqual(0);
+  });
+
+  it("diagnostics are those worked out by hand", () => {
+    const chains = [Float64Array.of(1, 3, 2, 6), Float64Array.of(2, 2, 4, 8)];
+    const { rHat, drift, belowBase } = chainDiagnostics(chains, 2);
+    // Halves of means 2, 2, 4, 6 (variance 11/3) and variances 2, 0, 8, 8; all eight have the variance 40/7.
+    expect(rHat).toBeCloseTo(Math.sqrt(1 / 2 + 11 / 3 / 4.5), 12);
+    expect(drift).toBeCloseTo((5 - 2) / Math.sqrt(40 / 7), 12);
+    expect(belowBase).toBe(1 / 8);
+  });
+
+  it("the effective sample size of an antithetic chain is at most its length, of a constant one unknown", () => {
+    const chain = new Random(65).normals(500).slice();
+    for (let t = 1; t < 500; t++) chain[t] -= 0.99 * chain[t - 1];
+    expect(chainDiagnostics([chain], 0).effectiveSampleSize).toBe(500);
+    const alternating = Float64Array.from({ length: 500 }, (_, t) => (-1) ** t);
+    expect(chainDiagnostics([alternating], 0).effectiveSampleSize).toBe(500);
+    expect(chainDiagnostics([new Float64Array(500).fill(0.5)], 0).effectiveSampleSize).toBeNaN();
   });
 
   it("diagnoses chains that drift, disagree or go below the base loss", () => {
@@ -431,6 +563,21 @@ describe("ensembles, mixtures and saving", () => {
     expect(() => mixture.predict(model, probe, { nSamples: 7, rng: rng() })).toThrow(/nSamples: got 7/);
   });
 
+  it("ensembles and mixtures draw each state or component as often as the others", () => {
+    const at = (mean: number) => new IvonPosterior(Float32Array.of(mean), Float64Array.of(1e-6));
+    const states = [0, 1, 2].map((mean) => Float32Array.of(mean));
+    for (const posterior of [
+      new MixturePosterior([at(0), at(1), at(2)]),
+      new EmpiricalPosterior("ensemble", states),
+    ]) {
+      const shared = rng();
+      const counts = [0, 0, 0];
+      for (let i = 0; i < 3000; i++) counts[Math.round(posterior.sample(shared)[0])]++;
+      // Chi-square of two degrees of freedom: above 14 once in a thousand.
+      expect(counts.reduce((sum, x) => sum + (x - 1000) ** 2 / 1000, 0)).toBeLessThan(14);
+    }
+  });
+
   const all: [string, Posterior][] = [
     ["ensemble", ensemble],
     ["laplace", laplace[0]],
@@ -463,5 +610,21 @@ describe("ensembles, mixtures and saving", () => {
     expect(() => new MixturePosterior([])).toThrow(/number of components: got 0/);
     expect(() => loadPosterior({ metadata: { method: "vi" }, tensors: new Map() })).toThrow(/got vi/);
     expect(() => loadPosterior({ metadata: { method: "swag" }, tensors: new Map() })).toThrow(/tensor mean/);
+    const load = (metadata: Record<string, string>) => () => loadPosterior({ metadata, tensors: new Map() });
+    expect(load({})).toThrow(/without metadata method/);
+    expect(load({ method: "mixture" })).toThrow(/without metadata components/);
+    expect(load({ method: "mixture", components: "[" })).toThrow(
+      new RangeError("metadata components of a saved posterior: got [, must be JSON"),
+    );
+    expect(load({ method: "mixture", components: "[]" })).toThrow(/number of components: got 0/);
+    expect(load({ method: "dropout" })).toThrow(/without float32 tensor parameters/);
+    expect(load({ method: "ivon" })).toThrow(/without float32 tensor mean/);
+    expect(load({ method: "ensemble" })).toThrow(/number of states: got 0/);
+    const short = new IvonPosterior(parameters, new Float64Array(parameters.length).fill(1)).save();
+    short.tensors.set("variance", { shape: [1], data: Float64Array.of(1) });
+    expect(() => loadPosterior(short)).toThrow(/length of variance: got 1, must be/);
+    const swagged = swag.posterior().save();
+    swagged.tensors.delete("deviation.0");
+    expect(() => loadPosterior(swagged)).toThrow(/without float32 tensor deviation.0/);
   });
 });

@@ -49,7 +49,7 @@ export interface SpectrumOutcome {
   parameters: number;
   /** Descending. */
   largest: number[];
-  /** Whether all of them met the tolerance, a thousandth of the largest. */
+  /** Whether all of them, and the smallest, met the tolerance, a thousandth of the largest magnitude. */
   converged: boolean;
   /** The most negative eigenvalue (or the smallest); null for the GGN, which has none below 0. */
   smallest: number | null;
@@ -82,7 +82,7 @@ export function spectrumJob(
   const top = extremeEigenpairs(operator, { k, rng, tolerance: TOLERANCE });
   const bottom =
     name === "hessian"
-      ? extremeEigenpairs(operator, { k: 1, which: "smallest", rng, tolerance: TOLERANCE }).eigenvalues[0]
+      ? extremeEigenpairs(operator, { k: 1, which: "smallest", rng, tolerance: TOLERANCE })
       : null;
   const trace = hutchPlusPlusTrace(operator, { products: TRACE_PRODUCTS, rng });
   const { quadratures } = spectralDensity(operator, { ...DENSITY, rng });
@@ -90,8 +90,8 @@ export function spectrumJob(
     terms: totalTerms(data),
     parameters: model.parameterCount,
     largest: Array.from(top.eigenvalues),
-    converged: top.converged,
-    smallest: bottom,
+    converged: top.converged && bottom?.converged !== false,
+    smallest: bottom?.eigenvalues[0] ?? null,
     trace,
     density: quadratures.map(({ nodes, weights }) => ({
       nodes: Array.from(nodes),

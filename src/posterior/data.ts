@@ -1,7 +1,7 @@
 /** Training prompts as a fixed data set D, which the likelihood of a posterior is of. */
 import type { Config } from "../config.ts";
 import { PromptSampler } from "../tasks/prompts.ts";
-import { requireCount } from "../validate.ts";
+import { requireCount, requireWhole } from "../validate.ts";
 import type { Batch } from "./model.ts";
 
 /**
@@ -9,10 +9,11 @@ import type { Batch } from "./model.ts";
  * Training draws fresh prompts at every step; a posterior needs a finite data set, and its number of terms N = count x
  * batchSize x positions scales the likelihood against the prior.
  *
- * @throws RangeError for a count that is not positive
+ * @throws RangeError for a count that is not positive, or a step that is not a whole number
  */
 export function recentBatches(config: Config, member: number, step: number, count: number): Batch[] {
   requireCount("count", count);
+  requireWhole("step", step);
   const sampler = new PromptSampler(config.task, config.seed, config.evaluation.prompts);
   const first = Math.max(1, step - count + 1);
   return Array.from({ length: count }, (_, i) => {

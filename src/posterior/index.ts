@@ -28,6 +28,7 @@ export {
   type LaplacePredictOptions,
   type SubsetOfWeights,
 } from "./laplace/laplace.ts";
+export { lastLayerGradients } from "./laplace/last-layer.ts";
 export {
   type ChainDiagnostics,
   estimateLearningCoefficient,

@@ -4,7 +4,7 @@
  * eigenvalues would come back as ghosts.
  */
 import { normals, type RandomGenerator } from "../tasks/random.ts";
-import { requireCount, requireLength, requirePositive } from "../validate.ts";
+import { requireCount, requireLength, requireOneOf, requirePositive } from "../validate.ts";
 import type { LinearOperator } from "./operators.ts";
 import {
   addScaled,
@@ -115,6 +115,7 @@ export function extremeEigenpairs(
 ): Eigenpairs {
   const { size } = operator;
   requireCount("k", k, size);
+  requireOneOf("which", which, ["largest", "smallest"]);
   requirePositive("tolerance", tolerance);
   const most = Math.min(size, Math.max(k, requireCount("maxIterations", maxIterations)));
   const sign = which === "largest" ? 1 : -1;

@@ -21,7 +21,8 @@ export interface LangevinOptions {
   centre?: Vector;
   /**
    * Divide by the root of a running mean of squared gradients (pSGLD, Li et al., arXiv 1512.07666). It adapts until
-   * `freeze` is called and is a constant matrix from then on, so no correction term is missing.
+   * `freeze` is called and is a constant matrix from then on, so no correction term is missing. Default decay 0.99, epsilon
+   * 1e-5.
    */
   preconditioner?: { decay?: number; epsilon?: number };
 }
@@ -33,6 +34,8 @@ export interface LangevinOptions {
 export class LangevinChain {
   readonly position: Float64Array;
   readonly #options: LangevinOptions;
+  readonly #decay: number;
+  readonly #epsilon: number;
   /** Running mean of squared gradients, or undefined for the plain chain. */
   readonly #squares: Float64Array | undefined;
   readonly #noise: Float64Array;
@@ -45,10 +48,9 @@ export class LangevinChain {
     requirePositive("lossWeight", options.lossWeight);
     requireNonNegative("precision", options.precision);
     if (options.centre) requireLength("centre", options.centre, start.length);
-    if (options.preconditioner) {
-      requireRate("preconditioner.decay", options.preconditioner.decay ?? 0.99);
-      requirePositive("preconditioner.epsilon", options.preconditioner.epsilon ?? 1e-5);
-    }
+    const { decay = 0.99, epsilon = 1e-5 } = options.preconditioner ?? {};
+    this.#decay = requireRate("preconditioner.decay", decay);
+    this.#epsilon = requirePositive("preconditioner.epsilon", epsilon);
     this.#options = options;
     this.position = Float64Array.from(start);
     this.#noise = new Float64Array(start.length);
@@ -70,12 +72,11 @@ export class LangevinChain {
     requireLength("gradient", gradient, position.length);
     const squares = this.#squares;
     if (squares && !this.#frozen) this.#adapt(squares, gradient);
-    const debias = 1 - (this.#options.preconditioner?.decay ?? 0.99) ** this.#adapted;
-    const epsilon = this.#options.preconditioner?.epsilon ?? 1e-5;
+    const debias = 1 - this.#decay ** this.#adapted;
     normals(rng, this.#noise as Float64Array<ArrayBuffer>);
     for (let i = 0; i < position.length; i++) {
       const force = lossWeight * gradient[i] + precision * (position[i] - (centre ? centre[i] : 0));
-      const scaling = squares ? 1 / (Math.sqrt(squares[i] / debias) + epsilon) : 1;
+      const scaling = squares ? 1 / (Math.sqrt(squares[i] / debias) + this.#epsilon) : 1;
       const step = stepSize * scaling;
       position[i] += Math.sqrt(step) * this.#noise[i] - (step / 2) * force;
       if (!Number.isFinite(position[i])) throw new DivergedChainError(stepSize);
@@ -83,7 +84,7 @@ export class LangevinChain {
   }
 
   #adapt(squares: Float64Array, gradient: Vector): void {
-    const decay = this.#options.preconditioner?.decay ?? 0.99;
+    const decay = this.#decay;
     this.#adapted += 1;
     for (let i = 0; i < squares.length; i++) squares[i] = decay * squares[i] + (1 - decay) * gradient[i] ** 2;
   }

@@ -56,7 +56,10 @@ export interface LearningCoefficient {
 }
 
 export interface ChainDiagnostics {
-  /** Gelman and Rubin's potential scale reduction of the losses, split chains; near 1 when the chains agree. */
+  /**
+   * Gelman and Rubin's potential scale reduction of the losses, split chains; near 1 when the chains agree. NaN for fewer
+   * than four draws, or losses that do not vary.
+   */
   rHat: number;
   /** Independent draws the losses are worth, all chains together. */
   effectiveSampleSize: number;
@@ -197,5 +200,6 @@ function effectiveSampleSize(values: Float64Array): number {
     if (!(pair > 0)) break;
     time += 2 * pair;
   }
-  return Math.min(n, n / time);
+  // Antithetic chains may be worth more than n; noise in their small sum must not count as more.
+  return zero > 0 ? n / Math.max(1, time) : Number.NaN;
 }

@@ -6,7 +6,7 @@ import { IvonPosterior } from "./ivon.ts";
 import { LaplacePosterior } from "./laplace/laplace.ts";
 import { MixturePosterior } from "./mixture.ts";
 import type { Posterior } from "./posterior.ts";
-import { metadataOf, withPrefix } from "./saved.ts";
+import { jsonOf, metadataOf, withPrefix } from "./saved.ts";
 import { SwagPosterior } from "./swag.ts";
 
 /**
@@ -28,7 +28,7 @@ export function loadPosterior(saved: Safetensors): Posterior {
     case "sgld":
       return EmpiricalPosterior.load(saved);
     case "mixture": {
-      const parts = JSON.parse(metadataOf(saved, "components")) as Record<string, string>[];
+      const parts = jsonOf(saved, "components") as Record<string, string>[];
       return new MixturePosterior(
         parts.map((metadata, i) => {
           const { tensors } = withPrefix(saved, `component.${i}.`);

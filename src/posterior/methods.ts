@@ -62,7 +62,10 @@ export interface MethodOptions extends LaplaceOptions {
   learningRate?: number;
   /** swag: deviations kept, 0 for the diagonal. Default 20. */
   maxRank?: number;
-  /** sgld: default half of 1 / (N x largest GGN eigenvalue + delta), an eighth of where it turns unstable. */
+  /**
+   * sgld: default half of 1 / (N x largest GGN eigenvalue + delta), an eighth of where it turns unstable. To be stated
+   * for a preconditioned chain, which scales the curvature by what it meets on its way.
+   */
   stepSize?: number;
   preconditioned?: boolean;
   /** dropout: rate, if it is not the model's own. */
@@ -121,7 +124,10 @@ export function fitAndPredict(request: PosteriorRequest, core: CoreModule): Post
   requireOneOf("method", method, POSTERIOR_METHODS);
   requireCount("number of checkpoints", checkpoints.length);
   const own = method === "ivon" && ivonSteps(request) === 0 ? request.ivon?.[0] : undefined;
-  const trainingTerms = own?.effectiveSampleSize ?? request.options?.trainingTerms ?? termsSeen(request);
+  const trainingTerms = requirePositive(
+    "trainingTerms",
+    own?.effectiveSampleSize ?? request.options?.trainingTerms ?? termsSeen(request),
+  );
   const shape = transformerShape(config);
   const dropout = request.options?.dropout ?? shape.dropout ?? 0;
   const kronecker = method === "laplace-kfac";
@@ -307,6 +313,8 @@ function sampleWithSgld(
   const { data, nSamples, checkpoints, options = {} } = request;
   const { steps = DEFAULT_STEPS.sgld, priorPrecision = 1, preconditioned } = options;
   const draws = Math.ceil(nSamples / checkpoints.length);
+  if (preconditioned && options.stepSize === undefined)
+    throw new RangeError("stepSize: got none, must be stated for a preconditioned chain");
   const burnIn = Math.max(1, Math.floor(steps / 4));
   model.setParameters(parameters);
   const stepSize =

@@ -66,7 +66,7 @@ export interface FisherOptions {
    * away from an optimum (Kunstner et al., arXiv 1905.12558).
    */
   fisherType: "exact" | "mc" | "empirical";
-  /** Labels per prediction for `mc`. Default 1. */
+  /** Labels per prediction for `mc`, drawn at the parameters the model holds when the operator is made. Default 1. */
   mcSamples?: number;
   /** Source of the labels for `mc`. */
   rng?: RandomGenerator;
@@ -85,23 +85,23 @@ export function fisherOperator(
 ): LinearOperator {
   requireOneOf("fisherType", fisherType, ["exact", "mc", "empirical"]);
   const { dVocab } = model.shape;
-  const probabilities = batches.map((batch) => softmaxRows(model.logits(batch), dVocab));
+  const probabilities = (batch: Batch) => softmaxRows(model.logits(batch), dVocab);
   if (fisherType === "exact") {
-    return meanOverBatches(model, batches, (batch, v, index) => {
+    return meanOverBatches(model, batches, (batch, v) => {
       const u = model.jacobianVectorProduct(batch, v);
-      return transposeMean(model, batch, logitHessianProduct(probabilities[index], u, dVocab));
+      return transposeMean(model, batch, logitHessianProduct(probabilities(batch), u, dVocab));
     });
   }
   requireCount("mcSamples", mcSamples);
   if (fisherType === "mc" && !rng) throw new RangeError("rng: got none, needed to draw the labels of mc");
-  const labels = batches.map((batch, index) =>
-    fisherType === "empirical"
-      ? [batch.targets]
-      : Array.from({ length: mcSamples }, () => drawLabels(probabilities[index], dVocab, rng!)),
-  );
+  const draws = (batch: Batch) => {
+    const p = probabilities(batch);
+    return Array.from({ length: mcSamples }, () => drawLabels(p, dVocab, rng!));
+  };
+  const labels = batches.map((batch) => (fisherType === "empirical" ? [batch.targets] : draws(batch)));
   return meanOverBatches(model, batches, (batch, v, index) => {
     const u = model.jacobianVectorProduct(batch, v);
-    return transposeMean(model, batch, gradientOuterProduct(probabilities[index], u, labels[index], dVocab));
+    return transposeMean(model, batch, gradientOuterProduct(probabilities(batch), u, labels[index], dVocab));
   });
 }
 

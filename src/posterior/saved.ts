@@ -8,6 +8,16 @@ export function metadataOf({ metadata }: Safetensors, key: string): string {
   return value;
 }
 
+/** @throws RangeError if the key is missing or holds no JSON */
+export function jsonOf(saved: Safetensors, key: string): unknown {
+  const text = metadataOf(saved, key);
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new RangeError(`metadata ${key} of a saved posterior: got ${text}, must be JSON`);
+  }
+}
+
 /** @throws RangeError if the float32 tensor is missing */
 export function parametersOf({ tensors }: Safetensors, name: string): Float32Array {
   const data = tensors.get(name)?.data;

@@ -1,6 +1,6 @@
 /** The SGLD posterior: states of a Langevin chain, thinned after a burn-in. */
 import type { RandomGenerator } from "../tasks/random.ts";
-import { requireCount, requirePositive, requireWhole } from "../validate.ts";
+import { requireCount, requireNonNegative, requirePositive, requireWhole } from "../validate.ts";
 import { EmpiricalPosterior } from "./empirical.ts";
 import { LangevinChain } from "./langevin.ts";
 import type { Vector } from "./vector.ts";
@@ -36,6 +36,7 @@ export function fitSgld(
 ): EmpiricalPosterior {
   const { trainingTerms, priorPrecision, temperature = 1, burnIn, thinning, draws, rng } = options;
   requirePositive("trainingTerms", trainingTerms);
+  requireNonNegative("priorPrecision", priorPrecision);
   requirePositive("temperature", temperature);
   requireWhole("burnIn", burnIn);
   if (options.preconditioned) requireCount("burnIn of a preconditioned chain", burnIn);

@@ -1,7 +1,7 @@
 /** SWAG: a Gaussian from the iterates of training (Maddox et al., arXiv 1902.02476). */
 import type { Safetensors, Tensor } from "../run/safetensors.ts";
 import { normals, type RandomGenerator } from "../tasks/random.ts";
-import { requireCount, requireLength, requireWhole } from "../validate.ts";
+import { requireCount, requireLength, requireNonNegative, requireWhole } from "../validate.ts";
 import { float64Tensor, vectorTensor } from "./gaussian/tensors.ts";
 import { WeightPosterior } from "./posterior.ts";
 import { parametersOf } from "./saved.ts";
@@ -66,10 +66,11 @@ export class SwagPosterior extends WeightPosterior {
   readonly variance: Float64Array;
   readonly deviations: readonly Float32Array[];
 
-  /** @throws RangeError for exactly one deviation, or parts of different length */
+  /** @throws RangeError for exactly one deviation, a negative variance, or parts of different length */
   constructor(mean: Float32Array, variance: Float64Array, deviations: readonly Float32Array[]) {
     super();
     requireLength("variance", variance, mean.length);
+    for (const v of variance) requireNonNegative("variance", v);
     for (const deviation of deviations) requireLength("deviation", deviation, mean.length);
     if (deviations.length === 1)
       throw new RangeError("deviations: got 1, must be none (diagonal) or at least 2");

@@ -29,14 +29,17 @@ export function hutchinsonTrace(
  * of the trace, a third takes the trace there, a third is Hutchinson's estimate of the rest. For positive
  * semi-definite matrices the relative error falls as 1 / products instead of 1 / sqrt(products).
  *
- * @param products number of products with A, a multiple of 3 and at most 3 size
+ * @param products number of products with A
+ * @throws RangeError unless it is a multiple of 3 from 3 to 3 size
  */
 export function hutchPlusPlusTrace(
   operator: LinearOperator,
   { products, rng }: { products: number; rng: RandomGenerator },
 ): TraceEstimate {
   const { size } = operator;
-  const third = requireCount("products / 3", products / 3, size);
+  const third = products / 3;
+  if (!(Number.isInteger(third) && third >= 1 && third <= size))
+    throw new RangeError(`products: got ${products}, must be a multiple of 3 from 3 to ${3 * size}`);
   const basis: Float64Array[] = [];
   for (let i = 0; i < third; i++) {
     const y = operator.matvec(rademacher(rng, size));

@@ -184,8 +184,10 @@ function allParameterCurvature(
 function productCurvature(
   operator: LinearOperator,
   structure: HessianStructure,
-  { rank = 20, remainder = "trace", lanczosSteps, traceProbes = 8, seed = 0 }: LaplaceOptions,
+  { rank = 20, remainder = "trace", lanczosSteps = 50, traceProbes = 8, seed = 0 }: LaplaceOptions,
 ): Curvature {
+  requireCount("traceProbes", traceProbes);
+  requireCount("lanczosSteps", lanczosSteps);
   if (structure === "matrixFree")
     return new MatrixFreeCurvature(operator, { steps: lanczosSteps, probes: traceProbes, seed });
   requireCount("rank", rank, operator.size);

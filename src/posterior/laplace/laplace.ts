@@ -1,13 +1,13 @@
 /** The Laplace approximation as a posterior: a Gaussian around a checkpoint, over all parameters or the last layer. */
 import type { Safetensors, Tensor } from "../../run/safetensors.ts";
 import type { RandomGenerator } from "../../tasks/random.ts";
-import { requireCount, requireOneOf } from "../../validate.ts";
+import { requireCount, requireLength, requireOneOf } from "../../validate.ts";
 import type { Curvature } from "../gaussian/curvature.ts";
 import { Gaussian } from "../gaussian/gaussian.ts";
 import { curvatureFromTensors, curvatureTensors, vectorTensor } from "../gaussian/tensors.ts";
 import { type Batch, type CurvatureModel, termsOf } from "../model.ts";
 import { type Posterior, type PredictOptions, predictWith, requireSameModel } from "../posterior.ts";
-import { metadataOf, parametersOf } from "../saved.ts";
+import { jsonOf, parametersOf } from "../saved.ts";
 import type { Vector } from "../vector.ts";
 import { logEvidence } from "./evidence.ts";
 import { logitVariance } from "./last-layer.ts";
@@ -50,8 +50,15 @@ export class LaplacePosterior implements Posterior {
   readonly fields: Readonly<LaplaceFields>;
   readonly gaussian: Gaussian;
 
-  /** @throws RangeError unless the prior precision is positive */
+  /** @throws RangeError unless the prior precision is positive and the curvature is that of a part of the checkpoint */
   constructor(fields: LaplaceFields) {
+    const { mean, offset, curvature, subsetOfWeights } = fields;
+    requireOneOf("subsetOfWeights", subsetOfWeights, SUBSETS);
+    if (subsetOfWeights === "all") requireLength("mean", mean, curvature.size);
+    if (!(offset >= 0 && offset + curvature.size <= mean.length))
+      throw new RangeError(
+        `offset: got ${offset}, must leave ${curvature.size} of the ${mean.length} parameters to the curvature`,
+      );
     this.fields = fields;
     this.gaussian = new Gaussian(fields.curvature, fields.priorPrecision);
   }
@@ -116,10 +123,13 @@ export class LaplacePosterior implements Posterior {
   /**
    * Variances of the linearised logits, (B, P, V): exact for the last layer, from `nSamples` draws of J dtheta
    * otherwise.
+   * @throws RangeError if the model has another number of parameters
    */
   logitVariance(model: CurvatureModel, batch: Batch, { nSamples, rng }: PredictOptions): Float64Array {
     const { mean, subsetOfWeights, curvature, priorPrecision } = this.fields;
     const { dVocab, dModel } = model.shape;
+    requireCount("nSamples", nSamples);
+    requireSameModel(this, model);
     model.setParameters(mean);
     if (subsetOfWeights === "lastLayer") {
       const features = Float64Array.from(model.features(batch));
@@ -158,7 +168,7 @@ export class LaplacePosterior implements Posterior {
 
   /** @throws RangeError if it is not a saved Laplace posterior */
   static load(saved: Safetensors): LaplacePosterior {
-    const rest = JSON.parse(metadataOf(saved, "laplace")) as Omit<LaplaceFields, "mean" | "curvature">;
+    const rest = jsonOf(saved, "laplace") as Omit<LaplaceFields, "mean" | "curvature">;
     return new LaplacePosterior({
       ...rest,
       mean: parametersOf(saved, "mean"),

@@ -38,6 +38,23 @@ export function lastLayerData(model: CurvatureModel, batches: readonly Batch[]):
   return { terms, classes: dVocab, width: dModel, features, probabilities };
 }
 
+/**
+ * Gradient of each prediction's own NLL (nats) in W: (p - e_y) f', (B P, V, d). These are the only gradients that are
+ * ever held one by one: over all parameters they would not fit.
+ */
+export function lastLayerGradients(model: CurvatureModel, batch: Batch): Float64Array {
+  const { terms, classes, width, features, probabilities } = lastLayerData(model, [batch]);
+  requireLength("targets", batch.targets, terms);
+  const out = new Float64Array(terms * classes * width);
+  for (let n = 0; n < terms; n++) {
+    for (let c = 0; c < classes; c++) {
+      const weight = probabilities[n * classes + c] - (c === batch.targets[n] ? 1 : 0);
+      for (let i = 0; i < width; i++) out[(n * classes + c) * width + i] = weight * features[n * width + i];
+    }
+  }
+  return out;
+}
+
 /** Mean GGN of vec(W), row-major, as an operator. */
 export function lastLayerOperator({
   terms,
