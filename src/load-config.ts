@@ -49,9 +49,12 @@ export function readConfigFile(path: string): {
  */
 export function environmentLayers(environment: NodeJS.ProcessEnv): ConfigLayer[] {
   const fold = (key: string) => key.replaceAll("_", "").toLowerCase();
+  const given = Object.entries(environment).filter(([name]) => name.startsWith(ENVIRONMENT_PREFIX));
+  // Listing the keys is slow, and rarely needed.
+  if (given.length === 0) return [];
   const known = new Map(configKeys().map((key) => [fold(key), key]));
-  return Object.entries(environment).flatMap(([name, text]) => {
-    if (!name.startsWith(ENVIRONMENT_PREFIX) || text === undefined) return [];
+  return given.flatMap(([name, text]) => {
+    if (text === undefined) return [];
     const written = name.slice(ENVIRONMENT_PREFIX.length).replaceAll("__", ".");
     const key = known.get(fold(written));
     if (key === undefined) throw new UsageError(`${name}: ${unknownKey(written)}`);

@@ -249,6 +249,21 @@ describe.each(builds)("the %s build", (math) => {
     expect(model.logits(batch).slice(-one.length)).toEqual(one);
   });
 
+  it("copies parameters and moments into arrays that are given, of their length only", async () => {
+    const { parameters } = setUp(base, 4, 6, [1, 3, 5], 2);
+    const model = await createTransformer(base, { math });
+    model.setParameters(Float32Array.from(parameters));
+    const vector = (value: number) => new Float32Array(model.parameterCount).fill(value);
+    model.setMoments({ first: vector(2), second: vector(3) });
+    const into = vector(0);
+    expect(model.getParameters(into)).toBe(into);
+    expect(into).toEqual(model.getParameters());
+    const moments = { first: vector(0), second: vector(0) };
+    expect(model.getMoments(moments)).toEqual({ first: vector(2), second: vector(3) });
+    expect(moments).toEqual(model.getMoments());
+    expect(() => model.getParameters(new Float32Array(3))).toThrow(/into: got 3 elements, this model has/);
+  });
+
   it("probabilities are the softmax of the logits", async () => {
     const { parameters, batch } = setUp(base, 4, 6, [1, 3, 5], 2);
     const model = await createTransformer(base, { math, training: false });

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import { loadCoreModule } from "../src/core/build.ts";
-import { createWorkerPool, type WorkerPool } from "../src/pool/pool.ts";
+import { createWorkerPool, startThreads, type WorkerPool } from "../src/pool/pool.ts";
 import type { SegmentRequest } from "../src/pool/protocol.ts";
 import { trainSegment } from "../src/training/segment.ts";
 import { fakeConfig } from "./fixtures/fake-trainer.ts";
@@ -53,12 +53,46 @@ describe("worker threads", () => {
     expect(pool.progress(1).step).toBe(result.state.step);
     expect(pool.progress(0).step).toBe(0);
   });
+
+  it("may be started before their pool, and work side by side although only one starts at once", async () => {
+    const threads = startThreads({ workers: 2, atOnce: 1 });
+    pool = createWorkerPool({ workers: 2, members: 2, core, threads });
+    const endless = [0, 1].map((member) => pool.runSegment({ config, member, state: null, toStep: 1e9 }));
+    while (!endless.every((_, member) => pool.progress(member).step > 0))
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    pool.stop();
+    for (const { state } of await Promise.all(endless)) expect(state.step).toBeGreaterThan(0);
+  });
+});
+
+describe("a segment", () => {
+  it("keeps its result in the arrays of a state that was given away, and leaves any other alone", () => {
+    const start = trainSegment(
+      { config, member: 0, state: null, toStep: 3 },
+      { core, stop: () => false },
+    ).state;
+    const before = structuredClone(start);
+    const request = { config, member: 0, state: start, toStep: 6 };
+    const kept = trainSegment(request, { core, stop: () => false });
+    expect(start).toEqual(before);
+    const taken = trainSegment(request, { core, stop: () => false, takeState: true });
+    expect(taken).toEqual({
+      ...kept,
+      trainSeconds: taken.trainSeconds,
+      evaluationSeconds: taken.evaluationSeconds,
+    });
+    for (const vector of ["parameters", "firstMoment", "secondMoment"] as const) {
+      expect(taken.state[vector]).toBe(start[vector]);
+      expect(taken.state[vector]).not.toEqual(before[vector]);
+    }
+  });
 });
 
 describe("a worker that dies", () => {
   const filename = fileURLToPath(new URL("./fixtures/crashing-worker.mjs", import.meta.url));
   const request = (way: string): SegmentRequest => {
-    const state = { step: 3, parameters: new Float32Array([1, 2]), firstMoment: new Float32Array(2) };
+    const vector = () => new Float32Array([1, 2]);
+    const state = { step: 3, parameters: vector(), firstMoment: vector(), secondMoment: vector() };
     const marker = join(root, way);
     return { member: 0, state, toStep: 4, config: { way, marker } } as unknown as SegmentRequest;
   };
@@ -67,7 +101,12 @@ describe("a worker that dies", () => {
     ["exit", /exited with code: 7/],
     ["throw", /thrown by the worker/],
   ])("by %s fails its segment, and the next attempt runs in a new one", async (way, message) => {
-    pool = createWorkerPool({ workers: 1, members: 1, core, filename });
+    pool = createWorkerPool({
+      workers: 1,
+      members: 1,
+      core,
+      threads: startThreads({ workers: 1, filename }),
+    });
     const sent = request(way);
     await expect(pool.runSegment(sent)).rejects.toThrow(message);
     const { member, state, toStep } = sent;
@@ -75,7 +114,7 @@ describe("a worker that dies", () => {
   });
 
   it("because it was never built is reported at once", () => {
-    expect(() => createWorkerPool({ workers: 1, members: 1, core, filename: join(root, "none.js") })).toThrow(
+    expect(() => startThreads({ workers: 1, filename: join(root, "none.js") })).toThrow(
       /none\.js does not exist: run "npm run build" first/,
     );
   });

@@ -3,7 +3,6 @@ import type { Argv, CommandModule } from "yargs";
 import type { KeyedJob, PosteriorSettings } from "../analysis/posteriors.ts";
 import { UsageError } from "../errors.ts";
 import type { PosteriorRecord } from "../run/records.ts";
-import { analyse } from "./analyse.ts";
 import { type CheckpointArguments, checkpointOptions, positiveInteger } from "./checkpoint-options.ts";
 
 interface PosteriorArguments extends CheckpointArguments {
@@ -61,6 +60,7 @@ export const posteriorCommand: CommandModule<object, PosteriorArguments> = {
     );
     const methods = args.methods === undefined ? DEFAULT_METHODS : parseMethods(args.methods);
     const settings = await settingsOf(args);
+    const { analyse } = await import("./analyse.ts");
     await analyse<KeyedJob, PosteriorRecord>(args, {
       schema: "epigrok-posterior/1",
       run: (options) => runPosteriors(args.run, { ...options, methods, settings }),

@@ -8,6 +8,7 @@ import type { ConfigLayer } from "../load-config.ts";
 import type { OpenMode } from "../run/directory.ts";
 import type { RunPlan } from "../run/plan.ts";
 import type { RunSummary } from "../run/records.ts";
+import type { RunOptions } from "../run/run.ts";
 import { reportOn } from "./report-on.ts";
 import { EXIT_CODES, quoted, stopOnSignal } from "./signals.ts";
 
@@ -78,49 +79,65 @@ export const runCommand: CommandModule<object, RunArguments> = {
           "Exit codes: 0 done, 1 failed, 2 usage or configuration, 130/143 stopped by a signal and resumable.",
       ) as unknown as Argv<RunArguments>,
   handler: async (args) => {
-    const { config, layers, out, mode } = await resolveRun(args);
     const workers = workerCount(args.workers);
-    if (args.dryRun) {
-      const { planRun } = await import("../run/plan.ts");
-      const plan = await planRun(config, workers);
-      console.log(
-        args.json
-          ? JSON.stringify({ schema: "epigrok-plan/1", config, ...plan })
-          : await planText(config, plan),
-      );
-      return;
-    }
-    const { runEnsemble } = await import("../run/run.ts");
-    const { survived } = await import("../run/summary.ts");
-    const { createProgress } = await import("../progress.ts");
-    const progress = createProgress(process.stderr, args.quiet);
-    const interruption = stopOnSignal(() => progress.close());
+    if (args.dryRun) return dryRun(args, workers);
+    const { createWorkerPool, startThreads } = await import("../pool/pool.ts");
+    // One thread gets ready while this one reads the configuration: together they keep two cores busy.
+    const threads = startThreads({ workers, atOnce: 1 });
     try {
-      const { runDir, summary } = await runEnsemble(config, {
-        out,
-        mode,
-        workers,
-        overrides: layers,
-        commandLine: process.argv.slice(2),
-        signal: interruption.signal,
-        observer: progress,
-      });
-      progress.close();
-      if (!summary) {
-        console.error(`Stopped, nothing is lost. Continue with: epigrok run --resume ${quoted(out)}`);
-        process.exitCode = EXIT_CODES[interruption.received() ?? "SIGINT"];
-        return;
-      }
-      if (args.posterior) await addPosteriors(runDir, workers, args.quiet, interruption.signal);
-      const report = await reportOn(runDir);
-      console.log(args.json ? JSON.stringify(summary) : summaryText(summary, report));
-      if (!survived(summary)) process.exitCode = 1;
+      await train(args, workers, (options) => createWorkerPool({ ...options, threads }));
     } finally {
-      progress.close();
-      interruption.dispose();
+      await threads.close();
     }
   },
 };
+
+async function dryRun(args: RunArguments, workers: number): Promise<void> {
+  const { config } = await resolveRun(args);
+  const { planRun } = await import("../run/plan.ts");
+  const plan = await planRun(config, workers);
+  console.log(
+    args.json ? JSON.stringify({ schema: "epigrok-plan/1", config, ...plan }) : await planText(config, plan),
+  );
+}
+
+async function train(
+  args: RunArguments,
+  workers: number,
+  createPool: NonNullable<RunOptions["createPool"]>,
+): Promise<void> {
+  const { config, layers, out, mode } = await resolveRun(args);
+  const { runEnsemble } = await import("../run/run.ts");
+  const { survived } = await import("../run/summary.ts");
+  const { createProgress } = await import("../progress.ts");
+  const progress = createProgress(process.stderr, args.quiet);
+  const interruption = stopOnSignal(() => progress.close());
+  try {
+    const { runDir, summary } = await runEnsemble(config, {
+      out,
+      mode,
+      workers,
+      overrides: layers,
+      commandLine: process.argv.slice(2),
+      signal: interruption.signal,
+      observer: progress,
+      createPool,
+    });
+    progress.close();
+    if (!summary) {
+      console.error(`Stopped, nothing is lost. Continue with: epigrok run --resume ${quoted(out)}`);
+      process.exitCode = EXIT_CODES[interruption.received() ?? "SIGINT"];
+      return;
+    }
+    if (args.posterior) await addPosteriors(runDir, workers, args.quiet, interruption.signal);
+    const report = await reportOn(runDir);
+    console.log(args.json ? JSON.stringify(summary) : summaryText(summary, report));
+    if (!survived(summary)) process.exitCode = 1;
+  } finally {
+    progress.close();
+    interruption.dispose();
+  }
+}
 
 interface ResolvedRun {
   config: Config;

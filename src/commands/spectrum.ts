@@ -2,7 +2,6 @@
 import type { Argv, CommandModule } from "yargs";
 import type { KeyedSpectrumJob } from "../analysis/spectra.ts";
 import type { SpectrumRecord } from "../run/records.ts";
-import { analyse } from "./analyse.ts";
 import { type CheckpointArguments, checkpointOptions, positiveInteger } from "./checkpoint-options.ts";
 
 interface SpectrumArguments extends CheckpointArguments {
@@ -50,6 +49,7 @@ export const spectrumCommand: CommandModule<object, SpectrumArguments> = {
       k: positiveInteger("k", args.k),
       llc: args.llc,
     };
+    const { analyse } = await import("./analyse.ts");
     await analyse<KeyedSpectrumJob, SpectrumRecord>(args, {
       schema: "epigrok-spectrum/1",
       run: (options) => runSpectra(args.run, { ...options, ...what }),

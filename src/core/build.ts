@@ -5,8 +5,8 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { setFlagsFromString } from "node:v8";
-import { instantiateSync } from "@assemblyscript/loader";
-import type { CoreExports } from "./exports.ts";
+
+export { instantiateCore } from "./instance.ts";
 
 export type MathMode = "fast" | "strict";
 
@@ -63,9 +63,4 @@ export function loadCoreModule(math: MathMode): Promise<CoreModule> {
     compiled.set(chosen, pending);
   }
   return pending;
-}
-
-/** A fresh instance with its own private memory. */
-export function instantiateCore(core: CoreModule): CoreExports {
-  return instantiateSync<CoreExports & Record<string, unknown>>(core.module, {}).exports;
 }

@@ -1,10 +1,10 @@
 export { type CoreModule, loadCoreModule, type MathMode, supportedMath } from "./build.ts";
+export { createTransformer } from "./create.ts";
 export type { FactorSums, KroneckerSums, SquareSums } from "./kronecker.ts";
 export type { OutputSignals } from "./output-signals.ts";
 export {
   type AdamWOptions,
   type Batch,
-  createTransformer,
   type DropoutKey,
   type IvonOptions,
   type IvonSampleOptions,

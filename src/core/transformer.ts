@@ -1,6 +1,7 @@
 /** A transformer in the numeric core: shapes, batches and flat float32 vectors on this side, arithmetic on the other. */
-import { type CoreModule, instantiateCore, loadCoreModule, type MathMode } from "./build.ts";
+import type { CoreModule, MathMode } from "./build.ts";
 import type { CoreExports } from "./exports.ts";
+import { instantiateCore } from "./instance.ts";
 import { type FactorSums, splitFactors } from "./kronecker.ts";
 import { type OutputSignals, requireSignals } from "./output-signals.ts";
 import { sortedBatch } from "./sorted-batch.ts";
@@ -277,9 +278,15 @@ export class Transformer {
     return new Float32Array(this.#core.memory.buffer, pointer, length);
   }
 
-  /** A copy of the flat parameter vector. */
-  getParameters(): Float32Array {
-    return this.#floats(this.#core.parametersPointer(), this.parameterCount).slice();
+  /** A copy of the flat parameter vector; in `into`, if given. */
+  getParameters(into?: Float32Array): Float32Array {
+    return this.#copyOut(this.#core.parametersPointer(), into);
+  }
+
+  #copyOut(pointer: number, into: Float32Array = new Float32Array(this.parameterCount)): Float32Array {
+    this.#checkLength("into", into.length);
+    into.set(this.#floats(pointer, this.parameterCount));
+    return into;
   }
 
   /** Throws a RangeError unless `flat` has parameterCount elements. */
@@ -290,12 +297,15 @@ export class Transformer {
     this.#sampled = false;
   }
 
-  /** Copies of AdamW's moments; of IVON's momentum and Hessian estimate h. */
-  getMoments(): { first: Float32Array; second: Float32Array } {
+  /** Copies of AdamW's moments, of IVON's momentum and Hessian estimate h; in `into`, if given. */
+  getMoments(into?: { first: Float32Array; second: Float32Array }): {
+    first: Float32Array;
+    second: Float32Array;
+  } {
     this.#requireTraining("getMoments");
     return {
-      first: this.#floats(this.#core.firstMomentPointer(), this.parameterCount).slice(),
-      second: this.#floats(this.#core.secondMomentPointer(), this.parameterCount).slice(),
+      first: this.#copyOut(this.#core.firstMomentPointer(), into?.first),
+      second: this.#copyOut(this.#core.secondMomentPointer(), into?.second),
     };
   }
 
@@ -767,12 +777,4 @@ export class Transformer {
 function requireWord(name: string, value: number): void {
   if (!Number.isInteger(value) || value < 0 || value > 0xffffffff)
     throw new RangeError(`${name}: got ${value}, must be a whole number from 0 to 2^32 - 1`);
-}
-
-/** A transformer with all parameters zero; initialise it with `setParameters`. */
-export async function createTransformer(
-  shape: TransformerShape,
-  options: TransformerOptions & { math?: MathMode } = {},
-): Promise<Transformer> {
-  return new Transformer(await loadCoreModule(options.math ?? "fast"), shape, options);
 }

@@ -6,15 +6,24 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Piscina } from "piscina";
 import type { CoreModule } from "../core/build.ts";
-import type { SegmentRequest, SegmentResult } from "./protocol.ts";
+import type { MemberState, SegmentRequest, SegmentResult } from "./protocol.ts";
 
-/** What a worker gets when it starts. */
-export interface WorkerContext {
+/** What a worker gets with a segment. */
+export interface WorkerTask {
+  request: SegmentRequest;
   core: CoreModule;
   /** Int32[1]: not 0 once the run is to stop. */
   stopWord: SharedArrayBuffer;
   /** Float64[2 members]: (step, loss) of each member. */
   progress: SharedArrayBuffer;
+}
+
+/** Worker threads that know nothing yet of the run they are for. */
+export interface WorkerThreads {
+  /** The buffers in `transferList` are given away. */
+  run(task: WorkerTask, transferList: ArrayBuffer[]): Promise<SegmentResult>;
+  /** Ends the threads at once; idempotent. */
+  close(): Promise<void>;
 }
 
 export interface WorkerPoolOptions {
@@ -23,8 +32,8 @@ export interface WorkerPoolOptions {
   members: number;
   /** The compiled core, shared by all workers; each has its own memory. */
   core: CoreModule;
-  /** A module whose default export runs a segment; by default the package's own. */
-  filename?: string;
+  /** Threads that have been started before. The pool ends them. */
+  threads?: WorkerThreads;
 }
 
 export interface WorkerPool {
@@ -42,23 +51,55 @@ export interface WorkerPool {
 /** Workers are threads of compiled JavaScript, also when this file itself runs from source. */
 const workerFile = fileURLToPath(new URL("../../dist/pool/worker.js", import.meta.url));
 
+export interface WorkerThreadsOptions {
+  /** The most threads at a time. */
+  workers: number;
+  /** How many start now, by default all; the others start when there is work for them. */
+  atOnce?: number;
+  /** A module whose default export does a task; by default the package's own. */
+  filename?: string;
+}
+
+/** @throws Error if the package has not been built. */
+export function startThreads(options: WorkerThreadsOptions): WorkerThreads {
+  const { workers, atOnce = workers, filename = workerFile } = options;
+  if (!existsSync(filename)) throw new Error(`${filename} does not exist: run "npm run build" first`);
+  const idleTimeout = Number.POSITIVE_INFINITY;
+  const pool = new Piscina({ filename, minThreads: atOnce, maxThreads: workers, idleTimeout });
+  // A worker that dies between tasks is replaced; the task that then fails reports it.
+  pool.on("error", () => {});
+  return { run: (task, transferList) => pool.run(task, { transferList }), close: () => pool.destroy() };
+}
+
+/** The controller's state must survive the worker's death. A copy that is transferred is the only one; a message makes two. */
+function copyOf(state: MemberState): MemberState {
+  const { parameters, firstMoment, secondMoment } = state;
+  return {
+    ...state,
+    parameters: parameters.slice(),
+    firstMoment: firstMoment.slice(),
+    secondMoment: secondMoment.slice(),
+  };
+}
+
+const buffersOf = ({ parameters, firstMoment, secondMoment }: MemberState) =>
+  [parameters, firstMoment, secondMoment].map((array) => array.buffer as ArrayBuffer);
+
 /** @throws Error if the package has not been built. */
 export function createWorkerPool(options: WorkerPoolOptions): WorkerPool {
-  const { workers, members, core, filename = workerFile } = options;
-  if (!existsSync(filename)) throw new Error(`${filename} does not exist: run "npm run build" first`);
+  const { workers, members, core, threads = startThreads({ workers }) } = options;
   const stopWord = new Int32Array(new SharedArrayBuffer(4));
   const progress = new Float64Array(new SharedArrayBuffer(16 * members));
   for (let member = 0; member < members; member++) progress[2 * member + 1] = Number.NaN;
-  const workerData: WorkerContext = { core, stopWord: stopWord.buffer, progress: progress.buffer };
-  const pool = new Piscina({ filename, minThreads: workers, maxThreads: workers, workerData });
-  // A worker that dies between tasks is replaced; the task that then fails reports it.
-  pool.on("error", () => {});
+  const context = { core, stopWord: stopWord.buffer, progress: progress.buffer };
   return {
-    // The request is copied, not transferred: the controller's state must survive the worker's death.
-    runSegment: (request) => pool.run(request),
+    runSegment: ({ state, ...request }) => {
+      const copy = state && copyOf(state);
+      return threads.run({ request: { ...request, state: copy }, ...context }, copy ? buffersOf(copy) : []);
+    },
     stop: () => void Atomics.store(stopWord, 0, 1),
     stopped: () => Atomics.load(stopWord, 0) !== 0,
     progress: (member) => ({ step: progress[2 * member], loss: progress[2 * member + 1] }),
-    close: () => pool.destroy(),
+    close: threads.close,
   };
 }

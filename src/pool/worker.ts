@@ -1,18 +1,17 @@
 /** A worker thread: a pure function of the request, plus a stop word and a progress display in shared memory. */
-import { move, transferableSymbol, valueSymbol, workerData } from "piscina";
+import { move, transferableSymbol, valueSymbol } from "piscina";
 import { trainSegment } from "../training/segment.ts";
-import type { WorkerContext } from "./pool.ts";
-import type { SegmentRequest, SegmentResult } from "./protocol.ts";
-
-const { core, stopWord, progress } = workerData as WorkerContext;
-const stopFlag = new Int32Array(stopWord);
-const display = new Float64Array(progress);
+import type { WorkerTask } from "./pool.ts";
+import type { SegmentResult } from "./protocol.ts";
 
 /** The type is what arrives on the other side: Piscina unwraps the value and transfers its buffers. */
-export default function runSegment(request: SegmentRequest): SegmentResult {
+export default function runSegment({ request, core, stopWord, progress }: WorkerTask): SegmentResult {
+  const stopFlag = new Int32Array(stopWord);
+  const display = new Float64Array(progress);
   const slot = 2 * request.member;
   const result = trainSegment(request, {
     core,
+    takeState: true,
     stop: () => Atomics.load(stopFlag, 0) !== 0,
     onStep: (step, loss) => {
       display[slot] = step;

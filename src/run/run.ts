@@ -140,11 +140,6 @@ async function train(
     const saved = Array.from({ length: config.ensemble.members }, async (_, member) => {
       return (await directory.readMember(member)) ?? newMember(member);
     });
-    // Asking git takes as long as starting the workers, and nothing waits for the answer.
-    const environmentWritten = describeEnvironment(core, workers).then((environment) =>
-      directory.writeEnvironment(environment),
-    );
-    environmentWritten.catch(stop);
     const [recorder, members] = await Promise.all([
       Recorder.open(config, core, directory, observer),
       Promise.all(saved),
@@ -161,7 +156,7 @@ async function train(
       progress: pool.progress,
       references: () => recorder.references,
     });
-    const final = await trainEnsemble({
+    const training = trainEnsemble({
       config,
       steps,
       // What was pending when the run stopped may have been reported before it did.
@@ -174,6 +169,12 @@ async function train(
       stopped: pool.stopped,
       stop,
     });
+    // Asking git takes as long as starting a worker. Nothing waits for the answer, so the workers get their segments first.
+    const environmentWritten = describeEnvironment(core, workers).then((environment) =>
+      directory.writeEnvironment(environment),
+    );
+    environmentWritten.catch(stop);
+    const final = await training;
     await environmentWritten;
     if (!isComplete(final, steps)) return { runDir: directory.path, status: "stopped", summary: null };
     const summary = recorder.summarise(final);

@@ -17,6 +17,8 @@ export interface SegmentContext {
   core: CoreModule;
   /** Asked before every step; true ends the segment there. */
   stop: () => boolean;
+  /** The caller gives the request's state away: its arrays become those of the result. By default they stay as they are. */
+  takeState?: boolean;
   /** After every step, with that step's loss in nats. */
   onStep?: (step: number, loss: number) => void;
 }
@@ -92,12 +94,14 @@ export function trainSegment(request: SegmentRequest, context: SegmentContext): 
   }
   const trained = performance.now();
   const predictions = step === toStep ? predict(model, probes, config, member, step) : [];
-  const moments = model.getMoments();
+  // Nobody else has the initial state.
+  const own = context.takeState || !request.state ? from : undefined;
+  const moments = model.getMoments(own && { first: own.firstMoment, second: own.secondMoment });
   return {
     member,
     state: {
       step,
-      parameters: model.getParameters(),
+      parameters: model.getParameters(own?.parameters),
       firstMoment: moments.first,
       secondMoment: moments.second,
     },

@@ -1,0 +1,9 @@
+/** Instances of a compiled core. Apart from its loading, so that worker threads do not load what only that needs. */
+import { instantiateSync } from "@assemblyscript/loader";
+import type { CoreModule } from "./build.ts";
+import type { CoreExports } from "./exports.ts";
+
+/** A fresh instance with its own private memory. */
+export function instantiateCore(core: CoreModule): CoreExports {
+  return instantiateSync<CoreExports & Record<string, unknown>>(core.module, {}).exports;
+}
