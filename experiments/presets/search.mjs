@@ -2,10 +2,12 @@
  * The search behind the presets: trains single members over a list of settings and seeds and appends one line per run
  * to a results table. Settings are lines `name key=value ...` with the keys of `--set`.
  *
- *   node experiments/presets/search.mjs SETTINGS.txt --seeds 0,1,2 --workers 2 --out results.tsv [--give-up STEP:ACC]
+ *   node experiments/presets/search.mjs SETTINGS.txt --seeds 0,1,2 --workers 2 --out results.tsv
+ *     [--give-up STEP:ACC] [--trace FILE]
  *
  * A run ends early once unseen-task accuracy has stayed at or above 0.97 of the ceiling for eight evaluations, and, with
- * --give-up, if it is below ACC of the ceiling at STEP. Finished (name, seed) pairs in the table are skipped.
+ * --give-up, if it is below ACC of the ceiling at STEP. Finished (name, seed) pairs in the table are skipped. --trace
+ * appends a line at every evaluation: name, seed, step, accuracy on seen and on unseen tasks, seconds.
  */
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -52,7 +54,7 @@ function event(curve, { chance, ceiling }) {
   return i < 0 ? null : curve[i][0];
 }
 
-async function train({ name, settings, seed, giveUp }) {
+async function train({ name, settings, seed, giveUp, trace }) {
   const config = configOf(settings, seed);
   const core = await loadCoreModule(config.math);
   const sets = createProbeSets(config).filter((s) => s.name === "seenTasks" || s.name === "unseenTasks");
@@ -70,6 +72,11 @@ async function train({ name, settings, seed, giveUp }) {
       const { probabilities } = result.predictions.find((p) => p.set === set.name);
       (i === 0 ? seen : unseen).push([step, lastPositionAccuracy(probabilities, set, config.task.modulus)]);
     });
+    if (trace) {
+      const accuracies = [seen, unseen].map((points) => points.at(-1)[1].toFixed(3));
+      const seconds = ((performance.now() - started) / 1000).toFixed(0);
+      appendFileSync(trace, `${[name, seed, step, ...accuracies, seconds].join("\t")}\n`);
+    }
     const { ceiling } = sets[1].reference;
     if (unseen.length >= 8 && unseen.slice(-8).every(([, a]) => a >= 0.97 * ceiling)) break;
     if (
@@ -116,6 +123,7 @@ if (isMainThread) {
       workers: { type: "string", default: "1" },
       out: { type: "string", default: "results.tsv" },
       "give-up": { type: "string" },
+      trace: { type: "string" },
     },
   });
   const header =
@@ -138,6 +146,7 @@ if (isMainThread) {
         settings,
         seed: Number(seed),
         giveUp: step ? { step, accuracy } : undefined,
+        trace: values.trace,
       }));
     })
     .filter(({ name, seed }) => !done.has(`${name} ${seed}`));
