@@ -12,10 +12,11 @@ import { squaredNorm } from "./rows";
 import { exp4, madd, madd1, tanh4 } from "./simd";
 import { softmax_forward } from "./layers/crossentropy";
 import { dropout_select, dropout_sequence } from "./layers/dropout";
-import { kronecker_clear, kronecker_column, kronecker_forward, kronecker_signs } from "./kronecker";
-import { squares_clear, squares_column, squares_forward, squares_signs } from "./squares";
+import { logit_root_column, logit_root_signs } from "./layers/logit_root";
+import { kronecker_backward, kronecker_clear, kronecker_forward } from "./kronecker";
+import { squares_backward, squares_clear } from "./squares";
 import { forward_jvp, ggn_vector, hessian_vector, pack_direction } from "./tangent";
-import { backward, forward, forward_backward, initialise, pack_weights } from "./transformer";
+import { Q, backward, forward, forward_backward, initialise, pack_weights, predictions } from "./transformer";
 
 export { adamw_step as adamwStep };
 export {
@@ -33,13 +34,9 @@ export {
   forward_jvp as forwardJvp, ggn_vector as ggnVector, hessian_vector as hessianVector, pack_direction as packDirection,
 };
 export {
-  kronecker_clear as kroneckerClear, kronecker_column as kroneckerColumn, kronecker_forward as kroneckerForward,
-  kronecker_signs as kroneckerSigns,
+  kronecker_backward as kroneckerBackward, kronecker_clear as kroneckerClear, kronecker_forward as kroneckerForward,
 };
-export {
-  squares_clear as squaresClear, squares_column as squaresColumn, squares_forward as squaresForward,
-  squares_signs as squaresSigns,
-};
+export { squares_backward as squaresBackward, squares_clear as squaresClear };
 export { plan, selectTensor, tensorCount } from "./layout";
 
 export function grow(bytes: f64): bool {
@@ -88,6 +85,14 @@ export function gradientSquaredNorm(): f64 {
 /** Turn the `rows` rows of logits into probabilities in place. */
 export function softmax(rows: i32): void {
   softmax_forward(layout.logits, rows);
+}
+
+/** dLogits of the micro-batch's probabilities, for `kroneckerBackward` or `squaresBackward`. */
+export function logitRootColumn(position: i32, c: i32): void {
+  logit_root_column(layout.logits, Q, predictions, position, c);
+}
+export function logitRootSigns(seed: i32, stream: i32, probe: i32, first: i32, weight: f32): void {
+  logit_root_signs(layout.logits, Q, seed, stream, probe, first, weight);
 }
 
 // ---- entry points of tests and benchmarks: operate on addresses the caller lays out itself ----------------------

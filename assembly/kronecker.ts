@@ -20,7 +20,6 @@ import { gelu_backward, relu_backward } from "./layers/activation";
 import { softmax_forward } from "./layers/crossentropy";
 import { layernorm_backward } from "./layers/layernorm";
 import { linear_backward_input } from "./layers/linear";
-import { logit_root_column, logit_root_signs } from "./layers/logit_root";
 import { rope_apply } from "./layers/rope";
 import { mapped, rows_gather, rows_scatter_add } from "./rows";
 import { N, Q, floats, forward, predictions, sequences, time } from "./transformer";
@@ -64,24 +63,6 @@ export function kronecker_forward(n: i32, T: i32, P: i32): void {
     gram_add(floats(k, K_PROJ() + D * D), a + A_HIDDEN, F, rows, F);
   }
   gram_add(floats(factors, K_HEAD + V * V), finalLn, D, Q, D);
-}
-
-/**
- * Add to the factors B what column c of the root of diag p - p p^T sends back from prediction `position` of each
- * sequence: over all columns and predictions that is the whole Gauss-Newton matrix.
- */
-export function kronecker_column(position: i32, c: i32): void {
-  logit_root_column(logits, Q, predictions, position, c);
-  backward_squares();
-}
-
-/**
- * Add to the factors B what the columns of that root, with independent random signs and times `weight`, send back from
- * all predictions at once: in expectation weight^2 times the same (see `logit_root_signs`).
- */
-export function kronecker_signs(seed: i32, stream: i32, probe: i32, first: i32, weight: f32): void {
-  logit_root_signs(logits, Q, seed, stream, probe, first, weight);
-  backward_squares();
 }
 
 /**
@@ -159,8 +140,11 @@ function block_squares(i: i32, dx: usize, dout: usize): void {
   else layernorm_squares(k, dx, dRow, a + A_X, a + A_STATS1, p, time);
 }
 
-/** Send dLogits back; at every layer the squares of the gradients of its output add to its factor B. */
-function backward_squares(): void {
+/**
+ * Send dLogits back; at every layer the squares of the gradients of its output add to its factor B: over all columns of
+ * the root at all predictions, that is the whole Gauss-Newton matrix (see `logit_root_column`).
+ */
+export function kronecker_backward(): void {
   gram_add(floats(factors, K_HEAD), dLogits, VS, Q, V);
   linear_backward_input(dRow, dLogits, VS, packedHeadBack, Q, D, V, false);
   let dout = dX;

@@ -1,5 +1,5 @@
 /** The ceiling of a build on this machine, and the matrix product at the shapes a model needs. */
-import { instantiateCore } from "../dist/core/build.js";
+import { instantiateCore } from "../dist/core/instance.js";
 import { PRESETS } from "./configs.mjs";
 import { best } from "./measure.mjs";
 

@@ -3,8 +3,9 @@
  *
  *   node benchmarks/micro-kernels.mjs     (any Node; `npm run build` first)
  */
-import { instantiateCore } from "../dist/core/build.js";
+
 import { loadCoreModule } from "../dist/core/index.js";
+import { instantiateCore } from "../dist/core/instance.js";
 import { ceilingOf, gemmRate } from "./kernels.mjs";
 
 const SHAPES = [

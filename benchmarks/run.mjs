@@ -10,8 +10,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import { parseArgs } from "node:util";
-import { instantiateCore } from "../dist/core/build.js";
 import { loadCoreModule } from "../dist/core/index.js";
+import { instantiateCore } from "../dist/core/instance.js";
 import { memoryBenches, sizeBenches, startUpBenches } from "./footprint.mjs";
 import { ceilingBenches, ceilingOf, gemmBenches } from "./kernels.mjs";
 import { once } from "./measure.mjs";

@@ -6,10 +6,11 @@ import fc from "fast-check";
 import { EigenvalueDecomposition, Matrix } from "ml-matrix";
 import { describe, expect, it } from "vitest";
 import { createTransformer, type MathMode, type TransformerShape } from "../src/core/index.ts";
+import { modelPair } from "./fixtures/model-pair.ts";
 import { TINY_SHAPE } from "./fixtures/shapes.ts";
 import { float32Tolerance, maxRelativeError } from "./reference/compare.ts";
 import { Random } from "./reference/random.ts";
-import { type ReferenceBatch, type ReferenceShape, ReferenceTransformer } from "./reference/transformer.ts";
+import type { ReferenceBatch, ReferenceShape, ReferenceTransformer } from "./reference/transformer.ts";
 
 type Shape = ReferenceShape & TransformerShape;
 
@@ -68,15 +69,10 @@ async function setUp(
   seed: number,
   math: MathMode,
 ) {
-  const reference = new ReferenceTransformer(shape);
-  const random = new Random(seed);
-  // Everything is rounded to float32 first, so that both models have exactly the same input.
-  const parameters = Float64Array.from(Float32Array.from(random.parameters(reference)));
-  const direction = () => Float32Array.from(random.direction(reference.parameterCount));
-  const batch = random.batch(shape, batchSize, length, positions);
-  const model = await createTransformer(shape, { math, training: false, curvature: true });
-  model.setParameters(Float32Array.from(parameters));
-  return { reference, random, parameters, direction, batch, model };
+  const options = { math, seed, training: false, curvature: true };
+  const pair = await modelPair(shape, batchSize, length, positions, options);
+  const direction = () => Float32Array.from(pair.random.direction(pair.reference.parameterCount));
+  return { ...pair, direction };
 }
 
 type Setup = Awaited<ReturnType<typeof setUp>>;

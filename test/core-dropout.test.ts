@@ -1,11 +1,12 @@
 /** Dropout in the core, both builds: against float64 under the same masks, what the masks depend on, their statistics. */
 import { describe, expect, it } from "vitest";
 import { createTransformer, type MathMode, type TransformerShape } from "../src/core/index.ts";
+import { modelPair } from "./fixtures/model-pair.ts";
 import { TINY_SHAPE } from "./fixtures/shapes.ts";
 import { float32Tolerance, maxRelativeError } from "./reference/compare.ts";
+import { part } from "./reference/part.ts";
 import { dropoutFactor } from "./reference/philox.ts";
-import { Random } from "./reference/random.ts";
-import { type ReferenceBatch, type ReferenceShape, ReferenceTransformer } from "./reference/transformer.ts";
+import { type ReferenceShape, ReferenceTransformer } from "./reference/transformer.ts";
 
 type Shape = ReferenceShape & Required<TransformerShape>;
 
@@ -15,25 +16,9 @@ const key = { seed: 5, stream: 3, step: 17 };
 
 const base: Shape = { ...TINY_SHAPE, dModel: 12, dropout: 0.3 };
 
-async function setUp(shape: Shape, batchSize: number, length: number, positions: number[], math: MathMode) {
+function setUp(shape: Shape, batchSize: number, length: number, positions: number[], math: MathMode) {
   const reference = new ReferenceTransformer(shape, dropoutFactor(shape.dropout, length, key));
-  const random = new Random(4);
-  const parameters = Float64Array.from(Float32Array.from(random.parameters(reference)));
-  const batch = random.batch(shape, batchSize, length, positions);
-  const model = await createTransformer(shape, { math, curvature: true });
-  model.setParameters(Float32Array.from(parameters));
-  return { reference, random, parameters, batch, model };
-}
-
-/** Sequences [first, first + count) of a batch. */
-function part(batch: ReferenceBatch, first: number, count: number): ReferenceBatch {
-  const { length, positions } = batch;
-  return {
-    ...batch,
-    batchSize: count,
-    tokens: batch.tokens.slice(first * length, (first + count) * length),
-    targets: batch.targets.slice(first * positions.length, (first + count) * positions.length),
-  };
+  return modelPair(shape, batchSize, length, positions, { math, seed: 4, reference, curvature: true });
 }
 
 const cases: [string, Shape, number, number, number[]][] = [

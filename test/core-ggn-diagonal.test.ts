@@ -2,31 +2,24 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createTransformer, type MathMode, type OutputSignals } from "../src/core/index.ts";
+import { modelPair } from "./fixtures/model-pair.ts";
 import { TINY_SHAPE } from "./fixtures/shapes.ts";
 import { float32Tolerance, maxRelativeError } from "./reference/compare.ts";
 import { referenceDiagonal } from "./reference/ggn-diagonal.ts";
 import { Random } from "./reference/random.ts";
-import { type ReferenceShape, ReferenceTransformer } from "./reference/transformer.ts";
+import type { ReferenceShape } from "./reference/transformer.ts";
 
 const builds: MathMode[] = ["strict", "fast"];
 const SIGNS = { probes: 2, seed: 4_000_000_000, stream: 3 };
 const UNIT_ROUNDOFF = 2 ** -24;
 
-async function setUp(
+const setUp = (
   shape: ReferenceShape,
   batchSize: number,
   length: number,
   positions: number[],
   math: MathMode,
-) {
-  const reference = new ReferenceTransformer(shape);
-  const random = new Random(2);
-  const parameters = Float64Array.from(Float32Array.from(random.parameters(reference)));
-  const batch = random.batch(shape, batchSize, length, positions);
-  const model = await createTransformer(shape, { math, training: false, curvature: true });
-  model.setParameters(Float32Array.from(parameters));
-  return { reference, parameters, batch, model };
-}
+) => modelPair(shape, batchSize, length, positions, { math, seed: 2, training: false, curvature: true });
 
 /** float32 may leave what reductions over all rows and stages do, amplified as a roundoff of all parameters is. */
 function expectDiagonal(

@@ -1,7 +1,8 @@
 /** IVON in the core, both builds: its fixed point on a quadratic, its samples, and 20 steps against float64. */
 import { describe, expect, it } from "vitest";
-import { instantiateCore, loadCoreModule, type MathMode } from "../src/core/build.ts";
+import { loadCoreModule, type MathMode } from "../src/core/build.ts";
 import { createTransformer, type IvonOptions, type TransformerShape } from "../src/core/index.ts";
+import { instantiateCore } from "../src/core/instance.ts";
 import { float32Tolerance, maxRelativeError } from "./reference/compare.ts";
 import { ReferenceIvon } from "./reference/ivon.ts";
 import { ivonNoise } from "./reference/philox.ts";

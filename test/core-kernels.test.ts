@@ -1,6 +1,7 @@
 /** Kernels of the core in isolation, both builds: matrix product, exp, tanh. */
 import { describe, expect, it } from "vitest";
-import { instantiateCore, loadCoreModule, type MathMode } from "../src/core/build.ts";
+import { loadCoreModule, type MathMode } from "../src/core/build.ts";
+import { instantiateCore } from "../src/core/instance.ts";
 import { float32Tolerance } from "./reference/compare.ts";
 import { Random } from "./reference/random.ts";
 

@@ -11,32 +11,26 @@ import {
   type MathMode,
   type OutputSignals,
 } from "../src/core/index.ts";
+import { modelPair } from "./fixtures/model-pair.ts";
 import { TINY_SHAPE } from "./fixtures/shapes.ts";
 import { float32Tolerance, maxRelativeError } from "./reference/compare.ts";
 import { type ReferenceFactors, referenceFactors } from "./reference/kronecker.ts";
+import { part } from "./reference/part.ts";
 import { Random } from "./reference/random.ts";
-import { type ReferenceBatch, type ReferenceShape, ReferenceTransformer } from "./reference/transformer.ts";
+import type { ReferenceShape } from "./reference/transformer.ts";
 
 const builds: MathMode[] = ["strict", "fast"];
 const range = (n: number) => Array.from({ length: n }, (_, i) => i);
 const SIGNS = { probes: 2, seed: 4_000_000_000, stream: 3 };
 const UNIT_ROUNDOFF = 2 ** -24;
 
-async function setUp(
+const setUp = (
   shape: ReferenceShape,
   batchSize: number,
   length: number,
   positions: number[],
   math: MathMode,
-) {
-  const reference = new ReferenceTransformer(shape);
-  const random = new Random(2);
-  const parameters = Float64Array.from(Float32Array.from(random.parameters(reference)));
-  const batch = random.batch(shape, batchSize, length, positions);
-  const model = await createTransformer(shape, { math, training: false, kronecker: true });
-  model.setParameters(Float32Array.from(parameters));
-  return { reference, random, parameters, batch, model };
-}
+) => modelPair(shape, batchSize, length, positions, { math, seed: 2, training: false, kronecker: true });
 
 /** Every array of a list of factors, by name. */
 function arrays(factors: readonly (FactorSums | ReferenceFactors)[]) {
@@ -227,16 +221,6 @@ function kronecker(sum: KroneckerSums, i: number, j: number): number {
   const columns = Math.sqrt(sum.right.length);
   const left = sum.left[Math.floor(i / columns) * rows + Math.floor(j / columns)];
   return (left * sum.right[(i % columns) * columns + (j % columns)]) / sum.terms;
-}
-
-function part(batch: ReferenceBatch, first: number, count: number): ReferenceBatch {
-  const { length, positions } = batch;
-  return {
-    ...batch,
-    batchSize: count,
-    tokens: batch.tokens.slice(first * length, (first + count) * length),
-    targets: batch.targets.slice(first * positions.length, (first + count) * positions.length),
-  };
 }
 
 it("random signs have the exact factors as mean", async () => {

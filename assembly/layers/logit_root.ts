@@ -1,6 +1,6 @@
 // Columns of the root diag(sqrt p) - p sqrt(p)^T of diag p - p p^T, the Hessian of a prediction's loss by its logits:
 // sent back from the logits, their squares sum to the Gauss-Newton matrix. Rows of probabilities and of dLogits are (V)
-// with stride VS.
+// with stride VS; the probabilities are those that softmax_forward leaves in place of the logits.
 import { V, VS, dLogits } from "../layout";
 import { SIGNS, philox } from "../random";
 

@@ -6,8 +6,6 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { setFlagsFromString } from "node:v8";
 
-export { instantiateCore } from "./instance.ts";
-
 export type MathMode = "fast" | "strict";
 
 /** A compiled build. `module` can be posted to worker threads. */

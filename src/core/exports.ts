@@ -29,12 +29,11 @@ export interface CoreExports {
   ggnVector(sequences: number, length: number, positions: number, weight: number): void;
   kroneckerClear(): void;
   kroneckerForward(sequences: number, length: number, positions: number): void;
-  kroneckerColumn(position: number, column: number): void;
-  kroneckerSigns(seed: number, stream: number, probe: number, firstPrediction: number, weight: number): void;
+  kroneckerBackward(): void;
   squaresClear(): void;
-  squaresForward(sequences: number, length: number, positions: number): void;
-  squaresColumn(position: number, column: number): void;
-  squaresSigns(seed: number, stream: number, probe: number, firstPrediction: number, weight: number): void;
+  squaresBackward(): void;
+  logitRootColumn(position: number, column: number): void;
+  logitRootSigns(seed: number, stream: number, probe: number, firstPrediction: number, weight: number): void;
   softmax(rows: number): void;
   zeroGradient(): void;
   gradientSquaredNorm(): number;

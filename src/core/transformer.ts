@@ -1,4 +1,6 @@
 /** A transformer in the numeric core: shapes, batches and flat float32 vectors on this side, arithmetic on the other. */
+
+import { requireCount } from "../validate.ts";
 import type { CoreModule, MathMode } from "./build.ts";
 import type { CoreExports } from "./exports.ts";
 import { instantiateCore } from "./instance.ts";
@@ -533,26 +535,17 @@ export class Transformer {
     this.#requireCurvature();
     this.#checkBatch(batch, false);
     requireSignals(signals);
-    if (!Number.isInteger(chunk) || chunk < 1)
-      throw new RangeError(`chunk: got ${chunk}, must be a positive integer`);
+    requireCount("chunk", chunk);
     const core = this.#core;
     const { length, positions } = batch;
-    const perSequence = positions.length;
-    const exact = signals === "exact";
     this.#pack();
     core.squaresClear();
     const add = (sequences: number, first: number) => {
-      core.squaresForward(sequences, length, perSequence);
-      if (exact) {
-        for (let p = 0; p < perSequence; p++)
-          for (let c = 0; c < this.shape.dVocab; c++) core.squaresColumn(p, c);
-      } else {
-        const { probes, seed, stream } = signals;
-        for (let probe = 0; probe < probes; probe++)
-          core.squaresSigns(seed, stream, probe, first * perSequence, 1 / Math.sqrt(probes));
-      }
+      core.forward(sequences, length, positions.length);
+      core.softmax(sequences * positions.length);
+      this.#sendBack(signals, positions.length, first, core.squaresBackward);
     };
-    this.#forEachMicroBatch(batch, undefined, add, exact ? 1 : chunk);
+    this.#forEachMicroBatch(batch, undefined, add, signals === "exact" ? 1 : chunk);
     return new Float64Array(core.memory.buffer, core.squaresPointer(), this.parameterCount).slice();
   }
 
@@ -574,18 +567,29 @@ export class Transformer {
     core.kroneckerClear();
     this.#forEachMicroBatch(batch, undefined, (sequences, first) => {
       core.kroneckerForward(sequences, length, perSequence);
-      if (signals === "exact") {
-        for (let p = 0; p < perSequence; p++)
-          for (let c = 0; c < this.shape.dVocab; c++) core.kroneckerColumn(p, c);
-      } else {
-        const { probes, seed, stream } = signals;
-        for (let probe = 0; probe < probes; probe++)
-          core.kroneckerSigns(seed, stream, probe, first * perSequence, 1 / Math.sqrt(probes));
-      }
+      this.#sendBack(signals, perSequence, first, core.kroneckerBackward);
     });
     const sums = this.#floats(core.factorsPointer(), core.factorsLength()).slice();
     const terms = { tokens: batchSize * length, predictions: batchSize * perSequence };
     return splitFactors(sums, this.parameters, this.shape, terms);
+  }
+
+  /** Calls `backward` for each signal of the micro-batch that begins with sequence `first` of the batch. */
+  #sendBack(signals: OutputSignals, perSequence: number, first: number, backward: () => void): void {
+    const core = this.#core;
+    if (signals === "exact") {
+      for (let p = 0; p < perSequence; p++)
+        for (let c = 0; c < this.shape.dVocab; c++) {
+          core.logitRootColumn(p, c);
+          backward();
+        }
+      return;
+    }
+    const { probes, seed, stream } = signals;
+    for (let probe = 0; probe < probes; probe++) {
+      core.logitRootSigns(seed, stream, probe, first * perSequence, 1 / Math.sqrt(probes));
+      backward();
+    }
   }
 
   /** Features (B, P, dModel) at the batch's positions: the input of the unembedding, the output of ln_f. */

@@ -71,7 +71,7 @@ export function startThreads(options: WorkerThreadsOptions): WorkerThreads {
   return { run: (task, transferList) => pool.run(task, { transferList }), close: () => pool.destroy() };
 }
 
-/** The controller's state must survive the worker's death. A copy that is transferred is the only one; a message makes two. */
+/** The controller's state must survive a worker's death. A transferred copy is the only one; a message makes two. */
 function copyOf(state: MemberState): MemberState {
   const { parameters, firstMoment, secondMoment } = state;
   return {

@@ -1,5 +1,6 @@
 /** Diagonal of the Gauss-Newton matrix in float64, one gradient at a time. For tests only. */
 import { outputSignals } from "./kronecker.ts";
+import { part } from "./part.ts";
 import type { ReferenceBatch, ReferenceTransformer } from "./transformer.ts";
 
 /** Sum of squares of the gradients of `chunk` sequences at a time; one at a time when `exact`. */
@@ -11,22 +12,17 @@ export function referenceDiagonal(
   chunk = 1,
 ): Float64Array {
   const { dVocab } = reference.shape;
-  const { batchSize, length, positions, tokens, targets } = batch;
+  const { batchSize, positions } = batch;
   const predictions = positions.length;
   const size = signals === "exact" ? 1 : chunk;
   const squares = new Float64Array(params.length);
   const all = outputSignals(reference.logits(params, batch), dVocab, predictions, signals);
   for (let first = 0; first < batchSize; first += size) {
     const end = Math.min(batchSize, first + size);
-    const part = {
-      ...batch,
-      batchSize: end - first,
-      tokens: tokens.slice(first * length, end * length),
-      targets: targets.slice(first * predictions, end * predictions),
-    };
+    const some = part(batch, first, end - first);
     for (const signal of all) {
       const cotangent = signal.slice(first * predictions * dVocab, end * predictions * dVocab);
-      const gradient = reference.vectorJacobianProduct(params, part, cotangent);
+      const gradient = reference.vectorJacobianProduct(params, some, cotangent);
       for (let i = 0; i < squares.length; i++) squares[i] += gradient[i] ** 2;
     }
   }

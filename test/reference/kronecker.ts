@@ -1,4 +1,5 @@
 /** Kronecker factors of the Gauss-Newton matrix in float64, one sequence and one signal at a time. For tests only. */
+import { part } from "./part.ts";
 import { randomSign } from "./philox.ts";
 import { type ReferenceBatch, type ReferenceTransformer, UNEMBEDDING } from "./transformer.ts";
 
@@ -75,12 +76,7 @@ export function referenceFactors(
   const all = outputSignals(reference.logits(params, batch), dVocab, positions.length, signals);
   const perSequence = positions.length * dVocab;
   for (let b = 0; b < batchSize; b++) {
-    const one = {
-      ...batch,
-      batchSize: 1,
-      tokens: batch.tokens.slice(b * length, (b + 1) * length),
-      targets: batch.targets.slice(b * positions.length, (b + 1) * positions.length),
-    };
+    const one = part(batch, b, 1);
     all.forEach((signal, s) => {
       const cotangent = signal.slice(b * perSequence, (b + 1) * perSequence);
       const gradient = reference.vectorJacobianProduct(params, one, cotangent, (use, t, input, dOutput) => {
