@@ -1,19 +1,21 @@
-// C[m,n] (+)= sum_k A[m,k] B[k,n], float32. Both operands are packed: A into strips of 4 rows (k-major, 4 values a
+// C[m,n] (+)= sum_k A[m,k] B[k,n], float32. Both operands are packed: A into strips of MR rows (k-major, MR values a
 // step), B into panels of 8 columns (k-major, 8 values a step), so that the micro-kernel reads memory in order. One
 // routine with arbitrary strides packs A, A^T, B and B^T. Weights are packed once per optimiser step and reused by
 // every micro-batch; activations are packed per call into scratch owned by layout.ts.
 //
-// The 4x8 micro-kernel keeps 8 accumulators, 2 columns of B and 1 splat of A live: 11 of the 16 vector registers
-// that V8 has on x64. Larger tiles and unrolling over k spill.
+// The micro-kernel keeps 2 MR accumulators, 2 columns of B and 1 splat of A in the 15 vector registers that V8 gives
+// away on x64. A fused multiply-add has a latency of 4 cycles and starts twice a cycle, so that 8 accumulators are just
+// enough and never make up for a cycle lost: with 12 it comes closer to the ceiling. Without it the product needs a
+// register of its own. Unrolling over k spills.
 import { madd } from "./simd";
 
 /** Rows of one strip of packed A, columns of one panel of packed B. */
-export const MR: i32 = 4;
+export const MR: i32 = ASC_FEATURE_RELAXED_SIMD ? 6 : 5;
 export const NR: i32 = 8;
-/** Depth of one block: a panel of B (8 KC floats) and a strip of A (4 KC floats) stay in the first-level cache. */
+/** Depth of one block: a panel of B (8 KC floats) and a strip of A (MR KC floats) stay in the first-level cache. */
 export const KC: i32 = 256;
 /** Rows of A packed at a time: MC x KC floats stay in the second-level cache. */
-export const MC: i32 = 96;
+export const MC: i32 = 16 * MR;
 
 /** Floats of packed-A scratch that `gemm` needs. */
 export const PACKED_A_FLOATS: i32 = MC * KC;
@@ -43,6 +45,20 @@ export function transpose4(src: usize, srcStride: usize, dst: usize, dstStride: 
   v128.store(dst + 3 * dstStride, i8x16.shuffle(ab1, cd1, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31));
 }
 
+/** Transpose 2 rows of 4 floats at src (row stride in bytes) to 4 pairs at dst (stride in bytes). */
+// @ts-ignore: decorator
+@inline
+function transpose2(src: usize, srcStride: usize, dst: usize, dstStride: usize): void {
+  const a = v128.load(src);
+  const b = v128.load(src + srcStride);
+  const ab0 = i8x16.shuffle(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+  const ab1 = i8x16.shuffle(a, b, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
+  v128.store64_lane(dst, ab0, 0);
+  v128.store64_lane(dst + dstStride, ab0, 1);
+  v128.store64_lane(dst + 2 * dstStride, ab1, 0);
+  v128.store64_lane(dst + 3 * dstStride, ab1, 1);
+}
+
 /**
  * Pack `lanes` vectors x[l, k] (element strides sl, sk) into strips of W lanes, k-major: strip s holds, for each k,
  * x[sW .. sW+W-1, k]. Missing lanes of the last strip are zero.
@@ -62,6 +78,8 @@ function pack(W: i32, dst: usize, src: usize, lanes: i32, depth: i32, sl: i32, s
       for (; k < depth; k++) {
         v128.store(dst, v128.load(from));
         if (W == 8) v128.store(dst, v128.load(from, 16), 16);
+        if (W == 6) store<u64>(dst, load<u64>(from, 16), 16);
+        if (W == 5) store<f32>(dst, load<f32>(from, 16), 16);
         from += depthBytes;
         dst += step;
       }
@@ -70,6 +88,12 @@ function pack(W: i32, dst: usize, src: usize, lanes: i32, depth: i32, sl: i32, s
       for (; k + 4 <= depth; k += 4) {
         transpose4(from, laneBytes, dst, step);
         if (W == 8) transpose4(from + 4 * laneBytes, laneBytes, dst + 16, step);
+        if (W == 6) transpose2(from + 4 * laneBytes, laneBytes, dst + 16, step);
+        if (W == 5) {
+          for (let i = 0; i < 4; i++) {
+            store<f32>(dst + <usize>i * step, load<f32>(from + 4 * laneBytes + (<usize>i << 2)), 16);
+          }
+        }
         from += 16;
         dst += step << 2;
       }
@@ -98,13 +122,31 @@ function packA(dst: usize, src: usize, m: i32, k: i32, sm: i32, sk: i32): void {
   pack(MR, dst, src, m, k, sm, sk);
 }
 
-/** C[4, 8] at pc (row stride ldc bytes) = or += packed strip pa times packed panel pb over `k` steps. */
-function kernel4x8(k: i32, pa: usize, pb: usize, pc: usize, ldc: usize, accumulate: bool): void {
+/** C[MR, 8] at pc (row stride ldc bytes) = or += packed strip pa times packed panel pb over `k` steps. */
+function kernel(k: i32, pa: usize, pb: usize, pc: usize, ldc: usize, accumulate: bool): void {
   let c00 = f32x4.splat(0), c01 = f32x4.splat(0);
   let c10 = f32x4.splat(0), c11 = f32x4.splat(0);
   let c20 = f32x4.splat(0), c21 = f32x4.splat(0);
   let c30 = f32x4.splat(0), c31 = f32x4.splat(0);
-  const end = pa + (<usize>k << 4);
+  let c40 = f32x4.splat(0), c41 = f32x4.splat(0);
+  let c50 = f32x4.splat(0), c51 = f32x4.splat(0);
+  if (accumulate) {
+    c00 = v128.load(pc);
+    c01 = v128.load(pc, 16);
+    c10 = v128.load(pc + ldc);
+    c11 = v128.load(pc + ldc, 16);
+    c20 = v128.load(pc + 2 * ldc);
+    c21 = v128.load(pc + 2 * ldc, 16);
+    c30 = v128.load(pc + 3 * ldc);
+    c31 = v128.load(pc + 3 * ldc, 16);
+    c40 = v128.load(pc + 4 * ldc);
+    c41 = v128.load(pc + 4 * ldc, 16);
+    if (MR == 6) {
+      c50 = v128.load(pc + 5 * ldc);
+      c51 = v128.load(pc + 5 * ldc, 16);
+    }
+  }
+  const end = pa + <usize>(k * MR * 4);
   while (pa < end) {
     const b0 = v128.load(pb);
     const b1 = v128.load(pb, 16);
@@ -120,57 +162,60 @@ function kernel4x8(k: i32, pa: usize, pb: usize, pc: usize, ldc: usize, accumula
     a = v128.load32_splat(pa, 12);
     c30 = madd(a, b0, c30);
     c31 = madd(a, b1, c31);
-    pa += 16;
-    pb += 32;
-  }
-  if (accumulate) {
-    v128.store(pc, f32x4.add(v128.load(pc), c00));
-    v128.store(pc, f32x4.add(v128.load(pc, 16), c01), 16);
-    pc += ldc;
-    v128.store(pc, f32x4.add(v128.load(pc), c10));
-    v128.store(pc, f32x4.add(v128.load(pc, 16), c11), 16);
-    pc += ldc;
-    v128.store(pc, f32x4.add(v128.load(pc), c20));
-    v128.store(pc, f32x4.add(v128.load(pc, 16), c21), 16);
-    pc += ldc;
-    v128.store(pc, f32x4.add(v128.load(pc), c30));
-    v128.store(pc, f32x4.add(v128.load(pc, 16), c31), 16);
-  } else {
-    v128.store(pc, c00);
-    v128.store(pc, c01, 16);
-    pc += ldc;
-    v128.store(pc, c10);
-    v128.store(pc, c11, 16);
-    pc += ldc;
-    v128.store(pc, c20);
-    v128.store(pc, c21, 16);
-    pc += ldc;
-    v128.store(pc, c30);
-    v128.store(pc, c31, 16);
-  }
-}
-
-/** The same tile where only `rows` x `columns` of C exist: through a 4x8 tile on the side. */
-function kernelEdge(
-  k: i32, pa: usize, pb: usize, pc: usize, ldc: usize, accumulate: bool, rows: i32, columns: i32, tile: usize,
-): void {
-  kernel4x8(k, pa, pb, tile, 32, false);
-  copyTile(pc, ldc, tile, rows, columns, accumulate);
-}
-
-/** C[rows, columns] (row stride ldc bytes) = or += the corner of a tile of MR rows of NR floats. */
-export function copyTile(c: usize, ldc: usize, tile: usize, rows: i32, columns: i32, accumulate: bool): void {
-  for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < columns; j++) {
-      const at = c + <usize>i * ldc + (<usize>j << 2);
-      const value = load<f32>(tile + (<usize>(i * NR + j) << 2));
-      store<f32>(at, accumulate ? load<f32>(at) + value : value);
+    a = v128.load32_splat(pa, 16);
+    c40 = madd(a, b0, c40);
+    c41 = madd(a, b1, c41);
+    if (MR == 6) {
+      a = v128.load32_splat(pa, 20);
+      c50 = madd(a, b0, c50);
+      c51 = madd(a, b1, c51);
     }
+    pa += MR * 4;
+    pb += NR * 4;
+  }
+  v128.store(pc, c00);
+  v128.store(pc, c01, 16);
+  v128.store(pc + ldc, c10);
+  v128.store(pc + ldc, c11, 16);
+  v128.store(pc + 2 * ldc, c20);
+  v128.store(pc + 2 * ldc, c21, 16);
+  v128.store(pc + 3 * ldc, c30);
+  v128.store(pc + 3 * ldc, c31, 16);
+  v128.store(pc + 4 * ldc, c40);
+  v128.store(pc + 4 * ldc, c41, 16);
+  if (MR == 6) {
+    v128.store(pc + 5 * ldc, c50);
+    v128.store(pc + 5 * ldc, c51, 16);
+  }
+}
+
+/** The same tile where only `rows` x `columns` of C exist: through a whole tile on the side, with the same rounding. */
+function kernelEdge(
+  k: i32, pa: usize, pb: usize, pc: usize, ldc: usize, accumulate: bool, rows: i32, columns: i32,
+): void {
+  if (accumulate) copyTile(edgeTile, EDGE_ROW, pc, ldc, rows, columns);
+  kernel(k, pa, pb, edgeTile, EDGE_ROW, accumulate);
+  copyTile(pc, ldc, edgeTile, EDGE_ROW, rows, columns);
+}
+
+/** Copy `rows` rows of `columns` <= NR floats; rows are toRow and fromRow bytes apart. */
+export function copyTile(to: usize, toRow: usize, from: usize, fromRow: usize, rows: i32, columns: i32): void {
+  for (let i = 0; i < rows; i++) {
+    if (columns == NR) {
+      v128.store(to, v128.load(from));
+      v128.store(to, v128.load(from, 16), 16);
+    } else {
+      for (let j: usize = 0; j < <usize>columns << 2; j += 4) store<f32>(to + j, load<f32>(from + j));
+    }
+    to += toRow;
+    from += fromRow;
   }
 }
 
 /** Where a tile goes of which only a corner exists. */
 export const edgeTile: usize = memory.data(MR * NR * 4, 16);
+/** Bytes of its rows. */
+export const EDGE_ROW: usize = NR * 4;
 
 /**
  * C[m,n] = (or +=, with accumulate) A[m,k] B[k,n]. A has element strides (sm, sk); B is packed by `packB`; C has row
@@ -184,8 +229,8 @@ export function gemm(
   for (let k0 = 0; k0 < k; k0 += KC) {
     const depth = min(KC, k - k0);
     const add = accumulate || k0 > 0;
-    const panelBytes = <usize>depth << 5;
-    const stripBytes = <usize>depth << 4;
+    const panelBytes = <usize>(depth * NR * 4);
+    const stripBytes = <usize>(depth * MR * 4);
     for (let m0 = 0; m0 < m; m0 += MC) {
       const rows = min(MC, m - m0);
       packA(scratch, a + ((<usize>m0 * <usize>sm + <usize>k0 * <usize>sk) << 2), rows, depth, sm, sk);
@@ -196,12 +241,12 @@ export function gemm(
         const columns = min(NR, n - j);
         for (let i = 0; i < rows; i += MR) {
           if (columns == NR && i + MR <= rows) {
-            kernel4x8(depth, strip, panel, tile, ldcBytes, add);
+            kernel(depth, strip, panel, tile, ldcBytes, add);
           } else {
-            kernelEdge(depth, strip, panel, tile, ldcBytes, add, min(MR, rows - i), columns, edgeTile);
+            kernelEdge(depth, strip, panel, tile, ldcBytes, add, min(MR, rows - i), columns);
           }
           strip += stripBytes;
-          tile += ldcBytes << 2;
+          tile += <usize>MR * ldcBytes;
         }
         panel += panelBytes;
       }

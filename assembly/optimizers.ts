@@ -5,7 +5,7 @@ import {
   tensorOffset, tensorRows,
 } from "./layout";
 import { NOISE, normals16, philox } from "./random";
-import { madd } from "./simd";
+import { madd, splatOnce } from "./simd";
 
 /** Parameter groups that weight decay can leave out, as bits of a mask. */
 const EXCLUDE_LAYER_NORM: i32 = 1;
@@ -28,16 +28,16 @@ function decays(kind: i32, exclude: i32): bool {
 export function adamw_step(
   t: i32, lr: f64, weightDecay: f64, beta1: f64, beta2: f64, epsilon: f64, scale: f64, exclude: i32,
 ): void {
-  const b1 = f32x4.splat(<f32>beta1), c1 = f32x4.splat(<f32>(1 - beta1));
-  const b2 = f32x4.splat(<f32>beta2), c2 = f32x4.splat(<f32>(1 - beta2));
-  const stepSize = f32x4.splat(<f32>(lr / (1 - Math.pow(beta1, <f64>t))));
-  const correction2 = f32x4.splat(<f32>(1 / Math.sqrt(1 - Math.pow(beta2, <f64>t))));
-  const epsilon4 = f32x4.splat(<f32>epsilon);
-  const scale4 = f32x4.splat(<f32>scale);
+  const b1 = splatOnce(<f32>beta1), c1 = splatOnce(<f32>(1 - beta1));
+  const b2 = splatOnce(<f32>beta2), c2 = splatOnce(<f32>(1 - beta2));
+  const stepSize = splatOnce(<f32>(lr / (1 - Math.pow(beta1, <f64>t))));
+  const correction2 = splatOnce(<f32>(1 / Math.sqrt(1 - Math.pow(beta2, <f64>t))));
+  const epsilon4 = splatOnce(<f32>epsilon);
+  const scale4 = splatOnce(<f32>scale);
   const tensors = tensorCount();
   for (let i = 0; i < tensors; i++) {
     selectTensor(i);
-    const keep = f32x4.splat(decays(tensorKind, exclude) ? <f32>(1 - lr * weightDecay) : 1);
+    const keep = splatOnce(decays(tensorKind, exclude) ? <f32>(1 - lr * weightDecay) : 1);
     const size = tensorRows * max(tensorColumns, 1);
     let offset = <usize>tensorOffset << 2;
     const end = offset + (<usize>size << 2);
@@ -92,7 +92,7 @@ const noise: usize = memory.data(64, 16);
 
 /** theta = m + sigma e, e standard normal of the key (seed, stream) and the counter (element, sample, step). */
 export function ivon_sample(lambda: f64, delta: f64, seed: i32, stream: i32, step: i32, sample: i32): void {
-  const lambda4 = f32x4.splat(<f32>lambda), delta4 = f32x4.splat(<f32>delta);
+  const lambda4 = splatOnce(<f32>lambda), delta4 = splatOnce(<f32>delta);
   const end = <usize>PARAMETERS << 2;
   for (let offset: usize = 0; offset < end; offset += 64) {
     philox(noise, <i32>(offset >> 6), sample, NOISE, step, seed, stream);
@@ -107,7 +107,7 @@ export function ivon_sample(lambda: f64, delta: f64, seed: i32, stream: i32, ste
 
 /** Add the gradient g at the current sample, and its estimate of the Hessian's diagonal, g (theta - m) / sigma^2. */
 export function ivon_accumulate(lambda: f64, delta: f64): void {
-  const lambda4 = f32x4.splat(<f32>lambda), delta4 = f32x4.splat(<f32>delta);
+  const lambda4 = splatOnce(<f32>lambda), delta4 = splatOnce(<f32>delta);
   const end = <usize>PARAMETERS << 2;
   for (let offset: usize = 0; offset < end; offset += 16) {
     const g = v128.load(gradient + offset);
@@ -127,14 +127,14 @@ export function ivon_accumulate(lambda: f64, delta: f64): void {
 export function ivon_step(
   t: i32, lr: f64, delta: f64, beta1: f64, beta2: f64, samples: i32, clip: f64,
 ): void {
-  const inverseSamples = f32x4.splat(<f32>(1 / <f64>samples));
-  const b1 = f32x4.splat(<f32>beta1), c1 = f32x4.splat(<f32>(1 - beta1));
-  const c2 = f32x4.splat(<f32>(1 - beta2));
-  const half = f32x4.splat(0.5);
-  const delta4 = f32x4.splat(<f32>delta);
-  const debias = f32x4.splat(<f32>(1 / (1 - Math.pow(beta1, <f64>t))));
-  const minusRate = f32x4.splat(<f32>-lr);
-  const highest = f32x4.splat(<f32>clip), lowest = f32x4.splat(<f32>-clip);
+  const inverseSamples = splatOnce(<f32>(1 / <f64>samples));
+  const b1 = splatOnce(<f32>beta1), c1 = splatOnce(<f32>(1 - beta1));
+  const c2 = splatOnce(<f32>(1 - beta2));
+  const half = splatOnce(0.5);
+  const delta4 = splatOnce(<f32>delta);
+  const debias = splatOnce(<f32>(1 / (1 - Math.pow(beta1, <f64>t))));
+  const minusRate = splatOnce(<f32>-lr);
+  const highest = splatOnce(<f32>clip), lowest = splatOnce(<f32>-clip);
   const end = <usize>PARAMETERS << 2;
   for (let offset: usize = 0; offset < end; offset += 16) {
     const h = v128.load(secondMoment + offset);
@@ -146,7 +146,7 @@ export function ivon_step(
     const m = v128.load(mean + offset);
     const numerator = madd(delta4, m, f32x4.mul(momentum, debias));
     const direction = f32x4.div(numerator, f32x4.add(hessian, delta4));
-    const clipped = f32x4.min(f32x4.max(direction, lowest), highest);
+    const clipped = f32x4.pmin(f32x4.pmax(direction, lowest), highest);
     v128.store(secondMoment + offset, hessian);
     v128.store(firstMoment + offset, momentum);
     v128.store(parameters + offset, madd(minusRate, clipped, m));

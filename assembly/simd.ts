@@ -1,5 +1,8 @@
 // Vector primitives. Every multiply-add of the core goes through `madd`, the one place where the two builds differ:
 // fused (one rounding) in the fast build, multiply then add (two roundings, the same on every CPU) in the strict one.
+//
+// Minima and maxima are f32x4.pmin and pmax, one x64 instruction where min and max take eight for NaN and -0:
+// pmax(x, bound) is x where x is NaN.
 
 // @ts-ignore: decorator
 @inline
@@ -14,6 +17,19 @@ export function madd1(a: f32, b: f32, c: f32): f32 {
   return f32x4.extract_lane(madd(f32x4.splat(a), f32x4.splat(b), f32x4.splat(c)), 0);
 }
 
+const slot: usize = memory.data(16, 16);
+
+/**
+ * x in every lane, for a loop that follows: by way of memory, because V8 moves arithmetic whose result only a loop uses
+ * into the loop, to be done again in every round, but leaves a load where it is.
+ */
+// @ts-ignore: decorator
+@inline
+export function splatOnce(x: f32): v128 {
+  store<f32>(slot, x);
+  return v128.load32_splat(slot);
+}
+
 // @ts-ignore: decorator
 @inline
 export function horizontalSum(x: v128): f32 {
@@ -24,8 +40,10 @@ export function horizontalSum(x: v128): f32 {
 // @ts-ignore: decorator
 @inline
 export function horizontalMax(x: v128): f32 {
-  const pairs = f32x4.max(x, i8x16.shuffle(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
-  return max<f32>(f32x4.extract_lane(pairs, 0), f32x4.extract_lane(pairs, 1));
+  const pairs = f32x4.pmax(x, i8x16.shuffle(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+  return f32x4.extract_lane(
+    f32x4.pmax(pairs, i8x16.shuffle(pairs, pairs, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11)), 0,
+  );
 }
 
 /** (sum a, sum b, sum c, sum d): four horizontal sums by one 4x4 transpose. */
@@ -46,26 +64,49 @@ export function horizontalSums4(a: v128, b: v128, c: v128, d: v128): v128 {
   );
 }
 
+// Constants of exp4 and tanh4, each in four lanes: V8 builds a constant vector anew at every use, through general
+// registers; loading it is cheaper.
+const CONSTANTS: usize = memory.data<f32>([
+  -87.3, -87.3, -87.3, -87.3,
+  88.0, 88.0, 88.0, 88.0,
+  1.44269504088896341, 1.44269504088896341, 1.44269504088896341, 1.44269504088896341,
+  12582912.0, 12582912.0, 12582912.0, 12582912.0,
+  -0.693359375, -0.693359375, -0.693359375, -0.693359375,
+  2.12194440e-4, 2.12194440e-4, 2.12194440e-4, 2.12194440e-4,
+  1.9875691500e-4, 1.9875691500e-4, 1.9875691500e-4, 1.9875691500e-4,
+  1.3981999507e-3, 1.3981999507e-3, 1.3981999507e-3, 1.3981999507e-3,
+  8.3334519073e-3, 8.3334519073e-3, 8.3334519073e-3, 8.3334519073e-3,
+  4.1665795894e-2, 4.1665795894e-2, 4.1665795894e-2, 4.1665795894e-2,
+  1.6666665459e-1, 1.6666665459e-1, 1.6666665459e-1, 1.6666665459e-1,
+  5.0000001201e-1, 5.0000001201e-1, 5.0000001201e-1, 5.0000001201e-1,
+  1.0, 1.0, 1.0, 1.0,
+], 16);
+
 /**
  * e^x in each lane: 2^n * e^r with |r| <= ln2/2 and a degree-6 Taylor-minimax polynomial (Cephes coefficients).
- * Below -87.3 (where float32 turns subnormal) the result is exactly 0; above 88 it saturates at e^88.
+ * Below -87.3 (where float32 turns subnormal) the result is exactly 0; above 88 it saturates at e^88. NaN stays NaN.
  */
 // @ts-ignore: decorator
 @inline
 export function exp4(x: v128): v128 {
-  const clamped = f32x4.min(f32x4.max(x, f32x4.splat(-87.3)), f32x4.splat(88.0));
-  const n = f32x4.nearest(f32x4.mul(clamped, f32x4.splat(1.44269504088896341)));
-  let r = madd(n, f32x4.splat(-0.693359375), clamped);
-  r = madd(n, f32x4.splat(2.12194440e-4), r);
-  let y = f32x4.splat(1.9875691500e-4);
-  y = madd(y, r, f32x4.splat(1.3981999507e-3));
-  y = madd(y, r, f32x4.splat(8.3334519073e-3));
-  y = madd(y, r, f32x4.splat(4.1665795894e-2));
-  y = madd(y, r, f32x4.splat(1.6666665459e-1));
-  y = madd(y, r, f32x4.splat(5.0000001201e-1));
-  y = f32x4.add(madd(y, f32x4.mul(r, r), r), f32x4.splat(1));
-  const power = i32x4.shl(i32x4.add(i32x4.trunc_sat_f32x4_s(n), i32x4.splat(127)), 23);
-  return v128.and(f32x4.mul(y, power), f32x4.ge(x, f32x4.splat(-87.3)));
+  const lowest = v128.load(CONSTANTS);
+  const clamped = f32x4.pmin(f32x4.pmax(x, lowest), v128.load(CONSTANTS, 16));
+  // Adding 1.5 2^23 rounds to an integer n and leaves it in the lowest bits; shifted into the exponent it is 2^n / 1.
+  const magic = v128.load(CONSTANTS, 48);
+  const rounded = madd(clamped, v128.load(CONSTANTS, 32), magic);
+  const n = f32x4.sub(rounded, magic);
+  let r = madd(n, v128.load(CONSTANTS, 64), clamped);
+  r = madd(n, v128.load(CONSTANTS, 80), r);
+  let y = v128.load(CONSTANTS, 96);
+  y = madd(y, r, v128.load(CONSTANTS, 112));
+  y = madd(y, r, v128.load(CONSTANTS, 128));
+  y = madd(y, r, v128.load(CONSTANTS, 144));
+  y = madd(y, r, v128.load(CONSTANTS, 160));
+  y = madd(y, r, v128.load(CONSTANTS, 176));
+  const one = v128.load(CONSTANTS, 192);
+  y = f32x4.add(madd(y, f32x4.mul(r, r), r), one);
+  const power = i32x4.add(i32x4.shl(rounded, 23), one);
+  return v128.andnot(f32x4.mul(y, power), f32x4.lt(x, lowest));
 }
 
 /** tanh x in each lane: odd polynomial below 0.625 (Cephes coefficients), 1 - 2/(e^2|x| + 1) above. */

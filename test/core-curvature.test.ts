@@ -118,7 +118,7 @@ const cases: [string, Shape, number, number, number[]][] = [
   [
     "the quick preset's shape, several micro-batches",
     { ...base, dVocab: 23, dModel: 64, nHeads: 4, dMlp: 256, nCtx: 8, actFn: "relu" },
-    17,
+    50,
     8,
     [0, 2, 4, 6],
   ],

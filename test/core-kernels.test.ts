@@ -6,8 +6,8 @@ import { float32Tolerance } from "./reference/compare.ts";
 import { Random } from "./reference/random.ts";
 
 const builds: MathMode[] = ["strict", "fast"];
-/** Sizes below, at, above and at multiples of the tile (4 x 8), the row block (96) and the depth block (256). */
-const sizes = [1, 3, 4, 5, 7, 8, 9, 17, 96, 97, 255, 256, 257, 530];
+/** Sizes below, at and above the tile (5 or 6 x 8), the row block (80 or 96) and the depth block (256), and multiples. */
+const sizes = [1, 3, 4, 5, 6, 7, 8, 9, 17, 80, 81, 96, 97, 255, 256, 257, 530];
 
 describe.each(builds)("the %s build", (math) => {
   const load = async () => {
@@ -108,6 +108,7 @@ describe.each(builds)("the %s build", (math) => {
     expect(core.exp(-88)).toBe(0);
     expect(core.exp(-1e30)).toBe(0);
     expect(core.exp(0)).toBe(1);
+    expect(core.exp(Number.NaN)).toBeNaN();
     expect(core.tanh(0)).toBe(0);
     expect(core.tanh(50)).toBe(1);
     expect(core.tanh(-50)).toBe(-1);

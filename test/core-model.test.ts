@@ -64,7 +64,7 @@ const cases: [string, Shape, number, number, number[]][] = [
   ["sequences of one token", { ...base, nCtx: 1 }, 5, 1, [0]],
   ["head dimension 2", { ...base, nHeads: 4 }, 3, 6, range(6)],
   [
-    "the quick preset's shape, many micro-batches",
+    "the quick preset's shape, several micro-batches",
     { ...base, dVocab: 23, dModel: 64, nHeads: 4, dMlp: 256, nCtx: 8 },
     61,
     8,
@@ -278,6 +278,21 @@ describe.each(builds)("the %s build", (math) => {
       });
     }
   });
+
+  it.each(["relu", "gelu"] as const)(
+    "NaN anywhere behind the embeddings reaches the loss, %s",
+    async (actFn) => {
+      const shape = { ...base, actFn, roles: 0 };
+      const { parameters, batch } = setUp(shape, 4, 6, [1, 3, 5], 2);
+      const model = await createTransformer(shape, { math });
+      for (let i = shape.dVocab * shape.dModel; i < model.parameterCount; i += 13) {
+        const broken = Float32Array.from(parameters);
+        broken[i] = Number.NaN;
+        model.setParameters(broken);
+        expect(model.lossAndGradient(batch).loss, `parameter ${i}`).toBeNaN();
+      }
+    },
+  );
 
   it("a non-finite loss changes nothing", async () => {
     const { parameters, batch } = setUp(base, 4, 6, [1, 3, 5], 2);

@@ -1,6 +1,6 @@
 // The MLP's activation, elementwise over n floats (buffers have slack: the last vector may run past n).
 import { TANGENT } from "../layout";
-import { madd, tanh4 } from "../simd";
+import { madd, splatOnce, tanh4 } from "../simd";
 
 const SQRT_2_OVER_PI: f32 = 0.7978845608028654;
 const CUBIC: f32 = 0.044715;
@@ -9,7 +9,7 @@ const CUBIC: f32 = 0.044715;
 export function relu_forward(x: usize, n: i32): void {
   const end = x + (<usize>n << 2);
   const zero = f32x4.splat(0);
-  for (; x < end; x += 16) v128.store(x, f32x4.max(v128.load(x), zero));
+  for (; x < end; x += 16) v128.store(x, f32x4.pmax(v128.load(x), zero));
 }
 
 /** dout is set to 0 where the output was 0, in place. */
@@ -44,8 +44,8 @@ export function gelu_forward(out: usize, x: usize, n: i32): void {
 /** dout *= gelu'(x), in place. With u the argument of tanh: gelu' = (1 + tanh u)/2 + x/2 (1 - tanh^2 u) u'. */
 export function gelu_backward(dout: usize, x: usize, n: i32): void {
   const end = x + (<usize>n << 2);
-  const half = f32x4.splat(0.5);
-  const one = f32x4.splat(1);
+  const half = splatOnce(0.5);
+  const one = splatOnce(1);
   for (; x < end; x += 16) {
     const value = v128.load(x);
     const t = geluTanh(value);
@@ -69,9 +69,9 @@ export function gelu_jvp(out: usize, x: usize, n: i32): void {
  */
 export function gelu_backward_jvp(dout: usize, x: usize, n: i32): void {
   const end = x + (<usize>n << 2);
-  const half = f32x4.splat(0.5);
-  const one = f32x4.splat(1);
-  const curvature = f32x4.splat(6 * CUBIC * SQRT_2_OVER_PI);
+  const half = splatOnce(0.5);
+  const one = splatOnce(1);
+  const curvature = splatOnce(6 * CUBIC * SQRT_2_OVER_PI);
   for (; x < end; x += 16) {
     const value = v128.load(x);
     const t = geluTanh(value);

@@ -8,8 +8,8 @@
 import {
   D, H, HD, TANGENT, dPathKV, dScores, keysT, pathKV, pathRow, sharedTokens, valuesT,
 } from "../layout";
-import { NR, copyTile, edgeTile, transpose4 } from "../gemm";
-import { exp4, horizontalMax, horizontalSum, madd } from "../simd";
+import { EDGE_ROW, NR, copyTile, edgeTile, transpose4 } from "../gemm";
+import { exp4, horizontalMax, horizontalSum, madd, splatOnce } from "../simd";
 import { addTo, mapped } from "../rows";
 
 /**
@@ -67,8 +67,9 @@ function strip(
     if (j + NR <= columns) {
       tile4x8(c + offset, cRow, a, aRow, aStep, b + offset, bStep, depth, rows, accumulate);
     } else {
-      tile4x8(edgeTile, <usize>NR << 2, a, aRow, aStep, b + offset, bStep, depth, rows, false);
-      copyTile(c + offset, cRow, edgeTile, rows, columns - j, accumulate);
+      if (accumulate) copyTile(edgeTile, EDGE_ROW, c + offset, cRow, rows, columns - j);
+      tile4x8(edgeTile, EDGE_ROW, a, aRow, aStep, b + offset, bStep, depth, rows, accumulate);
+      copyTile(c + offset, cRow, edgeTile, EDGE_ROW, rows, columns - j);
     }
   }
 }
@@ -141,16 +142,16 @@ function softmaxRow(row: usize, count: i32, scale: f32): void {
   const end = lastGroup(row, count);
   fillPadding(row, count, -1e30);
   let max4 = v128.load(row);
-  for (let at = row + 16; at <= end; at += 16) max4 = f32x4.max(max4, v128.load(at));
-  max4 = f32x4.splat(horizontalMax(max4));
-  const scale4 = f32x4.splat(scale);
+  for (let at = row + 16; at <= end; at += 16) max4 = f32x4.pmax(max4, v128.load(at));
+  max4 = splatOnce(horizontalMax(max4));
+  const scale4 = splatOnce(scale);
   let sum4 = f32x4.splat(0);
   for (let at = row; at <= end; at += 16) {
     const e = exp4(f32x4.mul(f32x4.sub(v128.load(at), max4), scale4));
     sum4 = f32x4.add(sum4, e);
     v128.store(at, e);
   }
-  const inverse4 = f32x4.splat(<f32>1 / horizontalSum(sum4));
+  const inverse4 = splatOnce(<f32>1 / horizontalSum(sum4));
   for (let at = row; at <= end; at += 16) v128.store(at, f32x4.mul(v128.load(at), inverse4));
 }
 
@@ -161,14 +162,14 @@ function rowDot(x: usize, y: usize, count: i32): v128 {
   const bytes = <usize>((count + 3) & ~3) << 2;
   let sum4 = f32x4.splat(0);
   for (let c: usize = 0; c < bytes; c += 16) sum4 = madd(v128.load(x + c), v128.load(y + c), sum4);
-  return f32x4.splat(horizontalSum(sum4));
+  return splatOnce(horizontalSum(sum4));
 }
 
 /** row  <-  scale weights (row - sum_j weights row): a gradient, or a tangent, carried through the softmax. */
 function softmax_linearised(row: usize, weights: usize, count: i32, scale: f32): void {
   fillPadding(row, count, 0);
   const sum4 = rowDot(weights, row, count);
-  const scale4 = f32x4.splat(scale);
+  const scale4 = splatOnce(scale);
   const bytes = <usize>((count + 3) & ~3) << 2;
   for (let c: usize = 0; c < bytes; c += 16) {
     const a = f32x4.mul(v128.load(weights + c), scale4);
@@ -187,7 +188,7 @@ function softmax_linearised_jvp(row: usize, weights: usize, count: i32, scale: f
   const sumTangent4 = f32x4.add(
     rowDot(weights + TANGENT, row, count), rowDot(weights, row + TANGENT, count),
   );
-  const scale4 = f32x4.splat(scale);
+  const scale4 = splatOnce(scale);
   const bytes = <usize>((count + 3) & ~3) << 2;
   for (let c: usize = 0; c < bytes; c += 16) {
     const changed = f32x4.mul(v128.load(weights + TANGENT + c), f32x4.sub(v128.load(row + c), sum4));

@@ -1,6 +1,6 @@
 // Softmax cross-entropy in nats over rows of logits with stride VS (V rounded up to 4).
 import { TANGENT, V, VS } from "../layout";
-import { exp4, horizontalMax, horizontalSum, madd } from "../simd";
+import { exp4, horizontalMax, horizontalSum, madd, splatOnce } from "../simd";
 
 /** Maximum of the row's V logits; the padding up to VS is set to -1e30, which exp turns into 0. */
 // @ts-ignore: decorator
@@ -8,7 +8,7 @@ import { exp4, horizontalMax, horizontalSum, madd } from "../simd";
 function paddedMax(row: usize): f32 {
   for (let c = V; c < VS; c++) store<f32>(row + (<usize>c << 2), -1e30);
   let max4 = v128.load(row);
-  for (let c: usize = 16; c < <usize>VS << 2; c += 16) max4 = f32x4.max(max4, v128.load(row + c));
+  for (let c: usize = 16; c < <usize>VS << 2; c += 16) max4 = f32x4.pmax(max4, v128.load(row + c));
   return horizontalMax(max4);
 }
 
@@ -26,7 +26,7 @@ export function crossentropy_forward_backward(
     const row = logits + <usize>r * bytes;
     const count = load<i32>(counts + (<usize>r << 2));
     const highest = paddedMax(row);
-    const max4 = f32x4.splat(highest);
+    const max4 = splatOnce(highest);
     let sum4 = f32x4.splat(0);
     for (let c: usize = 0; c < bytes; c += 16) {
       const e = exp4(f32x4.sub(v128.load(row + c), max4));
@@ -35,7 +35,7 @@ export function crossentropy_forward_backward(
     }
     const sum = horizontalSum(sum4);
     loss += <f64>count * (Math.log(<f64>sum) + <f64>highest);
-    const factor4 = f32x4.splat((weight * <f32>count) / sum);
+    const factor4 = splatOnce((weight * <f32>count) / sum);
     for (let c: usize = 0; c < bytes; c += 16) v128.store(row + c, f32x4.mul(v128.load(row + c), factor4));
   }
   for (let i = 0; i < predictions; i++) {
@@ -57,14 +57,14 @@ function targetLogit(logits: usize, targets: usize, queries: usize, i: i32): usi
 export function softmax_forward(logits: usize, rows: i32): void {
   const bytes = <usize>VS << 2;
   for (let r = 0; r < rows; r++) {
-    const max4 = f32x4.splat(paddedMax(logits));
+    const max4 = splatOnce(paddedMax(logits));
     let sum4 = f32x4.splat(0);
     for (let c: usize = 0; c < bytes; c += 16) {
       const e = exp4(f32x4.sub(v128.load(logits + c), max4));
       sum4 = f32x4.add(sum4, e);
       v128.store(logits + c, e);
     }
-    const inverse4 = f32x4.splat(<f32>1 / horizontalSum(sum4));
+    const inverse4 = splatOnce(<f32>1 / horizontalSum(sum4));
     for (let c: usize = 0; c < bytes; c += 16) v128.store(logits + c, f32x4.mul(v128.load(logits + c), inverse4));
     logits += bytes;
   }
@@ -77,7 +77,7 @@ export function crossentropy_backward(
   const bytes = <usize>VS << 2;
   for (let r = 0; r < rows; r++) {
     const row = probabilities + <usize>r * bytes;
-    const weight4 = f32x4.splat(weight * <f32>load<i32>(counts + (<usize>r << 2)));
+    const weight4 = splatOnce(weight * <f32>load<i32>(counts + (<usize>r << 2)));
     for (let c: usize = 0; c < bytes; c += 16) v128.store(row + c, f32x4.mul(v128.load(row + c), weight4));
   }
   for (let i = 0; i < predictions; i++) {
@@ -93,14 +93,14 @@ export function crossentropy_backward(
 export function crossentropy_backward_jvp(probabilities: usize, counts: usize, rows: i32, weight: f32): void {
   const bytes = <usize>VS << 2;
   for (let r = 0; r < rows; r++) {
-    const weight4 = f32x4.splat(weight * <f32>load<i32>(counts + (<usize>r << 2)));
+    const weight4 = splatOnce(weight * <f32>load<i32>(counts + (<usize>r << 2)));
     const logitsTangent = probabilities + TANGENT;
     for (let c = V; c < VS; c++) store<f32>(logitsTangent + (<usize>c << 2), 0);
     let sum4 = f32x4.splat(0);
     for (let c: usize = 0; c < bytes; c += 16) {
       sum4 = madd(v128.load(probabilities + c), v128.load(logitsTangent + c), sum4);
     }
-    const mean4 = f32x4.splat(horizontalSum(sum4));
+    const mean4 = splatOnce(horizontalSum(sum4));
     for (let c: usize = 0; c < bytes; c += 16) {
       const centred = f32x4.sub(v128.load(logitsTangent + c), mean4);
       v128.store(logitsTangent + c, f32x4.mul(f32x4.mul(v128.load(probabilities + c), weight4), centred));

@@ -5,6 +5,7 @@
 import { D } from "../layout";
 import { DROPOUT, philox } from "../random";
 import { mapped } from "../rows";
+import { splatOnce } from "../simd";
 
 let threshold: u32 = 0; // a word below it drops its element
 let survivorScale: f32 = 1;
@@ -36,7 +37,7 @@ export function dropout_active(): bool {
 export function dropout_apply(out: usize, x: usize, site: i32, position: usize, n: i32, T: i32, P: i32): void {
   const bytes = <usize>D << 2;
   const dropped4 = i32x4.splat(<i32>threshold);
-  const scale4 = f32x4.splat(survivorScale);
+  const scale4 = splatOnce(survivorScale);
   for (let r = 0; r < n * P; r++) {
     const row = (firstSequence + r / P) * T + <i32>mapped(position, r);
     for (let c: usize = 0; c < bytes; c += 64) {

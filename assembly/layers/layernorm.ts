@@ -1,6 +1,6 @@
 // LayerNorm over the last dimension, eps 1e-5, biased variance: out = (x - mean) rstd w + b.
 import { TANGENT } from "../layout";
-import { horizontalSum, madd } from "../simd";
+import { horizontalSum, madd, splatOnce } from "../simd";
 
 const EPSILON: f32 = 1e-5;
 
@@ -18,7 +18,7 @@ export function layernorm_forward(
     for (let c = vectorBytes; c < bytes; c += 4) sum += load<f32>(x + c);
     const mean = sum * inverse;
 
-    const mean4 = f32x4.splat(mean);
+    const mean4 = splatOnce(mean);
     let squares4 = f32x4.splat(0);
     for (let c: usize = 0; c < vectorBytes; c += 16) {
       const centred = f32x4.sub(v128.load(x + c), mean4);
@@ -31,7 +31,7 @@ export function layernorm_forward(
     }
     const rstd: f32 = 1 / Mathf.sqrt(squares * inverse + EPSILON);
 
-    const rstd4 = f32x4.splat(rstd);
+    const rstd4 = splatOnce(rstd);
     for (let c: usize = 0; c < vectorBytes; c += 16) {
       const normalised = f32x4.mul(f32x4.sub(v128.load(x + c), mean4), rstd4);
       v128.store(out + c, madd(normalised, v128.load(weight + c), v128.load(bias + c)));
@@ -60,8 +60,8 @@ export function layernorm_backward(
   for (let r = 0; r < rows; r++) {
     const mean = load<f32>(stats);
     const rstd = load<f32>(stats, 4);
-    const mean4 = f32x4.splat(mean);
-    const rstd4 = f32x4.splat(rstd);
+    const mean4 = splatOnce(mean);
+    const rstd4 = splatOnce(rstd);
     let g4 = f32x4.splat(0);
     let gn4 = f32x4.splat(0);
     for (let c: usize = 0; c < vectorBytes; c += 16) {
@@ -86,8 +86,8 @@ export function layernorm_backward(
     }
     const meanG = sumG * inverse;
     const meanGN = sumGN * inverse;
-    const meanG4 = f32x4.splat(meanG);
-    const meanGN4 = f32x4.splat(-meanGN);
+    const meanG4 = splatOnce(meanG);
+    const meanGN4 = splatOnce(-meanGN);
     for (let c: usize = 0; c < vectorBytes; c += 16) {
       const n = f32x4.mul(f32x4.sub(v128.load(x + c), mean4), rstd4);
       const g = f32x4.mul(v128.load(dout + c), v128.load(weight + c));
@@ -129,9 +129,9 @@ export function layernorm_jvp(
     for (let c = vectorBytes; c < bytes; c += 4) sum += load<f32>(xTangent + c);
     const meanTangent = sum * inverse;
 
-    const mean4 = f32x4.splat(mean);
-    const rstd4 = f32x4.splat(rstd);
-    const meanTangent4 = f32x4.splat(meanTangent);
+    const mean4 = splatOnce(mean);
+    const rstd4 = splatOnce(rstd);
+    const meanTangent4 = splatOnce(meanTangent);
     let along4 = f32x4.splat(0);
     for (let c: usize = 0; c < vectorBytes; c += 16) {
       const n = f32x4.mul(f32x4.sub(v128.load(x + c), mean4), rstd4);
@@ -143,7 +143,7 @@ export function layernorm_jvp(
     }
     along *= inverse;
 
-    const minusAlong4 = f32x4.splat(-along);
+    const minusAlong4 = splatOnce(-along);
     for (let c: usize = 0; c < vectorBytes; c += 16) {
       const n = f32x4.mul(f32x4.sub(v128.load(x + c), mean4), rstd4);
       const centred = f32x4.sub(v128.load(xTangent + c), meanTangent4);
@@ -185,10 +185,10 @@ export function layernorm_backward_jvp(
     const along = load<f32>(stats + TANGENT, 4);
     const xTangent = x + TANGENT;
     const doutTangent = dout + TANGENT;
-    const mean4 = f32x4.splat(mean);
-    const rstd4 = f32x4.splat(rstd);
-    const meanTangent4 = f32x4.splat(meanTangent);
-    const minusAlong4 = f32x4.splat(-along);
+    const mean4 = splatOnce(mean);
+    const rstd4 = splatOnce(rstd);
+    const meanTangent4 = splatOnce(meanTangent);
+    const minusAlong4 = splatOnce(-along);
     let g4 = f32x4.splat(0);
     let gn4 = f32x4.splat(0);
     let gTangent4 = f32x4.splat(0);
@@ -230,11 +230,11 @@ export function layernorm_backward_jvp(
     const meanGN = sumGN * inverse;
     const meanGTangent = sumGTangent * inverse;
     const meanGNTangent = sumGNTangent * inverse;
-    const meanG4 = f32x4.splat(meanG);
-    const meanGN4 = f32x4.splat(-meanGN);
-    const meanGTangent4 = f32x4.splat(meanGTangent);
-    const meanGNTangent4 = f32x4.splat(-meanGNTangent);
-    const shrink4 = f32x4.splat(-rstd * along);
+    const meanG4 = splatOnce(meanG);
+    const meanGN4 = splatOnce(-meanGN);
+    const meanGTangent4 = splatOnce(meanGTangent);
+    const meanGNTangent4 = splatOnce(-meanGNTangent);
+    const shrink4 = splatOnce(-rstd * along);
     const dxTangent = dx + TANGENT;
     for (let c: usize = 0; c < vectorBytes; c += 16) {
       const n = f32x4.mul(f32x4.sub(v128.load(x + c), mean4), rstd4);

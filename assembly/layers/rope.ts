@@ -2,7 +2,7 @@
 // (x0, x1) -> (x0 cos - x1 sin, x0 sin + x1 cos), angle = position base^(-2i/HD) for pair i.
 import { H, HD, NCTX, ropeCos, ropeSin } from "../layout";
 import { mapped } from "../rows";
-import { madd } from "../simd";
+import { madd, splatOnce } from "../simd";
 
 /** Tables (NCTX, HD): cos twice per pair, and sin as (-sin, +sin), so that out = x cos + swap(x) sin. */
 export function rope_tables(base: f64): void {
@@ -25,7 +25,7 @@ export function rope_tables(base: f64): void {
 export function rope_apply(
   out: usize, outStride: i32, src: usize, srcStride: i32, map: usize, position: usize, rows: i32, sign: f32,
 ): void {
-  const sign4 = f32x4.splat(sign);
+  const sign4 = splatOnce(sign);
   const headBytes = <usize>HD << 2;
   const vectorBytes = <usize>(HD & ~3) << 2;
   for (let r = 0; r < rows; r++) {

@@ -122,10 +122,11 @@ export interface TransformerOptions {
   kronecker?: boolean;
 }
 
-/** Activations of a micro-batch should stay in the second-level cache: tokens x bytes per token aim at this. */
-const MICRO_BATCH_BYTES = 768 * 1024;
-/** Below this many tokens per micro-batch the weights' traffic outweighs what the cache saves. */
-const MICRO_BATCH_MIN_TOKENS = 128;
+/**
+ * Tokens of a micro-batch. Each passes over the packed weights and the gradient once: with fewer tokens that traffic
+ * counts, with more the activations leave the caches (docs/performance.md).
+ */
+const MICRO_BATCH_TOKENS = 384;
 const MAX_MEMORY_BYTES = 65536 * 65536;
 
 const NAMES = [
@@ -166,16 +167,10 @@ export function validateShape(shape: TransformerShape): void {
     throw new RangeError(`dropout: got ${dropout}, must be from 0 to below 1`);
 }
 
-/** Tokens per micro-batch: as many whole sequences of nCtx tokens as the cache holds, a multiple of 4 of them if any. */
-export function microBatchTokens(shape: TransformerShape): number {
-  const floatsPerToken =
-    shape.nLayers *
-      (9 * shape.dModel + shape.nHeads * shape.nCtx + shape.dMlp * (shape.actFn === "gelu" ? 2 : 1)) +
-    8 * shape.dModel +
-    shape.dMlp;
-  const tokens = Math.max(MICRO_BATCH_MIN_TOKENS, MICRO_BATCH_BYTES / (4 * floatsPerToken));
-  const sequences = Math.max(1, Math.floor(tokens / shape.nCtx));
-  return (sequences >= 4 ? sequences - (sequences % 4) : sequences) * shape.nCtx;
+/** Tokens of a micro-batch of whole sequences: at least one, a multiple of 4 of them if more than 4. */
+export function microBatchTokens({ nCtx }: TransformerShape): number {
+  const sequences = Math.max(1, Math.floor(MICRO_BATCH_TOKENS / nCtx));
+  return (sequences >= 4 ? sequences - (sequences % 4) : sequences) * nCtx;
 }
 
 const SHAPE_DEFAULTS = { ropeBase: 10000, roles: 0, dropout: 0 };
