@@ -64,23 +64,21 @@ export function horizontalSums4(a: v128, b: v128, c: v128, d: v128): v128 {
   );
 }
 
-// Constants of exp4 and tanh4, each in four lanes: V8 builds a constant vector anew at every use, through general
-// registers; loading it is cheaper.
-const CONSTANTS: usize = memory.data<f32>([
-  -87.3, -87.3, -87.3, -87.3,
-  88.0, 88.0, 88.0, 88.0,
-  1.44269504088896341, 1.44269504088896341, 1.44269504088896341, 1.44269504088896341,
-  12582912.0, 12582912.0, 12582912.0, 12582912.0,
-  -0.693359375, -0.693359375, -0.693359375, -0.693359375,
-  2.12194440e-4, 2.12194440e-4, 2.12194440e-4, 2.12194440e-4,
-  1.9875691500e-4, 1.9875691500e-4, 1.9875691500e-4, 1.9875691500e-4,
-  1.3981999507e-3, 1.3981999507e-3, 1.3981999507e-3, 1.3981999507e-3,
-  8.3334519073e-3, 8.3334519073e-3, 8.3334519073e-3, 8.3334519073e-3,
-  4.1665795894e-2, 4.1665795894e-2, 4.1665795894e-2, 4.1665795894e-2,
-  1.6666665459e-1, 1.6666665459e-1, 1.6666665459e-1, 1.6666665459e-1,
-  5.0000001201e-1, 5.0000001201e-1, 5.0000001201e-1, 5.0000001201e-1,
-  1.0, 1.0, 1.0, 1.0,
-], 16);
+// Constants of exp4, each in four lanes: V8 builds a constant vector anew at every use, through general registers; loading
+// it is cheaper.
+const LOWEST: usize = memory.data<f32>([-87.3, -87.3, -87.3, -87.3], 16);
+const HIGHEST: usize = memory.data<f32>([88.0, 88.0, 88.0, 88.0], 16);
+const LOG2E: usize = memory.data<f32>([1.44269504088896341, 1.44269504088896341, 1.44269504088896341, 1.44269504088896341], 16);
+const MAGIC: usize = memory.data<f32>([12582912.0, 12582912.0, 12582912.0, 12582912.0], 16);
+const MINUS_LN2_HIGH: usize = memory.data<f32>([-0.693359375, -0.693359375, -0.693359375, -0.693359375], 16);
+const MINUS_LN2_LOW: usize = memory.data<f32>([2.12194440e-4, 2.12194440e-4, 2.12194440e-4, 2.12194440e-4], 16);
+const EXP_6: usize = memory.data<f32>([1.9875691500e-4, 1.9875691500e-4, 1.9875691500e-4, 1.9875691500e-4], 16);
+const EXP_5: usize = memory.data<f32>([1.3981999507e-3, 1.3981999507e-3, 1.3981999507e-3, 1.3981999507e-3], 16);
+const EXP_4: usize = memory.data<f32>([8.3334519073e-3, 8.3334519073e-3, 8.3334519073e-3, 8.3334519073e-3], 16);
+const EXP_3: usize = memory.data<f32>([4.1665795894e-2, 4.1665795894e-2, 4.1665795894e-2, 4.1665795894e-2], 16);
+const EXP_2: usize = memory.data<f32>([1.6666665459e-1, 1.6666665459e-1, 1.6666665459e-1, 1.6666665459e-1], 16);
+const EXP_1: usize = memory.data<f32>([5.0000001201e-1, 5.0000001201e-1, 5.0000001201e-1, 5.0000001201e-1], 16);
+const ONE: usize = memory.data<f32>([1.0, 1.0, 1.0, 1.0], 16);
 
 /**
  * e^x in each lane: 2^n * e^r with |r| <= ln2/2 and a degree-6 Taylor-minimax polynomial (Cephes coefficients).
@@ -89,21 +87,21 @@ const CONSTANTS: usize = memory.data<f32>([
 // @ts-ignore: decorator
 @inline
 export function exp4(x: v128): v128 {
-  const lowest = v128.load(CONSTANTS);
-  const clamped = f32x4.pmin(f32x4.pmax(x, lowest), v128.load(CONSTANTS, 16));
-  // Adding 1.5 2^23 rounds to an integer n and leaves it in the lowest bits; shifted into the exponent it is 2^n / 1.
-  const magic = v128.load(CONSTANTS, 48);
-  const rounded = madd(clamped, v128.load(CONSTANTS, 32), magic);
+  const lowest = v128.load(LOWEST);
+  const clamped = f32x4.pmin(f32x4.pmax(x, lowest), v128.load(HIGHEST));
+  // Adding 1.5 2^23 rounds to an integer n and leaves it in the lowest bits, to be shifted into the exponent.
+  const magic = v128.load(MAGIC);
+  const rounded = madd(clamped, v128.load(LOG2E), magic);
   const n = f32x4.sub(rounded, magic);
-  let r = madd(n, v128.load(CONSTANTS, 64), clamped);
-  r = madd(n, v128.load(CONSTANTS, 80), r);
-  let y = v128.load(CONSTANTS, 96);
-  y = madd(y, r, v128.load(CONSTANTS, 112));
-  y = madd(y, r, v128.load(CONSTANTS, 128));
-  y = madd(y, r, v128.load(CONSTANTS, 144));
-  y = madd(y, r, v128.load(CONSTANTS, 160));
-  y = madd(y, r, v128.load(CONSTANTS, 176));
-  const one = v128.load(CONSTANTS, 192);
+  let r = madd(n, v128.load(MINUS_LN2_HIGH), clamped);
+  r = madd(n, v128.load(MINUS_LN2_LOW), r);
+  let y = v128.load(EXP_6);
+  y = madd(y, r, v128.load(EXP_5));
+  y = madd(y, r, v128.load(EXP_4));
+  y = madd(y, r, v128.load(EXP_3));
+  y = madd(y, r, v128.load(EXP_2));
+  y = madd(y, r, v128.load(EXP_1));
+  const one = v128.load(ONE);
   y = f32x4.add(madd(y, f32x4.mul(r, r), r), one);
   const power = i32x4.add(i32x4.shl(rounded, 23), one);
   return v128.andnot(f32x4.mul(y, power), f32x4.lt(x, lowest));
