@@ -122,7 +122,10 @@ function packA(dst: usize, src: usize, m: i32, k: i32, sm: i32, sk: i32): void {
   pack(MR, dst, src, m, k, sm, sk);
 }
 
-/** C[MR, 8] at pc (row stride ldc bytes) = or += packed strip pa times packed panel pb over `k` steps. */
+/**
+ * C[MR, 8] at pc (row stride ldc bytes) = or += packed strip pa times packed panel pb over `k` steps. The accumulators
+ * start from C: adding it at the end makes V8 spill them.
+ */
 function kernel(k: i32, pa: usize, pb: usize, pc: usize, ldc: usize, accumulate: bool): void {
   let c00 = f32x4.splat(0), c01 = f32x4.splat(0);
   let c10 = f32x4.splat(0), c11 = f32x4.splat(0);
