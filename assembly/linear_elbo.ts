@@ -9,7 +9,7 @@
 //
 // Vectors over d and rows of matrices have the stride LD = d rounded up to 4; what is beyond d stays 0.
 import { gemm, packB, packedSize, PACKED_A_FLOATS } from "./gemm";
-import { madd } from "./simd";
+import { madd, splatOnce } from "./simd";
 
 /** How sig2 is set in a step. */
 const RESIDUAL: i32 = 1;
@@ -109,7 +109,7 @@ function dot(x: usize, y: usize, n: i32): f64 {
 
 /** y += a x over n floats, n a multiple of 4. */
 function axpy(y: usize, a: f32, x: usize, n: i32): void {
-  const a4 = f32x4.splat(a);
+  const a4 = splatOnce(a);
   const end = x + (<usize>n << 2);
   while (x < end) {
     v128.store(y, madd(a4, v128.load(x), v128.load(y)));
@@ -138,7 +138,7 @@ export function elbo_begin(): void {
   if (FULL) {
     packB(packed, inputs, N, D, LD, 1);
     gemm(D, D, N, inputs, 1, LD, packed, gram, LD, false, scratch);
-    const scale = f32x4.splat(1 / <f32>N);
+    const scale = splatOnce(1 / <f32>N);
     for (let i: usize = 0, bytes = <usize>FACTOR << 2; i < bytes; i += 16) {
       v128.store(gram + i, f32x4.mul(v128.load(gram + i), scale));
     }
@@ -255,15 +255,15 @@ export function elbo_step(eta: f64, noise: i32, sig2: f64, prior: f64): bool {
 
   memory.fill(descent, 0, <usize>LD << 2);
   for (let n = 0; n < N; n++) axpy(descent, load<f32>(residuals + (<usize>n << 2)), row(inputs, n), LD);
-  const perPoint = f32x4.splat(1 / <f32>N);
-  const step = f32x4.splat(<f32>eta);
-  const gam = f32x4.splat(-<f32>(prior * sig2));
+  const perPoint = splatOnce(1 / <f32>N);
+  const step = splatOnce(<f32>eta);
+  const gam = splatOnce(-<f32>(prior * sig2));
   for (let i: usize = 0, bytes = <usize>LD << 2; i < bytes; i += 16) {
     const m = v128.load(mean + i);
     const down = madd(gam, m, f32x4.mul(perPoint, v128.load(descent + i)));
     v128.store(mean + i, madd(step, down, m));
   }
-  const tau = f32x4.splat(<f32>(sig2 / <f64>N));
+  const tau = splatOnce(<f32>(sig2 / <f64>N));
   for (let i: usize = 0, bytes = <usize>FACTOR << 2; i < bytes; i += 16) {
     const r = v128.load(factor + i);
     const down = madd(gam, r, madd(tau, v128.load(inverse + i), f32x4.neg(v128.load(gramFactor + i))));

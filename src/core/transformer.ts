@@ -167,10 +167,9 @@ export function validateShape(shape: TransformerShape): void {
     throw new RangeError(`dropout: got ${dropout}, must be from 0 to below 1`);
 }
 
-/** Tokens of a micro-batch of whole sequences: at least one, a multiple of 4 of them if more than 4. */
+/** Tokens of a micro-batch of whole sequences, at least one. */
 export function microBatchTokens({ nCtx }: TransformerShape): number {
-  const sequences = Math.max(1, Math.floor(MICRO_BATCH_TOKENS / nCtx));
-  return (sequences >= 4 ? sequences - (sequences % 4) : sequences) * nCtx;
+  return Math.max(1, Math.floor(MICRO_BATCH_TOKENS / nCtx)) * nCtx;
 }
 
 const SHAPE_DEFAULTS = { ropeBase: 10000, roles: 0, dropout: 0 };
