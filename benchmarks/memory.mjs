@@ -1,4 +1,7 @@
-/** Prints by how many bytes this process grows at most when one worker starts, predicts and trains. In: a configuration. */
+/**
+ * Prints by how many bytes this process grows at most when one worker starts, predicts and trains, and how many of them
+ * are the member's state that the controller keeps whatever the workers do. In: a configuration.
+ */
 import { loadCoreModule } from "../dist/core/index.js";
 import { createWorkerPool } from "../dist/pool/pool.js";
 
@@ -20,4 +23,6 @@ for (const toStep of [0, STEPS]) {
   peak = Math.max(peak, resident());
 }
 await pool.close();
-console.log(peak - before);
+const arrays = Object.values(state).filter((value) => ArrayBuffer.isView(value));
+const controllerBytes = arrays.reduce((sum, { byteLength }) => sum + byteLength, 0);
+console.log(JSON.stringify({ processBytes: peak - before, controllerBytes }));
