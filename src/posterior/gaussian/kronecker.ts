@@ -31,10 +31,12 @@ export class KroneckerCurvature implements Curvature {
   apply(f: (eigenvalue: number) => number, v: Float64Array): Float64Array {
     requireLength("v", v, this.size);
     const { left, right } = this;
-    const rotated = left.rotateColumns(right.rotateRows(v, true), true);
+    const between = (b: Float64Array, w: Float64Array, a: Float64Array) =>
+      product(product(b, w, left.size, left.size, right.size), a, left.size, right.size, right.size);
+    const rotated = between(left.vectors, v, right.transposed);
     for (let i = 0; i < left.size; i++)
       for (let j = 0; j < right.size; j++) rotated[i * right.size + j] *= f(left.values[i] * right.values[j]);
-    return left.rotateColumns(right.rotateRows(rotated, false), false);
+    return between(left.transposed, rotated, right.vectors);
   }
 
   trace(f: (eigenvalue: number) => number): number {
@@ -69,50 +71,42 @@ export class Factor {
   readonly values: Float64Array;
   /** (size, size): eigenvector i is row i. */
   readonly vectors: Float64Array;
+  /** (size, size): eigenvector i is column i. */
+  readonly transposed: Float64Array;
 
   constructor({ eigenvalues, eigenvectors }: SymmetricEigen) {
     this.size = eigenvalues.length;
     this.values = requireSemiDefinite(eigenvalues);
     this.vectors = new Float64Array(this.size ** 2);
+    this.transposed = new Float64Array(this.size ** 2);
     eigenvectors.forEach((u, i) => {
       requireLength("eigenvector", u, this.size);
       this.vectors.set(u, i * this.size);
+      u.forEach((x, j) => {
+        this.transposed[j * this.size + i] = x;
+      });
     });
   }
+}
 
-  /** Each row of w (rows, size) into the eigenbasis, or back out of it. */
-  rotateRows(w: Float64Array, into: boolean): Float64Array {
-    const n = this.size;
-    const out = new Float64Array(w.length);
-    for (let start = 0; start < w.length; start += n) {
-      for (let i = 0; i < n; i++) {
-        const u = i * n;
-        if (into) {
-          let sum = 0;
-          for (let j = 0; j < n; j++) sum += this.vectors[u + j] * w[start + j];
-          out[start + i] = sum;
-        } else {
-          const x = w[start + i];
-          for (let j = 0; j < n; j++) out[start + j] += x * this.vectors[u + j];
-        }
-      }
-    }
-    return out;
-  }
-
-  /** Each column of w (size, columns) into the eigenbasis, or back out of it. */
-  rotateColumns(w: Float64Array, into: boolean): Float64Array {
-    const n = this.size;
-    const columns = w.length / n;
-    const out = new Float64Array(w.length);
-    for (let i = 0; i < n; i++) {
+/**
+ * A (m, k) times B (k, n), row-major. Four rows of B at a time, so that a row of the result is read and written a
+ * quarter as often.
+ */
+function product(a: Float64Array, b: Float64Array, m: number, k: number, n: number): Float64Array {
+  const out = new Float64Array(m * n);
+  for (let i = 0; i < m; i++) {
+    const row = i * n;
+    let l = 0;
+    for (; l + 4 <= k; l += 4) {
+      const at = i * k + l;
+      const [a0, a1, a2, a3] = [a[at], a[at + 1], a[at + 2], a[at + 3]];
+      const [b0, b1, b2, b3] = [l * n, (l + 1) * n, (l + 2) * n, (l + 3) * n];
       for (let j = 0; j < n; j++) {
-        const u = this.vectors[i * n + j];
-        const from = (into ? j : i) * columns;
-        const to = (into ? i : j) * columns;
-        for (let c = 0; c < columns; c++) out[to + c] += u * w[from + c];
+        out[row + j] += a0 * b[b0 + j] + a1 * b[b1 + j] + a2 * b[b2 + j] + a3 * b[b3 + j];
       }
     }
-    return out;
+    for (; l < k; l++) for (let j = 0; j < n; j++) out[row + j] += a[i * k + l] * b[l * n + j];
   }
+  return out;
 }
