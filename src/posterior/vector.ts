@@ -3,11 +3,18 @@ import { EigenvalueDecomposition, Matrix } from "ml-matrix";
 
 export type Vector = Float32Array | Float64Array;
 
-/** Sum of a_i b_i. */
+/** Sum of a_i b_i, as four sums: the additions of a single one would wait for each other. */
 export function dot(a: Vector, b: Vector): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
-  return sum;
+  let [s0, s1, s2, s3] = [0, 0, 0, 0];
+  let i = 0;
+  for (; i + 4 <= a.length; i += 4) {
+    s0 += a[i] * b[i];
+    s1 += a[i + 1] * b[i + 1];
+    s2 += a[i + 2] * b[i + 2];
+    s3 += a[i + 3] * b[i + 3];
+  }
+  for (; i < a.length; i++) s0 += a[i] * b[i];
+  return s0 + s1 + (s2 + s3);
 }
 
 export function norm(a: Vector): number {
@@ -26,7 +33,30 @@ export function scale(target: Vector, factor: number): void {
 
 /** Remove from x, in place, its components along the orthonormal vectors; twice, so that rounding does not survive. */
 export function orthogonalise(x: Float64Array, basis: readonly Float64Array[]): void {
-  for (let pass = 0; pass < 2; pass++) for (const q of basis) addScaled(x, -dot(q, x), q);
+  const inFours = basis.length & ~3;
+  for (let pass = 0; pass < 2; pass++) {
+    for (let i = 0; i < inFours; i += 4) removeFour(x, basis[i], basis[i + 1], basis[i + 2], basis[i + 3]);
+    for (const q of basis.slice(inFours)) addScaled(x, -dot(q, x), q);
+  }
+}
+
+/** Four vectors at a time, so that x is read and written a quarter as often. */
+function removeFour(
+  x: Float64Array,
+  a: Float64Array,
+  b: Float64Array,
+  c: Float64Array,
+  d: Float64Array,
+): void {
+  let [da, db, dc, dd] = [0, 0, 0, 0];
+  for (let i = 0; i < x.length; i++) {
+    const value = x[i];
+    da += a[i] * value;
+    db += b[i] * value;
+    dc += c[i] * value;
+    dd += d[i] * value;
+  }
+  for (let i = 0; i < x.length; i++) x[i] -= da * a[i] + db * b[i] + dc * c[i] + dd * d[i];
 }
 
 /** S = U diag(eigenvalues) U'. */
