@@ -219,3 +219,16 @@ it("names what is wrong", () => {
     /length of v: got 3, must be 8/,
   );
 });
+
+it("applies Kronecker factors of which neither size is a multiple of four", () => {
+  const random = new Random(31);
+  const b = withSpectrum(random, [7, 4, 2, 1, 0.5, 0.1]).matrix;
+  const a = withSpectrum(random, [9, 3, 1, 0.2, 0.05]).matrix;
+  const v = random.normals(30);
+  const expected = matVec(kroneckerProduct(b, 6, a, 5), 30, v);
+  KroneckerCurvature.fromFactors(b, 6, a, 5)
+    .apply((x) => x, v)
+    .forEach((x, i) => {
+      expect(x).toBeCloseTo(expected[i], 9);
+    });
+});
