@@ -124,8 +124,9 @@ function packA(dst: usize, src: usize, m: i32, k: i32, sm: i32, sk: i32): void {
 
 /**
  * C[MR, 8] at pc (row stride ldc bytes) = or += packed strip pa times packed panel pb over `k` steps. The accumulators
- * start from C: adding it at the end makes V8 spill them. Rows 1 to 3 are stored at the offsets that the loop loads A
- * from: V8 of Node 20 adds a splat's offset to the start of memory in every round, unless the code around needs it too.
+ * start from C: adding it at the end makes V8 spill them. V8 adds the offset of a splat to the start of memory in every
+ * round, unless code behind the loop needs the same sum: rows 1 and 2 are stored at the loop's offsets, in halves because
+ * V8 of Node 22 leaves the offset of a whole store to the instruction.
  */
 function kernel(k: i32, pa: usize, pb: usize, pc: usize, ldc: usize, accumulate: bool): void {
   let c00 = f32x4.splat(0), c01 = f32x4.splat(0);
@@ -180,14 +181,15 @@ function kernel(k: i32, pa: usize, pb: usize, pc: usize, ldc: usize, accumulate:
   v128.store(pc, c00);
   v128.store(pc, c01, 16);
   const row1 = pc + ldc - 4;
-  v128.store(row1, c10, 4);
+  v128.store64_lane(row1, c10, 0, 4);
+  v128.store64_lane(row1, c10, 1, 12);
   v128.store(row1, c11, 20);
   const row2 = pc + 2 * ldc - 8;
-  v128.store(row2, c20, 8);
+  v128.store64_lane(row2, c20, 0, 8);
+  v128.store64_lane(row2, c20, 1, 16);
   v128.store(row2, c21, 24);
-  const row3 = pc + 3 * ldc - 12;
-  v128.store(row3, c30, 12);
-  v128.store(row3, c31, 28);
+  v128.store(pc + 3 * ldc, c30);
+  v128.store(pc + 3 * ldc, c31, 16);
   v128.store(pc + 4 * ldc, c40);
   v128.store(pc + 4 * ldc, c41, 16);
   if (MR == 6) {
