@@ -27,23 +27,35 @@ const evaluations = (out: string) => {
   return existsSync(file) ? readFileSync(file, "utf8").split("\n").length - 1 : 0;
 };
 
-/** What sends the signals to a run, a little after it has `after` evaluations on disk. */
-const sendAfter =
-  (out: string, after: number, ...signals: NodeJS.Signals[]) =>
-  async (child: ChildProcess) => {
-    while (evaluations(out) < after && child.exitCode === null) await pause(5);
-    await pause(30);
-    for (const signal of signals) child.kill(signal);
-  };
-const signalled = (out: string, after: number, ...signals: NodeJS.Signals[]) =>
-  epigrok(command(out, "--resume"), { cwd: root, running: sendAfter(out, after, ...signals) });
 const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+/** Resolves when the run has `after` evaluations on disk, or has ended. */
+const evaluated = async (out: string, after: number, child: ChildProcess) => {
+  while (evaluations(out) < after && child.exitCode === null) await pause(5);
+};
+
+/** Sends the signals, a little after the run has `after` evaluations on disk. */
+const signalled = (out: string, after: number, ...signals: NodeJS.Signals[]) =>
+  epigrok(command(out, "--resume"), {
+    cwd: root,
+    running: async (child: ChildProcess) => {
+      await evaluated(out, after, child);
+      await pause(30);
+      for (const signal of signals) child.kill(signal);
+    },
+  });
 
 const memberStep = (out: string, member: number): number => {
   const bytes = readFileSync(join(root, out, "state", `member-0${member}.safetensors`));
   const header = JSON.parse(bytes.subarray(8, 8 + Number(bytes.readBigUInt64LE(0))).toString("utf8"));
   return JSON.parse(header.__metadata__.progress).step;
 };
+
+/** Signals that stop a run, and its exit codes then. */
+const STOPS: [NodeJS.Signals, number][] = [
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+];
 
 describe("an interrupted epigrok run", () => {
   let expected: Record<string, string>;
@@ -65,10 +77,7 @@ describe("an interrupted epigrok run", () => {
     expect(resultHashes(join(root, "killed"))).toEqual(expected);
   });
 
-  it.each<[NodeJS.Signals, number]>([
-    ["SIGINT", 130],
-    ["SIGTERM", 143],
-  ])("stopped with %s saves its state and exits with %i", async (signal, code) => {
+  it.each(STOPS)("stopped with %s saves its state and exits with %i", async (signal, code) => {
     const out = signal.toLowerCase();
     const outcome = await signalled(out, 2, signal);
     expect(outcome).toMatchObject({ code, stdout: "" });
@@ -79,15 +88,25 @@ describe("an interrupted epigrok run", () => {
     expect(resultHashes(join(root, out))).toEqual(expected);
   });
 
-  it("stops in the middle of a segment that would take minutes", async () => {
-    const endless = ["--set", "training.steps=2000000", "--set", "evaluation.every=2000000"];
-    const running = sendAfter("endless", 1, "SIGINT");
-    const { code } = await epigrok(command("endless", ...endless), { cwd: root, running });
-    expect(code).toBe(130);
-    const steps = [0, 1, 2].map((member) => memberStep("endless", member));
-    expect(Math.max(...steps)).toBeGreaterThan(0);
-    expect(Math.max(...steps)).toBeLessThan(2000000);
-  });
+  it.each(STOPS)(
+    "stopped with %s saves its state in the middle of a segment that would take minutes",
+    async (signal, code) => {
+      const out = `endless-${signal}`;
+      const endless = ["--set", "training.steps=2000000", "--set", "evaluation.every=2000000"];
+      const outcome = await epigrok(command(out, ...endless), {
+        cwd: root,
+        running: async (child: ChildProcess) => {
+          await evaluated(out, 1, child);
+          await pause(500);
+          child.kill(signal);
+        },
+      });
+      expect(outcome.code).toBe(code);
+      const step = Math.max(...[0, 1, 2].map((member) => memberStep(out, member)));
+      expect(step).toBeGreaterThan(0);
+      expect(step).toBeLessThan(2000000);
+    },
+  );
 
   it("ends at once with the second signal, and can be resumed then too", async () => {
     const outcome = await signalled("twice", 1, "SIGINT", "SIGTERM");
