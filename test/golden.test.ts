@@ -1,0 +1,143 @@
+/**
+ * The bytes of miniature strict runs: everything that a change of structure must leave as it is. A change that is meant
+ * to alter numbers replaces the hashes (`vitest run -u test/golden.test.ts`) and says so.
+ */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { DEFAULT_SETTINGS } from "../src/analysis/posteriors.ts";
+import { type ConfigInput, configSchema, runEnsemble, runPosteriors, runSpectra } from "../src/index.ts";
+import { POSTERIOR_METHODS } from "../src/posterior/methods.ts";
+import { resultHashes, temporaryDirectory } from "./fixtures/temporary.ts";
+
+const root = temporaryDirectory();
+
+const sha256 = (text: string) => createHash("sha256").update(text).digest("hex").slice(0, 16);
+
+/** Of JSON without places and measured times, which differ between equal runs, and without hashes of all settings. */
+function withoutTimes(json: string): string {
+  const differs = /^(runDir|tokensPerSecond|fitSeconds|predictSeconds|seconds|settings)$/;
+  return JSON.stringify(JSON.parse(json), (key, value) => (differs.test(key) ? undefined : value));
+}
+
+const readLines = (path: string) => readFileSync(path, "utf8").trimEnd().split("\n");
+
+async function goldenRun(name: string, input: ConfigInput) {
+  const out = join(root, name);
+  await runEnsemble(configSchema.parse(input), { out, workers: 2 });
+  const hashes = Object.entries(resultHashes(out));
+  const of = (pattern: RegExp) => sha256(JSON.stringify(hashes.filter(([path]) => pattern.test(path))));
+  return {
+    out,
+    hashes: {
+      metrics: of(/^metrics/),
+      checkpoints: of(/^checkpoints/),
+      predictions: of(/^predictions/),
+      summary: sha256(withoutTimes(readFileSync(join(out, "summary.json"), "utf8"))),
+    },
+  };
+}
+
+const tiny = {
+  math: "strict",
+  ensemble: { members: 3 },
+  evaluation: { every: 10, prompts: 16, savePredictions: "all" },
+} as const;
+
+describe("golden bytes", () => {
+  it("AdamW on two variables with all probe sets, its posteriors and its curvature", async () => {
+    const { out, hashes } = await goldenRun("adamw", {
+      ...tiny,
+      seed: 3,
+      task: { modulus: 5, variables: 2, trainTasks: 12, examples: 4, inputFraction: 0.8, trainNoise: 0.1 },
+      model: { dModel: 16, nHeads: 2, nLayers: 2, dMlp: 24, roleEmbedding: true, tiedEmbeddings: true },
+      training: {
+        steps: 30,
+        batchSize: 16,
+        warmupSteps: 5,
+        gradientClip: 1,
+        weightDecayExclude: ["layerNorm"],
+      },
+    });
+    expect(hashes).toMatchInlineSnapshot(`
+      {
+        "checkpoints": "f1e7e09e74a2c43e",
+        "metrics": "08833370c62b6596",
+        "predictions": "0efa7bea3944cd20",
+        "summary": "ff4a09bf6e4c69cb",
+      }
+    `);
+    const posteriors = await runPosteriors(out, {
+      methods: POSTERIOR_METHODS,
+      steps: [30],
+      checkpoints: 0,
+      members: 1,
+      settings: { ...DEFAULT_SETTINGS, samples: 6, data: 64, fitSteps: { swag: 20, ivon: 20, sgld: 20 } },
+      workers: 2,
+    });
+    expect(posteriors.failures).toEqual([]);
+    const records = readLines(join(out, "posteriors.jsonl")).map(withoutTimes).sort();
+    expect(
+      Object.fromEntries(records.map((record) => [JSON.parse(record).method, sha256(record)])),
+    ).toMatchInlineSnapshot(`
+      {
+        "dropout": "e3b8ac569fd4f192",
+        "ensemble": "0f30f80bdbb295e7",
+        "ivon": "99a4bb738425cea6",
+        "laplace-diagonal": "cd03012dbc35defc",
+        "laplace-kfac": "719ec8f862420f96",
+        "laplace-last-layer": "2d29b594d994fa74",
+        "laplace-low-rank": "09eb82c3fce236d2",
+        "sgld": "273b0751fc37da4c",
+        "swag": "f1462b72173879a9",
+      }
+    `);
+    const spectra = await runSpectra(out, {
+      ...{
+        operators: ["ggn", "hessian"],
+        steps: [30],
+        checkpoints: 0,
+        members: 1,
+        data: 64,
+        k: 3,
+        llc: true,
+      },
+      workers: 2,
+    });
+    expect(spectra.failures).toEqual([]);
+    expect(
+      readLines(join(out, "spectrum.jsonl")).map(withoutTimes).sort().map(sha256),
+    ).toMatchInlineSnapshot(`
+      [
+        "bf777f598a3aafdc",
+        "f25f2c635e843fc3",
+      ]
+    `);
+  });
+
+  it("IVON with dropout, GELU and one variable", async () => {
+    const { hashes } = await goldenRun("ivon", {
+      ...tiny,
+      seed: 4,
+      task: { modulus: 7, variables: 1, constantTerm: true, trainTasks: 30, examples: 3, probeNoise: 0.1 },
+      model: { dModel: 16, nHeads: 2, nLayers: 1, dMlp: 24, actFn: "gelu", dropout: 0.1 },
+      training: {
+        steps: 30,
+        batchSize: 16,
+        optimizer: "ivon",
+        learningRate: 0.1,
+        weightDecay: 1e-4,
+        lossPositions: "last",
+      },
+    });
+    expect(hashes).toMatchInlineSnapshot(`
+      {
+        "checkpoints": "a2414e106a266234",
+        "metrics": "4c26a5bf89b32365",
+        "predictions": "ad1ac19056f7205c",
+        "summary": "42b2197b3d69f792",
+      }
+    `);
+  });
+});
