@@ -1,6 +1,7 @@
 /** What is measured: the presets, and models of a given width on prompts of a given length. */
-import { configSchema } from "../dist/config.js";
-import { listPresets } from "../dist/presets.js";
+
+import { listPresets } from "../dist/config/presets.js";
+import { configSchema } from "../dist/config/schema.js";
 
 const preset = (name) => listPresets().find((p) => p.name === name).config;
 

@@ -1,11 +1,11 @@
 /** Curvature products as multiples of a gradient, and Laplace posteriors: fit, draws, predictions. */
 import { batchesFor } from "../dist/analysis/open-run.js";
 import { Transformer } from "../dist/core/index.js";
-import { recentBatches } from "../dist/posterior/data.js";
 import { fitAndPredict } from "../dist/posterior/methods.js";
+import { stream } from "../dist/random.js";
 import { drawProbePrompts } from "../dist/tasks/probe-prompts.js";
-import { stream } from "../dist/tasks/random.js";
 import { initialParameters, transformerShape } from "../dist/training/model.js";
+import { recentBatches } from "../dist/training/recent-batches.js";
 import { PRESETS } from "./configs.mjs";
 import { best, once } from "./measure.mjs";
 import { train } from "./step.mjs";

@@ -4,7 +4,7 @@
  */
 export { type PosteriorOptions, runPosteriors } from "./analysis/posteriors.ts";
 export { runSpectra, type SpectrumOptions } from "./analysis/spectra.ts";
-export { type Config, type ConfigInput, configSchema } from "./config.ts";
+export { type Config, type ConfigInput, configSchema } from "./config/schema.ts";
 export {
   type AdamWOptions,
   type Batch,

@@ -1,9 +1,9 @@
 /** The settings of optimisers and posteriors: there exactly when used, and refused by name when they contradict. */
 import { describe, expect, it } from "vitest";
-import { configSchema } from "../src/config.ts";
+import { environmentLayers, overrideLayer, resolveConfig } from "../src/config/load.ts";
+import { presetLayer } from "../src/config/presets.ts";
+import { configSchema } from "../src/config/schema.ts";
 import { UsageError } from "../src/errors.ts";
-import { environmentLayers, overrideLayer, resolveConfig } from "../src/load-config.ts";
-import { presetLayer } from "../src/presets.ts";
 
 const set = (...assignments: string[]) => resolveConfig(assignments.map(overrideLayer));
 function messageFrom(...assignments: string[]): string {

@@ -1,8 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { configSchema } from "../src/config.ts";
-import { UsageError } from "../src/errors.ts";
 import {
   differingKeys,
   environmentLayers,
@@ -11,8 +9,10 @@ import {
   nearestName,
   overrideLayer,
   resolveConfig,
-} from "../src/load-config.ts";
-import { listPresets, presetLayer, presetNames } from "../src/presets.ts";
+} from "../src/config/load.ts";
+import { listPresets, presetLayer, presetNames } from "../src/config/presets.ts";
+import { configSchema } from "../src/config/schema.ts";
+import { UsageError } from "../src/errors.ts";
 import { temporaryDirectory } from "./fixtures/temporary.ts";
 
 const root = temporaryDirectory();

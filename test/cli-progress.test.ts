@@ -1,6 +1,6 @@
 import { Writable } from "node:stream";
 import { describe, expect, it } from "vitest";
-import { createProgress, formatDuration, type Progress, shortNumber } from "../src/progress.ts";
+import { createProgress, formatDuration, type Progress, shortNumber } from "../src/commands/progress.ts";
 import type { EnsembleMeasures, MetricsRecord, ProbeReference } from "../src/run/records.ts";
 import type { RunStart } from "../src/run/run.ts";
 import { fakeConfig } from "./fixtures/fake-trainer.ts";

@@ -7,8 +7,8 @@ import {
   newMember,
   trainEnsemble,
 } from "../src/pool/controller.ts";
-import type { SegmentRequest, SegmentResult } from "../src/pool/protocol.ts";
 import { evaluationSteps } from "../src/run/schedule.ts";
+import type { SegmentRequest, SegmentResult } from "../src/training/messages.ts";
 import { type FakeOptions, fakeConfig, fakeSegment } from "./fixtures/fake-trainer.ts";
 
 type Saved =

@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import { loadCoreModule } from "../src/core/build.ts";
 import { createWorkerPool, startThreads, type WorkerPool } from "../src/pool/pool.ts";
-import type { SegmentRequest } from "../src/pool/protocol.ts";
+import type { SegmentRequest } from "../src/training/messages.ts";
 import { trainSegment } from "../src/training/segment.ts";
 import { fakeConfig } from "./fixtures/fake-trainer.ts";
 import { temporaryDirectory } from "./fixtures/temporary.ts";

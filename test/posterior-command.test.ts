@@ -7,7 +7,7 @@ import { compareMethods, fallOf } from "../src/analysis/compare.ts";
 import { pending } from "../src/analysis/job-runner.ts";
 import { DEFAULT_SETTINGS, methodOf, parseMethods, posteriorJobs } from "../src/analysis/posteriors.ts";
 import { parseSteps, selectSteps, thin } from "../src/analysis/selection.ts";
-import { configSchema } from "../src/config.ts";
+import { configSchema } from "../src/config/schema.ts";
 import { createJobPool, runJobs } from "../src/pool/jobs.ts";
 import { ivonFile } from "../src/run/checkpoints.ts";
 import type { MetricsRecord, PosteriorRecord, SpectrumRecord } from "../src/run/records.ts";

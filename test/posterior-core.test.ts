@@ -1,12 +1,9 @@
 /** Operators and posteriors on the float32 core, against the same code on the float64 reference model. */
 import { describe, expect, it } from "vitest";
 import { createTransformer, type MathMode } from "../src/core/index.ts";
-import { DropoutPosterior } from "../src/posterior/dropout.ts";
-import { fitLaplace, type LaplaceOptions } from "../src/posterior/laplace/fit.ts";
-import { lastLayerData, lastLayerGradients, lastLayerOperator } from "../src/posterior/laplace/last-layer.ts";
-import { learningCoefficient } from "../src/posterior/llc.ts";
-import type { CurvatureModel } from "../src/posterior/model.ts";
-import { meanLoss, meanLossAndGradient, softmaxRows } from "../src/posterior/model.ts";
+import { learningCoefficient } from "../src/curvature/llc.ts";
+import type { CurvatureModel } from "../src/curvature/model.ts";
+import { meanLoss, meanLossAndGradient, softmaxRows } from "../src/curvature/model.ts";
 import {
   checkDeterminism,
   denseMatrix,
@@ -14,9 +11,12 @@ import {
   ggnOperator,
   hessianOperator,
   type LinearOperator,
-} from "../src/posterior/operators.ts";
-import { dot, norm, symmetricEigen } from "../src/posterior/vector.ts";
-import { stream } from "../src/tasks/random.ts";
+} from "../src/curvature/operators.ts";
+import { dot, norm, symmetricEigen } from "../src/curvature/vector.ts";
+import { DropoutPosterior } from "../src/posterior/dropout.ts";
+import { fitLaplace, type LaplaceOptions } from "../src/posterior/laplace/fit.ts";
+import { lastLayerData, lastLayerGradients, lastLayerOperator } from "../src/posterior/laplace/last-layer.ts";
+import { stream } from "../src/random.ts";
 import { TINY, tinyTwin } from "./fixtures/curvature-twin.ts";
 import { float32Tolerance } from "./reference/compare.ts";
 

@@ -1,5 +1,7 @@
 /** Every covariance structure against plain dense linear algebra, and the covariance of its samples. */
 import { describe, expect, it } from "vitest";
+import { matrixOperator } from "../src/curvature/operators.ts";
+import { symmetricEigen } from "../src/curvature/vector.ts";
 import { BlockCurvature } from "../src/posterior/gaussian/block.ts";
 import type { Curvature } from "../src/posterior/gaussian/curvature.ts";
 import { DiagonalCurvature } from "../src/posterior/gaussian/diagonal.ts";
@@ -8,10 +10,8 @@ import { KroneckerCurvature } from "../src/posterior/gaussian/kronecker.ts";
 import { MatrixFreeCurvature } from "../src/posterior/gaussian/matrix-free.ts";
 import { SpectralCurvature } from "../src/posterior/gaussian/spectral.ts";
 import { curvatureFromTensors, curvatureTensors } from "../src/posterior/gaussian/tensors.ts";
-import { matrixOperator } from "../src/posterior/operators.ts";
-import { symmetricEigen } from "../src/posterior/vector.ts";
-import { decodeSafetensors, encodeSafetensors } from "../src/run/safetensors.ts";
-import { stream } from "../src/tasks/random.ts";
+import { stream } from "../src/random.ts";
+import { decodeSafetensors, encodeSafetensors } from "../src/safetensors.ts";
 import {
   cholesky,
   choleskyLogDeterminant,

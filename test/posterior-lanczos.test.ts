@@ -7,17 +7,17 @@ import {
   smoothDensity,
   spectralDensity,
   spectralTrace,
-} from "../src/posterior/lanczos.ts";
-import { matrixOperator } from "../src/posterior/operators.ts";
+} from "../src/curvature/lanczos.ts";
+import { matrixOperator } from "../src/curvature/operators.ts";
 import {
   complementTrace,
   hutchinsonDiagonal,
   hutchinsonTrace,
   hutchPlusPlusTrace,
   rademacher,
-} from "../src/posterior/trace.ts";
-import { dot } from "../src/posterior/vector.ts";
-import { normals, stream } from "../src/tasks/random.ts";
+} from "../src/curvature/trace.ts";
+import { dot } from "../src/curvature/vector.ts";
+import { normals, stream } from "../src/random.ts";
 import { matVec, withSpectrum } from "./fixtures/dense.ts";
 import { Random } from "./reference/random.ts";
 

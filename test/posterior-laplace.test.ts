@@ -1,15 +1,15 @@
 /** Laplace approximations: exact in the linear-Gaussian case, and against dense matrices of a tiny model. */
 import { describe, expect, it } from "vitest";
+import { type Batch, meanLoss, softmaxRows } from "../src/curvature/model.ts";
+import { denseMatrix, ggnOperator } from "../src/curvature/operators.ts";
 import { Gaussian } from "../src/posterior/gaussian/gaussian.ts";
 import { SpectralCurvature } from "../src/posterior/gaussian/spectral.ts";
 import { logEvidence, logEvidenceSlope, maximiseEvidence } from "../src/posterior/laplace/evidence.ts";
 import { fitLaplace, type LaplaceOptions } from "../src/posterior/laplace/fit.ts";
 import { LaplacePosterior } from "../src/posterior/laplace/laplace.ts";
 import { predictiveNll } from "../src/posterior/laplace/predictive.ts";
-import { type Batch, meanLoss, softmaxRows } from "../src/posterior/model.ts";
-import { denseMatrix, ggnOperator } from "../src/posterior/operators.ts";
-import { decodeSafetensors, encodeSafetensors } from "../src/run/safetensors.ts";
-import { stream } from "../src/tasks/random.ts";
+import { stream } from "../src/random.ts";
+import { decodeSafetensors, encodeSafetensors } from "../src/safetensors.ts";
 import { CurvatureTwin, TINY, tinyTwin } from "./fixtures/curvature-twin.ts";
 import {
   cholesky,

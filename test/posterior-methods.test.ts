@@ -1,13 +1,14 @@
 /** Every method by name, end to end on a small configuration. */
 import { describe, expect, it } from "vitest";
 import { posteriorJob } from "../src/analysis/posterior-job.ts";
-import { configSchema } from "../src/config.ts";
+import { configSchema } from "../src/config/schema.ts";
 import { loadCoreModule } from "../src/core/build.ts";
 import { Transformer } from "../src/core/transformer.ts";
-import { recentBatches } from "../src/posterior/data.ts";
+import { extremeEigenpairs } from "../src/curvature/lanczos.ts";
+import { meanLoss, meanLossAndGradient } from "../src/curvature/model.ts";
+import { ggnOperator } from "../src/curvature/operators.ts";
 import type { EmpiricalPosterior } from "../src/posterior/empirical.ts";
 import { type IvonPosterior, ivonPosterior } from "../src/posterior/ivon.ts";
-import { extremeEigenpairs } from "../src/posterior/lanczos.ts";
 import { loadPosterior } from "../src/posterior/load.ts";
 import {
   fitAndPredict,
@@ -17,16 +18,15 @@ import {
   peakChange,
 } from "../src/posterior/methods.ts";
 import type { MixturePosterior } from "../src/posterior/mixture.ts";
-import { meanLoss, meanLossAndGradient } from "../src/posterior/model.ts";
-import { ggnOperator } from "../src/posterior/operators.ts";
 import type { Posterior } from "../src/posterior/posterior.ts";
 import type { SwagPosterior } from "../src/posterior/swag.ts";
-import { decodeSafetensors, encodeSafetensors } from "../src/run/safetensors.ts";
+import { stream } from "../src/random.ts";
+import { decodeSafetensors, encodeSafetensors } from "../src/safetensors.ts";
 import { drawProbePrompts } from "../src/tasks/probe-prompts.ts";
 import { createProbeSets } from "../src/tasks/probes.ts";
 import { PromptSampler } from "../src/tasks/prompts.ts";
-import { stream } from "../src/tasks/random.ts";
 import { transformerShape } from "../src/training/model.ts";
+import { recentBatches } from "../src/training/recent-batches.ts";
 import { trainSegment } from "../src/training/segment.ts";
 import { ensembleMeasures } from "../src/uncertainty/measures.ts";
 

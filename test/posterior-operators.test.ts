@@ -1,6 +1,6 @@
 /** Curvature operators on a tiny model in float64: dense matrices, enumerated classes, finite differences. */
 import { describe, expect, it } from "vitest";
-import { type Batch, softmaxRows, splitBatch } from "../src/posterior/model.ts";
+import { type Batch, softmaxRows, splitBatch } from "../src/curvature/model.ts";
 import {
   checkDeterminism,
   denseMatrix,
@@ -10,9 +10,9 @@ import {
   type LinearOperator,
   matrixOperator,
   scaledOperator,
-} from "../src/posterior/operators.ts";
-import { dot } from "../src/posterior/vector.ts";
-import { stream } from "../src/tasks/random.ts";
+} from "../src/curvature/operators.ts";
+import { dot } from "../src/curvature/vector.ts";
+import { stream } from "../src/random.ts";
 import { type CurvatureTwin, TINY, tinyTwin } from "./fixtures/curvature-twin.ts";
 import { cholesky, plusIdentity } from "./fixtures/dense.ts";
 import { Random } from "./reference/random.ts";

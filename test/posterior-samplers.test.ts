@@ -1,18 +1,18 @@
 /** SWAG, IVON, SGLD and the learning coefficient against closed forms; ensembles and mixtures; saving. */
 import { describe, expect, it } from "vitest";
+import { DivergedChainError, LangevinChain } from "../src/curvature/langevin.ts";
+import { chainDiagnostics, estimateLearningCoefficient } from "../src/curvature/llc.ts";
+import { softmaxRows } from "../src/curvature/model.ts";
 import { EmpiricalPosterior } from "../src/posterior/empirical.ts";
 import { Ivon, type IvonOptions, IvonPosterior, ivonPosterior } from "../src/posterior/ivon.ts";
-import { DivergedChainError, LangevinChain } from "../src/posterior/langevin.ts";
 import { fitLaplace } from "../src/posterior/laplace/fit.ts";
-import { chainDiagnostics, estimateLearningCoefficient } from "../src/posterior/llc.ts";
 import { loadPosterior } from "../src/posterior/load.ts";
 import { MixturePosterior } from "../src/posterior/mixture.ts";
-import { softmaxRows } from "../src/posterior/model.ts";
 import type { Posterior } from "../src/posterior/posterior.ts";
 import { fitSgld, type SgldOptions } from "../src/posterior/sgld.ts";
 import { SwagCollector, SwagPosterior } from "../src/posterior/swag.ts";
-import { decodeSafetensors, encodeSafetensors } from "../src/run/safetensors.ts";
-import { normals, stream } from "../src/tasks/random.ts";
+import { normals, stream } from "../src/random.ts";
+import { decodeSafetensors, encodeSafetensors } from "../src/safetensors.ts";
 import { TINY, tinyTwin } from "./fixtures/curvature-twin.ts";
 import {
   cholesky,

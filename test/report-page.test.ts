@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Config, configSchema } from "../src/config.ts";
+import { type Config, configSchema } from "../src/config/schema.ts";
 import { configDifferences, nameRuns } from "../src/report/comparison-page.ts";
 import { formatStep } from "../src/report/format.ts";
 import { escapeHtml } from "../src/report/html.ts";

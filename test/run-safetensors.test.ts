@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { decodeSafetensors, encodeSafetensors, type Tensor } from "../src/run/safetensors.ts";
+import { decodeSafetensors, encodeSafetensors, type Tensor } from "../src/safetensors.ts";
 
 const header = (bytes: Uint8Array) => {
   const length = Number(new DataView(bytes.buffer).getBigUint64(0, true));

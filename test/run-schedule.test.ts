@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { configSchema } from "../src/config.ts";
+import { configSchema } from "../src/config/schema.ts";
 import { checkpointSteps, evaluationSteps } from "../src/run/schedule.ts";
 
 const config = (steps: number, every: number, spacing: string, checkpoints: object = {}) =>

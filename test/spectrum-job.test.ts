@@ -1,14 +1,14 @@
 /** The curvature of one checkpoint as `epigrok spectrum` records it, against the whole matrices of a small model. */
 import { beforeAll, describe, expect, it } from "vitest";
 import { OPERATORS, type SpectrumOutcome, spectrumJob } from "../src/analysis/spectrum-job.ts";
-import { configSchema } from "../src/config.ts";
+import { configSchema } from "../src/config/schema.ts";
 import { loadCoreModule } from "../src/core/build.ts";
 import { Transformer } from "../src/core/transformer.ts";
-import { recentBatches } from "../src/posterior/data.ts";
-import { learningCoefficient } from "../src/posterior/llc.ts";
-import { denseMatrix, ggnOperator, hessianOperator } from "../src/posterior/operators.ts";
-import { symmetricEigen } from "../src/posterior/vector.ts";
+import { learningCoefficient } from "../src/curvature/llc.ts";
+import { denseMatrix, ggnOperator, hessianOperator } from "../src/curvature/operators.ts";
+import { symmetricEigen } from "../src/curvature/vector.ts";
 import { transformerShape } from "../src/training/model.ts";
+import { recentBatches } from "../src/training/recent-batches.ts";
 import { trainSegment } from "../src/training/segment.ts";
 
 const config = configSchema.parse({

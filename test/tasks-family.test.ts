@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type TaskConfig, taskSchema } from "../src/config.ts";
+import { type TaskConfig, taskSchema } from "../src/config/schema.ts";
 import { seenInputCount, TaskFamily, validateTask } from "../src/tasks/family.ts";
 import { splitInputs, splitTasks } from "../src/tasks/split.ts";
 

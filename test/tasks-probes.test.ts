@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type ConfigInput, configSchema } from "../src/config.ts";
+import { type ConfigInput, configSchema } from "../src/config/schema.ts";
 import { exactPosterior, exactPredictive } from "../src/tasks/exact.ts";
 import { TaskFamily } from "../src/tasks/family.ts";
 import { createProbeSets } from "../src/tasks/probes.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type TaskConfig, taskSchema } from "../src/config.ts";
+import { type TaskConfig, taskSchema } from "../src/config/schema.ts";
 import { TaskFamily } from "../src/tasks/family.ts";
 import { drawProbePrompts } from "../src/tasks/probe-prompts.ts";
 import { PromptSet } from "../src/tasks/prompt-set.ts";

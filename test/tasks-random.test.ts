@@ -8,7 +8,7 @@ import {
   stream,
   uniform,
   uniformInt,
-} from "../src/tasks/random.ts";
+} from "../src/random.ts";
 
 /** Pearson's statistic against equal expected counts, in standard deviations above its mean. */
 function chiSquareExcess(counts: number[]): number {

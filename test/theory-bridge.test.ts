@@ -5,13 +5,13 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import yargs from "yargs";
 import { theoryCommand } from "../src/commands/theory.ts";
-import { type ConfigInput, configSchema } from "../src/config.ts";
+import { type ConfigInput, configSchema } from "../src/config/schema.ts";
 import { UsageError } from "../src/errors.ts";
 import { type RunData, readRun } from "../src/report/read-run.ts";
+import { bridgeFigures } from "../src/report/theory/bridge-figures.ts";
+import { bridgeSummary, bridgeTable, theoryPage } from "../src/report/theory/report.ts";
 import type { RunEvents } from "../src/run/records.ts";
-import { bridgeFigures } from "../src/theory/bridge-figures.ts";
 import * as theory from "../src/theory/index.ts";
-import { bridgeSummary, bridgeTable, theoryPage } from "../src/theory/report.ts";
 import { study } from "../src/theory/study.ts";
 import { syntheticRun, writeSyntheticRun } from "./fixtures/synthetic-run.ts";
 

@@ -1,6 +1,6 @@
 import { inverse, Matrix } from "ml-matrix";
 import { describe, expect, it } from "vitest";
-import { normals, stream } from "../src/tasks/random.ts";
+import { normals, stream } from "../src/random.ts";
 import { modeVariance, type Parametrisation } from "../src/theory/covariance-flow.ts";
 import * as theory from "../src/theory/index.ts";
 import { solveOde } from "../src/theory/ode.ts";

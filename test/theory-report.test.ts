@@ -5,9 +5,16 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import yargs from "yargs";
 import { theoryCommand } from "../src/commands/theory.ts";
 import { UsageError } from "../src/errors.ts";
-import { theoryFigures } from "../src/theory/figures.ts";
+import { theoryFigures } from "../src/report/theory/figures.ts";
+import {
+  curvesCsv,
+  formatTime,
+  studyJson,
+  summary,
+  theoryPage,
+  timesTable,
+} from "../src/report/theory/report.ts";
 import * as theory from "../src/theory/index.ts";
-import { curvesCsv, formatTime, studyJson, summary, theoryPage, timesTable } from "../src/theory/report.ts";
 import { study } from "../src/theory/study.ts";
 import { trainStudy } from "../src/theory/trained.ts";
 

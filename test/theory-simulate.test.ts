@@ -1,6 +1,6 @@
 import { EigenvalueDecomposition, Matrix } from "ml-matrix";
 import { describe, expect, it } from "vitest";
-import { normals, stream } from "../src/tasks/random.ts";
+import { normals, stream } from "../src/random.ts";
 import * as theory from "../src/theory/index.ts";
 import { type Deviation, fixedDeviation, residualDeviation } from "./reference/fluctuations.ts";
 

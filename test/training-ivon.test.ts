@@ -2,12 +2,12 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { type Config, configSchema } from "../src/config.ts";
+import { type Config, configSchema } from "../src/config/schema.ts";
 import { loadCoreModule } from "../src/core/build.ts";
 import { Transformer } from "../src/core/transformer.ts";
 import type { MemberProgress } from "../src/pool/controller.ts";
-import type { ProbePrediction, SegmentRequest, SegmentResult } from "../src/pool/protocol.ts";
 import { ivonPosterior } from "../src/posterior/ivon.ts";
+import { normals, stream } from "../src/random.ts";
 import {
   checkpointFile,
   ivonFile,
@@ -19,11 +19,11 @@ import { configHash } from "../src/run/directory.ts";
 import { decodeMember, encodeMember } from "../src/run/member-file.ts";
 import type { MetricsRecord } from "../src/run/records.ts";
 import { type RunOptions, runEnsemble } from "../src/run/run.ts";
-import { decodeSafetensors, encodeSafetensors } from "../src/run/safetensors.ts";
+import { decodeSafetensors, encodeSafetensors } from "../src/safetensors.ts";
 import { drawProbePrompts } from "../src/tasks/probe-prompts.ts";
 import { createProbeSets } from "../src/tasks/probes.ts";
-import { normals, stream } from "../src/tasks/random.ts";
 import { estimateCost } from "../src/training/cost.ts";
+import type { ProbePrediction, SegmentRequest, SegmentResult } from "../src/training/messages.ts";
 import { transformerShape } from "../src/training/model.ts";
 import { trainSegment } from "../src/training/segment.ts";
 import { decompose } from "../src/uncertainty/decompose.ts";

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { configSchema } from "../src/config.ts";
+import { configSchema } from "../src/config/schema.ts";
+import { stream, uniform, uniformInt } from "../src/random.ts";
 import { jensenShannon, totalVariation } from "../src/tasks/distances.ts";
 import { createProbeSets } from "../src/tasks/probes.ts";
-import { stream, uniform, uniformInt } from "../src/tasks/random.ts";
 import {
   accuracy,
   adaptiveCalibrationError,

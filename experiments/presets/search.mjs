@@ -13,7 +13,7 @@ import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { parse } from "yaml";
-import { configSchema } from "../../dist/config.js";
+import { configSchema } from "../../dist/config/schema.js";
 import { loadCoreModule } from "../../dist/core/index.js";
 import { createProbeSets } from "../../dist/tasks/probes.js";
 import { estimateCost } from "../../dist/training/cost.js";

@@ -1,7 +1,7 @@
 /** A run directory opened for an analysis of its checkpoints: locked, with what every analysis needs. */
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
-import { type Config, configSchema } from "../config.ts";
+import { type Config, configSchema } from "../config/schema.ts";
 import { type CoreModule, loadCoreModule } from "../core/build.ts";
 import { type ParameterInfo, Transformer } from "../core/transformer.ts";
 import { UsageError } from "../errors.ts";

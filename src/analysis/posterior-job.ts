@@ -1,8 +1,6 @@
 /** One posterior of one checkpoint (or, for the ensemble, of one step), reduced to measures. */
-import type { Config } from "../config.ts";
+import type { Config } from "../config/schema.ts";
 import type { CoreModule } from "../core/build.ts";
-import type { ProbeSetName } from "../pool/protocol.ts";
-import { recentBatches } from "../posterior/data.ts";
 import type { IvonCurvature } from "../posterior/ivon.ts";
 import {
   fitAndPredict,
@@ -12,6 +10,8 @@ import {
 } from "../posterior/methods.ts";
 import type { EnsembleMeasures } from "../run/records.ts";
 import type { ProbeSet } from "../tasks/probes.ts";
+import type { ProbeSetName } from "../training/messages.ts";
+import { recentBatches } from "../training/recent-batches.ts";
 import { ensembleMeasures } from "../uncertainty/measures.ts";
 
 /** What to compute, without the parameters. */

@@ -1,5 +1,5 @@
 /** Posteriors over the checkpoints of a run: which jobs there are, and running those not done yet. */
-import type { Config } from "../config.ts";
+import type { Config } from "../config/schema.ts";
 import {
   DEFAULT_STEPS,
   type MethodOptions,

@@ -1,6 +1,7 @@
 /** What of a run an analysis is made of: methods or operators by name, steps and members. */
+
+import { nearestName } from "../config/load.ts";
 import { UsageError } from "../errors.ts";
-import { nearestName } from "../load-config.ts";
 import type { CheckpointStep } from "../run/checkpoints.ts";
 import type { RunEvents } from "../run/records.ts";
 

@@ -1,5 +1,5 @@
 /** The curvature at the checkpoints of a run: which jobs there are, and running those not done yet. */
-import type { Config } from "../config.ts";
+import type { Config } from "../config/schema.ts";
 import { UsageError } from "../errors.ts";
 import { type CheckpointStep, readCheckpoint } from "../run/checkpoints.ts";
 import type { SpectrumRecord } from "../run/records.ts";

@@ -1,16 +1,16 @@
 /** The curvature of the training loss around one checkpoint. */
-import type { Config } from "../config.ts";
+import type { Config } from "../config/schema.ts";
 import type { CoreModule } from "../core/build.ts";
 import { Transformer } from "../core/transformer.ts";
-import { recentBatches } from "../posterior/data.ts";
-import { extremeEigenpairs, spectralDensity } from "../posterior/lanczos.ts";
-import { DivergedChainError } from "../posterior/langevin.ts";
-import { type ChainDiagnostics, learningCoefficient } from "../posterior/llc.ts";
-import { totalTerms } from "../posterior/model.ts";
-import { ggnOperator, hessianOperator } from "../posterior/operators.ts";
-import { hutchPlusPlusTrace, type TraceEstimate } from "../posterior/trace.ts";
-import { stream } from "../tasks/random.ts";
+import { extremeEigenpairs, spectralDensity } from "../curvature/lanczos.ts";
+import { DivergedChainError } from "../curvature/langevin.ts";
+import { type ChainDiagnostics, learningCoefficient } from "../curvature/llc.ts";
+import { totalTerms } from "../curvature/model.ts";
+import { ggnOperator, hessianOperator } from "../curvature/operators.ts";
+import { hutchPlusPlusTrace, type TraceEstimate } from "../curvature/trace.ts";
+import { stream } from "../random.ts";
 import { transformerShape } from "../training/model.ts";
+import { recentBatches } from "../training/recent-batches.ts";
 
 export const OPERATORS = ["ggn", "hessian"] as const;
 export type OperatorName = (typeof OPERATORS)[number];

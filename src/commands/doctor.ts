@@ -15,7 +15,7 @@ export const doctorCommand: CommandModule<object, DoctorArguments> = {
       describe: "print the checks as a JSON list",
     }) as unknown as Argv<DoctorArguments>,
   handler: async ({ json }) => {
-    const { examine } = await import("../doctor.ts");
+    const { examine } = await import("./doctor-checks.ts");
     const checks = await examine();
     if (json) console.log(JSON.stringify(checks));
     else

@@ -15,9 +15,9 @@ export const presetsCommand: CommandModule<object, PresetsArguments> = {
       describe: "print them as a JSON list, configurations included",
     }) as unknown as Argv<PresetsArguments>,
   handler: async ({ json }) => {
-    const { listPresets } = await import("../presets.ts");
+    const { listPresets } = await import("../config/presets.ts");
     const { estimateCost } = await import("../training/cost.ts");
-    const { shortNumber } = await import("../progress.ts");
+    const { shortNumber } = await import("./progress.ts");
     const presets = listPresets().map((preset) => ({ ...preset, cost: estimateCost(preset.config) }));
     if (json) {
       console.log(JSON.stringify(presets));

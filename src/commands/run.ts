@@ -2,9 +2,9 @@
 import { availableParallelism } from "node:os";
 import { basename, extname } from "node:path";
 import type { Argv, CommandModule } from "yargs";
-import type { Config } from "../config.ts";
+import type { ConfigLayer } from "../config/load.ts";
+import type { Config } from "../config/schema.ts";
 import { messageOf, UsageError } from "../errors.ts";
-import type { ConfigLayer } from "../load-config.ts";
 import type { OpenMode } from "../run/directory.ts";
 import type { RunPlan } from "../run/plan.ts";
 import type { RunSummary } from "../run/records.ts";
@@ -109,7 +109,7 @@ async function train(
   const { config, layers, out, mode } = await resolveRun(args);
   const { runEnsemble } = await import("../run/run.ts");
   const { survived } = await import("../run/summary.ts");
-  const { createProgress } = await import("../progress.ts");
+  const { createProgress } = await import("./progress.ts");
   const progress = createProgress(process.stderr, args.quiet);
   const interruption = stopOnSignal(() => progress.close());
   try {
@@ -152,11 +152,11 @@ interface ResolvedRun {
  */
 async function resolveRun(args: RunArguments): Promise<ResolvedRun> {
   const { environmentLayers, fileLayer, flagLayer, overrideLayer, resolveConfig } = await import(
-    "../load-config.ts"
+    "../config/load.ts"
   );
   const { defaultRunDirectory, readManifest } = await import("../run/directory.ts");
   const base: ConfigLayer[] = [];
-  if (args.preset !== undefined) base.push((await import("../presets.ts")).presetLayer(args.preset));
+  if (args.preset !== undefined) base.push((await import("../config/presets.ts")).presetLayer(args.preset));
   if (args.config !== undefined) base.push(fileLayer(args.config));
 
   const resuming = args.resume !== undefined;
@@ -228,7 +228,7 @@ function summaryText(summary: RunSummary, report: string | null): string {
 
 async function planText(config: Config, plan: RunPlan): Promise<string> {
   const { stringify } = await import("yaml");
-  const { formatDuration, shortNumber } = await import("../progress.ts");
+  const { formatDuration, shortNumber } = await import("./progress.ts");
   const { members } = config.ensemble;
   return [
     stringify(config).trimEnd(),

@@ -1,7 +1,7 @@
 /** `epigrok theory`: curves, times and figures of the Bayesian linear model. */
 import type { Argv, CommandModule } from "yargs";
+import type { TaskRatio } from "../analysis/bridge.ts";
 import { UsageError } from "../errors.ts";
-import type { TaskRatio } from "../theory/bridge.ts";
 import type { StudyOptions } from "../theory/study.ts";
 
 interface TheoryArguments {
@@ -117,7 +117,7 @@ export const theoryCommand: CommandModule<object, TheoryArguments> = {
   handler: async (args) => {
     const { study } = await import("../theory/study.ts");
     const { bridgeSummary, bridgeTable, studyJson, summary, timesTable, writeTheoryReport } = await import(
-      "../theory/report.ts"
+      "../report/theory/report.ts"
     );
     // First, so that a wrong directory is told at once.
     const bridge = args.run.length > 0 ? await asUsage(() => readBridge(args)) : undefined;
@@ -153,7 +153,7 @@ const mostDimensions = 100;
 const mostDraws = 3;
 
 async function readBridge({ run, level, u0, taskRatio }: TheoryArguments) {
-  const { bridge } = await import("../theory/bridge.ts");
+  const { bridge } = await import("../analysis/bridge.ts");
   const { ForeignRunError, MissingRunError, readRun } = await import("../report/read-run.ts");
   try {
     const runs = await Promise.all(run.map((directory) => readRun(directory)));

@@ -3,7 +3,7 @@
  * There is no barrier between members. Reads and writes no files and knows no clock: what it reports, and the
  * order in which it reports it, is a function of the segments' results only.
  */
-import type { Config } from "../config.ts";
+import type { Config } from "../config/schema.ts";
 import { messageOf } from "../errors.ts";
 import type {
   IntervalSums,
@@ -11,7 +11,7 @@ import type {
   ProbePrediction,
   SegmentRequest,
   SegmentResult,
-} from "./protocol.ts";
+} from "../training/messages.ts";
 
 /** How often a segment is tried when its worker crashes. */
 const ATTEMPTS = 3;

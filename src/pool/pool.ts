@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Piscina } from "piscina";
 import type { CoreModule } from "../core/build.ts";
-import type { MemberState, SegmentRequest, SegmentResult } from "./protocol.ts";
+import type { MemberState, SegmentRequest, SegmentResult } from "../training/messages.ts";
 
 /** What a worker gets with a segment. */
 export interface WorkerTask {

@@ -1,8 +1,8 @@
 /** A worker thread: a pure function of the request, plus a stop word and a progress display in shared memory. */
 import { move, transferableSymbol, valueSymbol } from "piscina";
+import type { SegmentResult } from "../training/messages.ts";
 import { trainSegment } from "../training/segment.ts";
 import type { WorkerTask } from "./pool.ts";
-import type { SegmentResult } from "./protocol.ts";
 
 /** The type is what arrives on the other side: Piscina unwraps the value and transfers its buffers. */
 export default function runSegment({ request, core, stopWord, progress }: WorkerTask): SegmentResult {

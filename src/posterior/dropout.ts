@@ -1,9 +1,10 @@
 /** Monte-Carlo dropout: predictions of one checkpoint under random masks (Gal and Ghahramani 2016). */
-import type { Safetensors } from "../run/safetensors.ts";
-import type { RandomGenerator } from "../tasks/random.ts";
+
+import { type Batch, type CurvatureModel, softmaxRows } from "../curvature/model.ts";
+import type { RandomGenerator } from "../random.ts";
+import type { Safetensors } from "../safetensors.ts";
 import { requireCount } from "../validate.ts";
 import { vectorTensor } from "./gaussian/tensors.ts";
-import { type Batch, type CurvatureModel, softmaxRows } from "./model.ts";
 import { type Posterior, type PredictOptions, requireSameModel } from "./posterior.ts";
 import { parametersOf } from "./saved.ts";
 

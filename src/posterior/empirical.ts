@@ -1,9 +1,10 @@
 /** Equally weighted parameter vectors: a deep ensemble, or the kept states of a Markov chain. */
-import type { Safetensors, Tensor } from "../run/safetensors.ts";
-import { type RandomGenerator, uniformInt } from "../tasks/random.ts";
+
+import type { Batch, CurvatureModel } from "../curvature/model.ts";
+import { type RandomGenerator, uniformInt } from "../random.ts";
+import type { Safetensors, Tensor } from "../safetensors.ts";
 import { requireCount, requireLength, requireOneOf } from "../validate.ts";
 import { vectorTensor } from "./gaussian/tensors.ts";
-import type { Batch, CurvatureModel } from "./model.ts";
 import { type Posterior, type PredictOptions, predictWith, requireSameModel } from "./posterior.ts";
 import { metadataOf, parametersOf } from "./saved.ts";
 

@@ -1,5 +1,36 @@
 /** Curvature operators, their spectra, and approximate posteriors over the parameters. */
-export { recentBatches } from "./data.ts";
+
+export {
+  applyFunction,
+  type Eigenpairs,
+  extremeEigenpairs,
+  type SpectralDensity,
+  smoothDensity,
+  spectralDensity,
+  spectralTrace,
+} from "../curvature/lanczos.ts";
+export { LangevinChain, type LangevinOptions } from "../curvature/langevin.ts";
+export {
+  type ChainDiagnostics,
+  estimateLearningCoefficient,
+  type LearningCoefficient,
+  type LearningCoefficientOptions,
+  learningCoefficient,
+} from "../curvature/llc.ts";
+export { type CurvatureModel, meanLoss, meanLossAndGradient, totalTerms } from "../curvature/model.ts";
+export {
+  checkDeterminism,
+  denseMatrix,
+  type FisherOptions,
+  fisherOperator,
+  ggnOperator,
+  hessianOperator,
+  type LinearOperator,
+  matrixOperator,
+  scaledOperator,
+} from "../curvature/operators.ts";
+export { hutchinsonDiagonal, hutchinsonTrace, hutchPlusPlusTrace } from "../curvature/trace.ts";
+export { recentBatches } from "../training/recent-batches.ts";
 export { DropoutPosterior } from "./dropout.ts";
 export { EmpiricalPosterior } from "./empirical.ts";
 export { BlockCurvature } from "./gaussian/block.ts";
@@ -10,16 +41,6 @@ export { KroneckerCurvature } from "./gaussian/kronecker.ts";
 export { MatrixFreeCurvature } from "./gaussian/matrix-free.ts";
 export { SpectralCurvature } from "./gaussian/spectral.ts";
 export { Ivon, type IvonCurvature, type IvonOptions, IvonPosterior, ivonPosterior } from "./ivon.ts";
-export {
-  applyFunction,
-  type Eigenpairs,
-  extremeEigenpairs,
-  type SpectralDensity,
-  smoothDensity,
-  spectralDensity,
-  spectralTrace,
-} from "./lanczos.ts";
-export { LangevinChain, type LangevinOptions } from "./langevin.ts";
 export { logEvidence, logEvidenceSlope, maximiseEvidence } from "./laplace/evidence.ts";
 export { fitLaplace, type HeldOutChoice, type LaplaceOptions } from "./laplace/fit.ts";
 export {
@@ -29,13 +50,6 @@ export {
   type SubsetOfWeights,
 } from "./laplace/laplace.ts";
 export { lastLayerGradients } from "./laplace/last-layer.ts";
-export {
-  type ChainDiagnostics,
-  estimateLearningCoefficient,
-  type LearningCoefficient,
-  type LearningCoefficientOptions,
-  learningCoefficient,
-} from "./llc.ts";
 export { loadPosterior } from "./load.ts";
 export {
   DEFAULT_STEPS,
@@ -48,19 +62,6 @@ export {
   peakChange,
 } from "./methods.ts";
 export { MixturePosterior } from "./mixture.ts";
-export { type CurvatureModel, meanLoss, meanLossAndGradient, totalTerms } from "./model.ts";
-export {
-  checkDeterminism,
-  denseMatrix,
-  type FisherOptions,
-  fisherOperator,
-  ggnOperator,
-  hessianOperator,
-  type LinearOperator,
-  matrixOperator,
-  scaledOperator,
-} from "./operators.ts";
 export type { Posterior, PredictOptions } from "./posterior.ts";
 export { fitSgld, type SgldOptions } from "./sgld.ts";
 export { SwagCollector, SwagPosterior } from "./swag.ts";
-export { hutchinsonDiagonal, hutchinsonTrace, hutchPlusPlusTrace } from "./trace.ts";

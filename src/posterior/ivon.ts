@@ -1,11 +1,12 @@
 /** IVON, the improved variational online Newton method (Shen et al., arXiv 2402.17641), and its posterior. */
-import type { Safetensors, Tensor } from "../run/safetensors.ts";
-import { normals, type RandomGenerator } from "../tasks/random.ts";
+
+import type { Vector } from "../curvature/vector.ts";
+import { normals, type RandomGenerator } from "../random.ts";
+import type { Safetensors, Tensor } from "../safetensors.ts";
 import { requireCount, requireLength, requirePositive, requireRate } from "../validate.ts";
 import { float64Tensor, vectorTensor } from "./gaussian/tensors.ts";
 import { WeightPosterior } from "./posterior.ts";
 import { parametersOf } from "./saved.ts";
-import type { Vector } from "./vector.ts";
 
 export interface IvonOptions {
   learningRate: number;

@@ -1,5 +1,5 @@
 /** Saved posteriors of any kind. */
-import type { Safetensors } from "../run/safetensors.ts";
+import type { Safetensors } from "../safetensors.ts";
 import { DropoutPosterior } from "./dropout.ts";
 import { EmpiricalPosterior } from "./empirical.ts";
 import { IvonPosterior } from "./ivon.ts";

@@ -2,23 +2,23 @@
  * The methods by name, as the command line offers them: fit a posterior around checkpoints and predict on probe sets.
  * A pure function of its request (random numbers are keyed by seed and member), without file access: fit for a worker.
  */
-import { type Config, ivonSchema, type TrainingConfig } from "../config.ts";
+import { type Config, ivonSchema, type TrainingConfig } from "../config/schema.ts";
 import type { CoreModule } from "../core/build.ts";
 import { Transformer } from "../core/transformer.ts";
-import type { ProbeSetName } from "../pool/protocol.ts";
+import { extremeEigenpairs } from "../curvature/lanczos.ts";
+import { type Batch, meanLossAndGradient, totalTerms } from "../curvature/model.ts";
+import { ggnOperator } from "../curvature/operators.ts";
+import { type RandomGenerator, stream } from "../random.ts";
 import { PromptSampler } from "../tasks/prompts.ts";
-import { type RandomGenerator, stream } from "../tasks/random.ts";
+import type { ProbeSetName } from "../training/messages.ts";
 import { transformerShape } from "../training/model.ts";
 import { requireCount, requireLength, requireOneOf, requirePositive } from "../validate.ts";
 import { DropoutPosterior } from "./dropout.ts";
 import { EmpiricalPosterior } from "./empirical.ts";
 import { Ivon, type IvonCurvature, ivonPosterior } from "./ivon.ts";
-import { extremeEigenpairs } from "./lanczos.ts";
 import { fitLaplace, type LaplaceOptions } from "./laplace/fit.ts";
 import type { LaplacePosterior } from "./laplace/laplace.ts";
 import { MixturePosterior } from "./mixture.ts";
-import { type Batch, meanLossAndGradient, totalTerms } from "./model.ts";
-import { ggnOperator } from "./operators.ts";
 import type { Posterior } from "./posterior.ts";
 import { fitSgld } from "./sgld.ts";
 import { SwagCollector } from "./swag.ts";

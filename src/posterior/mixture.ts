@@ -1,8 +1,9 @@
 /** An equally weighted mixture of posteriors, such as an ensemble of Laplace approximations (arXiv 2111.03577). */
-import type { Safetensors, Tensor } from "../run/safetensors.ts";
-import { type RandomGenerator, uniformInt } from "../tasks/random.ts";
+
+import type { Batch, CurvatureModel } from "../curvature/model.ts";
+import { type RandomGenerator, uniformInt } from "../random.ts";
+import type { Safetensors, Tensor } from "../safetensors.ts";
 import { requireCount } from "../validate.ts";
-import type { Batch, CurvatureModel } from "./model.ts";
 import type { Posterior, PredictOptions } from "./posterior.ts";
 
 export class MixturePosterior implements Posterior {

@@ -1,8 +1,9 @@
 /** What every approximate posterior over the parameters of one model can do. */
-import type { Safetensors } from "../run/safetensors.ts";
-import type { RandomGenerator } from "../tasks/random.ts";
+
+import { type Batch, type CurvatureModel, softmaxRows } from "../curvature/model.ts";
+import type { RandomGenerator } from "../random.ts";
+import type { Safetensors } from "../safetensors.ts";
 import { requireCount } from "../validate.ts";
-import { type Batch, type CurvatureModel, softmaxRows } from "./model.ts";
 
 export interface PredictOptions {
   /** S, number of draws. */

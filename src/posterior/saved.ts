@@ -1,5 +1,5 @@
 /** Reading parts of a saved posterior; what is missing is named. */
-import type { Safetensors } from "../run/safetensors.ts";
+import type { Safetensors } from "../safetensors.ts";
 
 /** @throws RangeError if the key is missing */
 export function metadataOf({ metadata }: Safetensors, key: string): string {

@@ -1,9 +1,10 @@
 /** The SGLD posterior: states of a Langevin chain, thinned after a burn-in. */
-import type { RandomGenerator } from "../tasks/random.ts";
+
+import { LangevinChain } from "../curvature/langevin.ts";
+import type { Vector } from "../curvature/vector.ts";
+import type { RandomGenerator } from "../random.ts";
 import { requireCount, requireNonNegative, requirePositive, requireWhole } from "../validate.ts";
 import { EmpiricalPosterior } from "./empirical.ts";
-import { LangevinChain } from "./langevin.ts";
-import type { Vector } from "./vector.ts";
 
 export interface SgldOptions {
   stepSize: number;

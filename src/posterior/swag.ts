@@ -1,11 +1,12 @@
 /** SWAG: a Gaussian from the iterates of training (Maddox et al., arXiv 1902.02476). */
-import type { Safetensors, Tensor } from "../run/safetensors.ts";
-import { normals, type RandomGenerator } from "../tasks/random.ts";
+
+import type { Vector } from "../curvature/vector.ts";
+import { normals, type RandomGenerator } from "../random.ts";
+import type { Safetensors, Tensor } from "../safetensors.ts";
 import { requireCount, requireLength, requireNonNegative, requireWhole } from "../validate.ts";
 import { float64Tensor, vectorTensor } from "./gaussian/tensors.ts";
 import { WeightPosterior } from "./posterior.ts";
 import { parametersOf } from "./saved.ts";
-import type { Vector } from "./vector.ts";
 
 /** Running moments of iterates, and the last K deviations from the running mean. */
 export class SwagCollector {

@@ -1,5 +1,5 @@
 /** The report of several runs beside each other. */
-import type { Config } from "../config.ts";
+import type { Config } from "../config/schema.ts";
 import { comparisonFigures, type NamedRun, runStyle } from "./figures/comparison.ts";
 import { eventKeys, eventNames, membersOf } from "./figures/events.ts";
 import { formatNumber, formatPercent, formatStep } from "./format.ts";

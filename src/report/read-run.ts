@@ -1,7 +1,7 @@
 /** A run directory as typed data. Reads only; a run that is still being written can be read too. */
 import { readFile, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { type Config, configSchema } from "../config.ts";
+import { type Config, configSchema } from "../config/schema.ts";
 import type {
   MetricsRecord,
   PosteriorRecord,

@@ -1,6 +1,6 @@
 /** The report of one run. */
 import { stringify } from "yaml";
-import type { TaskConfig } from "../config.ts";
+import type { TaskConfig } from "../config/schema.ts";
 import { TaskFamily } from "../tasks/family.ts";
 import { verdict as describe } from "../uncertainty/verdict.ts";
 import { diagnose } from "./diagnosis.ts";

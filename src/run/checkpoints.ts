@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { ParameterInfo } from "../core/transformer.ts";
 import { messageOf } from "../errors.ts";
 import type { IvonCurvature } from "../posterior/ivon.ts";
-import { decodeSafetensors, type Safetensors, type Tensor } from "./safetensors.ts";
+import { decodeSafetensors, type Safetensors, type Tensor } from "../safetensors.ts";
 
 /** The checkpoints of one step: the members that have one, ascending. */
 export interface CheckpointStep {

@@ -7,16 +7,16 @@ import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
 import { mkdir, open, readFile, rm, truncate } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import writeFileAtomic from "write-file-atomic";
-import type { Config } from "../config.ts";
+import type { Config } from "../config/schema.ts";
 import type { ParameterInfo } from "../core/transformer.ts";
 import { messageOf, UsageError } from "../errors.ts";
 import type { MemberEvaluation, MemberProgress } from "../pool/controller.ts";
 import type { IvonCurvature } from "../posterior/ivon.ts";
+import { encodeSafetensors, type Tensor } from "../safetensors.ts";
 import { checkpointFile, ivonFile, memberName, namedTensors, stepName } from "./checkpoints.ts";
 import { acquireLock } from "./lock.ts";
 import { decodeMember, encodeMember } from "./member-file.ts";
 import type { MetricsRecord, PosteriorRecord, RunSummary, SpectrumRecord } from "./records.ts";
-import { encodeSafetensors, type Tensor } from "./safetensors.ts";
 
 /** config.json. */
 export interface Manifest {

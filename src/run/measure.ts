@@ -1,7 +1,7 @@
 /** From the members' predictions at one step to a line of metrics.jsonl. */
 import type { MemberEvaluation } from "../pool/controller.ts";
-import type { ProbePrediction } from "../pool/protocol.ts";
 import type { ProbeSet } from "../tasks/probes.ts";
+import type { ProbePrediction } from "../training/messages.ts";
 import { ensembleMeasures, posteriorMeasures, predictiveMeasures } from "../uncertainty/measures.ts";
 import type { MemberMeasures, MetricsRecord } from "./records.ts";
 

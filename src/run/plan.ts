@@ -1,10 +1,10 @@
 /** What a run would cost on this machine: counted, and measured on a few training steps. Writes nothing. */
-import type { Config } from "../config.ts";
+import type { Config } from "../config/schema.ts";
 import { loadCoreModule } from "../core/build.ts";
 import { Transformer } from "../core/transformer.ts";
 import { createWorkerPool, type WorkerPool } from "../pool/pool.ts";
-import type { SegmentResult } from "../pool/protocol.ts";
 import { type Cost, estimateCost, gradientsPerStep } from "../training/cost.ts";
+import type { SegmentResult } from "../training/messages.ts";
 import { transformerShape } from "../training/model.ts";
 import { evaluationSteps } from "./schedule.ts";
 

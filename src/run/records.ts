@@ -4,7 +4,7 @@
  */
 import type { PosteriorJob, PosteriorOutcome } from "../analysis/posterior-job.ts";
 import type { SpectrumJob, SpectrumOutcome } from "../analysis/spectrum-job.ts";
-import type { ProbeSetName } from "../pool/protocol.ts";
+import type { ProbeSetName } from "../training/messages.ts";
 
 /** Measures of one predictive distribution against labels and against the exact references; nats. */
 export interface PredictiveMeasures {

@@ -1,9 +1,10 @@
 /** One training run of an ensemble, from a configuration to a run directory; also its continuation. */
-import type { Config } from "../config.ts";
+
+import { differingKeys } from "../config/load.ts";
+import type { Config } from "../config/schema.ts";
 import { type CoreModule, loadCoreModule } from "../core/build.ts";
 import { memoryBytes, type ParameterInfo, Transformer } from "../core/transformer.ts";
 import { messageOf, UsageError } from "../errors.ts";
-import { differingKeys } from "../load-config.ts";
 import {
   type MemberEvaluation,
   type MemberFailure,
@@ -13,10 +14,10 @@ import {
   trainEnsemble,
 } from "../pool/controller.ts";
 import { createWorkerPool, type WorkerPool, type WorkerPoolOptions } from "../pool/pool.ts";
-import type { SegmentRequest, SegmentResult } from "../pool/protocol.ts";
 import { createProbeSets, type ProbeSet } from "../tasks/probes.ts";
 import { ivonGaussian } from "../training/ivon.ts";
 import { learningRateAt } from "../training/learning-rate.ts";
+import type { SegmentRequest, SegmentResult } from "../training/messages.ts";
 import { transformerShape } from "../training/model.ts";
 import { configHash, type Manifest, type OpenMode, RunDirectory, type TimingRecord } from "./directory.ts";
 import { describeEnvironment } from "./environment.ts";

@@ -1,5 +1,5 @@
 /** Which steps are evaluated and which of them keep a checkpoint. Both follow from the configuration alone. */
-import type { Config } from "../config.ts";
+import type { Config } from "../config/schema.ts";
 
 /** Steps in one log-spaced interval, as a fraction of the step it starts from: about 12 evaluations a decade. */
 const LOG_GAP = 0.2;

@@ -1,5 +1,5 @@
 /** What a finished run comes to: summary.json. */
-import type { Config } from "../config.ts";
+import type { Config } from "../config/schema.ts";
 import { type MemberProgress, quorum } from "../pool/controller.ts";
 import { detectGrokking, uncertaintyTrajectory } from "../uncertainty/detector.ts";
 import { runEvents } from "../uncertainty/events.ts";

@@ -1,5 +1,5 @@
 /** The family of modular linear tasks z = a.x (+ c) mod p, its numbering, and the checks on a task configuration. */
-import type { TaskConfig } from "../config.ts";
+import type { TaskConfig } from "../config/schema.ts";
 
 /** Largest number of tasks that is enumerated: splits and exact references visit every task of the family. */
 const MAX_TASKS = 2 ** 24;

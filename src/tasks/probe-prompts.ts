@@ -3,12 +3,12 @@
  * same for all members. In the sets on unseen inputs every input of a prompt is unseen, as in the split of
  * He et al. (arXiv 2406.02550).
  */
-import type { TaskConfig } from "../config.ts";
-import type { ProbeSetName } from "../pool/protocol.ts";
+import type { TaskConfig } from "../config/schema.ts";
+import { stream } from "../random.ts";
+import type { ProbeSetName } from "../training/messages.ts";
 import { type Batch, emptyBatch, predictingPositions, promptLength } from "./batch.ts";
 import { TaskFamily } from "./family.ts";
 import { PromptSource } from "./prompt-source.ts";
-import { stream } from "./random.ts";
 import { splitInputs, splitTasks } from "./split.ts";
 
 export interface ProbePrompts {

@@ -1,5 +1,5 @@
 /** The probe sets: fixed prompts with the exact predictives of the memorising and the generalising predictor. */
-import type { Config } from "../config.ts";
+import type { Config } from "../config/schema.ts";
 import type { ProbeReference } from "../run/records.ts";
 import { everyTask, listedTasks, SequentialPosterior } from "./exact.ts";
 import { TaskFamily } from "./family.ts";

@@ -1,6 +1,7 @@
 /** Draws single prompts: a task, n inputs, the clean outputs and the outputs as shown under context noise. */
+
+import { type RandomGenerator, uniform, uniformInt } from "../random.ts";
 import type { TaskFamily } from "./family.ts";
-import { type RandomGenerator, uniform, uniformInt } from "./random.ts";
 
 export interface PromptSourceOptions {
   family: TaskFamily;

@@ -8,13 +8,13 @@
  * this would remove more than a tenth of the training prompts are refused, because the training distribution would
  * no longer be the one the exact references describe.
  */
-import type { TaskConfig } from "../config.ts";
+import type { TaskConfig } from "../config/schema.ts";
+import { stream } from "../random.ts";
 import { type Batch, emptyBatch, predictingPositions, promptLength } from "./batch.ts";
 import { TaskFamily } from "./family.ts";
 import { drawProbePrompts } from "./probe-prompts.ts";
 import { PromptSet } from "./prompt-set.ts";
 import { PromptSource } from "./prompt-source.ts";
-import { stream } from "./random.ts";
 import { splitInputs, splitTasks } from "./split.ts";
 
 export type { Batch };

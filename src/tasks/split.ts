@@ -1,7 +1,7 @@
 /** Which tasks and which inputs are seen in training. The members of an ensemble share both splits. */
-import type { TaskConfig } from "../config.ts";
+import type { TaskConfig } from "../config/schema.ts";
+import { type RandomGenerator, sampleWithoutReplacement, stream, uniformInt } from "../random.ts";
 import { seenInputCount, TaskFamily, validateTask } from "./family.ts";
-import { type RandomGenerator, sampleWithoutReplacement, stream, uniformInt } from "./random.ts";
 
 export interface TaskSplit {
   /** Indices of the D training tasks, ascending. */

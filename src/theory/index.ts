@@ -2,6 +2,8 @@
  * The Bayesian linear teacher-student model: exact finite-size dynamics, Marchenko-Pastur asymptotics, and the times at
  * which it groks and its uncertainty collapses.
  */
+
+export { type Bridge, type BridgeRun, bridge, type TaskRatio, taskRatio } from "../analysis/bridge.ts";
 export {
   criticalHalfTime,
   criticalPhi,
@@ -12,7 +14,6 @@ export {
   informationPlateau,
   thresholdTimes,
 } from "./asymptotics.ts";
-export { type Bridge, type BridgeRun, bridge, type TaskRatio, taskRatio } from "./bridge.ts";
 export type { Broadcast, Curves, Values } from "./broadcast.ts";
 export {
   type CovarianceFlowInput,

@@ -5,7 +5,7 @@
  */
 import { loadCoreModule, type MathMode } from "../core/build.ts";
 import { LinearElbo } from "../core/linear-elbo.ts";
-import { normals, stream } from "../tasks/random.ts";
+import { normals, stream } from "../random.ts";
 import { type NoiseMode, noiseModes, withNoise } from "./modes.ts";
 import {
   collect,

@@ -3,7 +3,7 @@
  * then exact (fixed noise) or integrated (learned noise).
  */
 import { EigenvalueDecomposition, Matrix } from "ml-matrix";
-import { normals, type RandomGenerator, stream } from "../tasks/random.ts";
+import { normals, type RandomGenerator, stream } from "../random.ts";
 import { fixedNoiseParameters } from "./fixed-noise.ts";
 import {
   fixedModes,

@@ -1,6 +1,7 @@
 /** Everything one report on the linear model shows: curves and times at one lambda, a table over lambda, simulations. */
+
+import type { Bridge } from "../analysis/bridge.ts";
 import { delayAsymptote, informationLimit, informationPlateau } from "./asymptotics.ts";
-import type { Bridge } from "./bridge.ts";
 import { type FixedNoiseField, fixedNoise } from "./fixed-noise.ts";
 import { labelNoiseVariance } from "./lambda-view.ts";
 import { elboNoise, type LearnedNoiseField, residualNoise } from "./learned-noise.ts";

@@ -1,5 +1,5 @@
 /** What a configuration costs, counted before anything runs. */
-import type { Config, TrainingConfig } from "../config.ts";
+import type { Config, TrainingConfig } from "../config/schema.ts";
 import { promptLength } from "../tasks/batch.ts";
 import { transformerShape } from "./model.ts";
 

@@ -1,5 +1,5 @@
 /** What a configuration says about a member's IVON posterior N(m, 1 / (lambda (h + delta))), in the core's terms. */
-import type { Config, IvonConfig } from "../config.ts";
+import type { Config, IvonConfig } from "../config/schema.ts";
 import type { IvonSampleOptions } from "../core/transformer.ts";
 
 /** The parameters that no sample changes; `step` and `sample` are the rest of a sample's key. */

@@ -1,4 +1,4 @@
-import type { TrainingConfig } from "../config.ts";
+import type { TrainingConfig } from "../config/schema.ts";
 
 /**
  * Learning rate of optimiser step t, counted from 1: linear warm-up, reaching the peak at step warmupSteps, then

@@ -1,8 +1,8 @@
 /** The model of a configuration, and its initial parameters. */
-import type { Config } from "../config.ts";
+import type { Config } from "../config/schema.ts";
 import type { ParameterInfo, TransformerShape } from "../core/transformer.ts";
+import { normals, stream } from "../random.ts";
 import { promptLength } from "../tasks/batch.ts";
-import { normals, stream } from "../tasks/random.ts";
 
 /** The decoder for prompts of this configuration: one token per residue, as long as one prompt. */
 export function transformerShape({ task, model }: Config): TransformerShape {

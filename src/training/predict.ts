@@ -2,13 +2,13 @@
  * A member's predictive on the probe sets. A member with a posterior of its own, over its weights (IVON) or its dropout
  * masks, predicts with the mean over samples of it and tells how much they differ.
  */
-import type { Config } from "../config.ts";
+import type { Config } from "../config/schema.ts";
 import type { DropoutKey, Transformer } from "../core/transformer.ts";
-import type { ProbePrediction } from "../pool/protocol.ts";
+import { stream } from "../random.ts";
 import type { ProbePrompts } from "../tasks/probe-prompts.ts";
-import { stream } from "../tasks/random.ts";
 import { decomposeMembers } from "../uncertainty/decompose.ts";
 import { ivonGaussian } from "./ivon.ts";
+import type { ProbePrediction } from "./messages.ts";
 
 /** Keeps the noise and the masks of predictions apart from those of training, whose numbers are below. */
 const SAMPLES_FROM = 2 ** 31;

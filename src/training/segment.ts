@@ -2,14 +2,14 @@
  * One training segment of one member: a pure function of (configuration, state at step s, s') that gives the state at
  * s' and the predictions there. One step is: prompts of (seed, member, step) -> forward, loss, backward -> optimiser.
  */
-import type { Config } from "../config.ts";
+import type { Config } from "../config/schema.ts";
 import type { CoreModule } from "../core/build.ts";
 import { type Batch, Transformer } from "../core/transformer.ts";
-import type { MemberState, SegmentRequest, SegmentResult } from "../pool/protocol.ts";
 import { drawProbePrompts, type ProbePrompts } from "../tasks/probe-prompts.ts";
 import { PromptSampler } from "../tasks/prompts.ts";
 import { ivonGaussian } from "./ivon.ts";
 import { learningRateAt } from "./learning-rate.ts";
+import type { MemberState, SegmentRequest, SegmentResult } from "./messages.ts";
 import { initialParameters, transformerShape } from "./model.ts";
 import { predict } from "./predict.ts";
 

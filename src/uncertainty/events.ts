@@ -1,6 +1,7 @@
 /** Labelled events of a run: when the training tasks are memorised and when the unseen ones are solved. */
-import type { ProbeSetName } from "../pool/protocol.ts";
+
 import type { MetricsRecord, ProbeReference } from "../run/records.ts";
+import type { ProbeSetName } from "../training/messages.ts";
 import { requireCount } from "../validate.ts";
 
 /** Share of the way from chance to the ceiling that accuracy must reach. */

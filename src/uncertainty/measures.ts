@@ -1,7 +1,8 @@
 /** From the probabilities on a probe set to the measures of an evaluation record; nats. */
-import type { PosteriorSpread } from "../pool/protocol.ts";
+
 import type { EnsembleMeasures, PosteriorMeasures, PredictiveMeasures } from "../run/records.ts";
 import { jensenShannon, relativeDistance, totalVariation } from "../tasks/distances.ts";
+import type { PosteriorSpread } from "../training/messages.ts";
 import { requireCount, requireLength } from "../validate.ts";
 import {
   accuracy,

@@ -1,6 +1,7 @@
 /** What the grokking detector sees of one evaluation: uncertainty, and no label. */
-import type { ProbeSetName } from "../pool/protocol.ts";
+
 import type { MetricsRecord } from "../run/records.ts";
+import type { ProbeSetName } from "../training/messages.ts";
 import { requireCount } from "../validate.ts";
 
 /** One evaluation: means over a fixed list of prompts on unseen tasks, nats. */

@@ -1,7 +1,8 @@
 /** The zero-mean Gaussian with precision H + delta I, for any structure of H. */
-import { normals, type RandomGenerator } from "../../tasks/random.ts";
+
+import { addScaled, dot } from "../../curvature/vector.ts";
+import { normals, type RandomGenerator } from "../../random.ts";
 import { requirePositive } from "../../validate.ts";
-import { addScaled, dot } from "../vector.ts";
 import type { Curvature } from "./curvature.ts";
 
 export class Gaussian {

@@ -1,5 +1,5 @@
+import { type SymmetricEigen, symmetricEigen } from "../../curvature/vector.ts";
 import { requireLength } from "../../validate.ts";
-import { type SymmetricEigen, symmetricEigen } from "../vector.ts";
 import { type Curvature, requireSemiDefinite } from "./curvature.ts";
 
 /**

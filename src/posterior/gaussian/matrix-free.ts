@@ -1,9 +1,14 @@
-import { stream } from "../../tasks/random.ts";
+import {
+  applyFunction,
+  type SpectralDensity,
+  spectralDensity,
+  spectralTrace,
+} from "../../curvature/lanczos.ts";
+import type { LinearOperator } from "../../curvature/operators.ts";
+import { rademacher } from "../../curvature/trace.ts";
+import { addScaled } from "../../curvature/vector.ts";
+import { stream } from "../../random.ts";
 import { requireCount } from "../../validate.ts";
-import { applyFunction, type SpectralDensity, spectralDensity, spectralTrace } from "../lanczos.ts";
-import type { LinearOperator } from "../operators.ts";
-import { rademacher } from "../trace.ts";
-import { addScaled } from "../vector.ts";
 import type { Curvature } from "./curvature.ts";
 
 export interface MatrixFreeOptions {

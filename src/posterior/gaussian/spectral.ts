@@ -1,5 +1,5 @@
+import { addScaled, dot, symmetricEigen } from "../../curvature/vector.ts";
 import { requireCount, requireLength, requireNonNegative } from "../../validate.ts";
-import { addScaled, dot, symmetricEigen } from "../vector.ts";
 import { type Curvature, requireSemiDefinite } from "./curvature.ts";
 
 /**

@@ -1,5 +1,5 @@
 /** Curvature structures as named tensors and back. The names tell the structure. */
-import type { Tensor } from "../../run/safetensors.ts";
+import type { Tensor } from "../../safetensors.ts";
 import { BlockCurvature } from "./block.ts";
 import type { Curvature } from "./curvature.ts";
 import { DiagonalCurvature } from "./diagonal.ts";

@@ -1,13 +1,14 @@
 /** Fitting a Laplace approximation around a checkpoint. Argument names are those of laplace-torch. */
-import { stream } from "../../tasks/random.ts";
+
+import { extremeEigenpairs, meanWithError } from "../../curvature/lanczos.ts";
+import { type Batch, type CurvatureModel, meanLoss, totalTerms } from "../../curvature/model.ts";
+import { denseMatrix, ggnOperator, type LinearOperator, scaledOperator } from "../../curvature/operators.ts";
+import { complementTrace } from "../../curvature/trace.ts";
+import { stream } from "../../random.ts";
 import { requireCount, requireLength, requireOneOf, requirePositive } from "../../validate.ts";
 import type { Curvature } from "../gaussian/curvature.ts";
 import { MatrixFreeCurvature } from "../gaussian/matrix-free.ts";
 import { SpectralCurvature } from "../gaussian/spectral.ts";
-import { extremeEigenpairs, meanWithError } from "../lanczos.ts";
-import { type Batch, type CurvatureModel, meanLoss, totalTerms } from "../model.ts";
-import { denseMatrix, ggnOperator, type LinearOperator, scaledOperator } from "../operators.ts";
-import { complementTrace } from "../trace.ts";
 import { maximiseEvidence } from "./evidence.ts";
 import { kroneckerFactored } from "./kfac.ts";
 import {

@@ -4,13 +4,13 @@
  * its rows, which treats the rows of a sequence as independent (Eschenhagen et al. 2023, arXiv 2311.00636, "expand").
  */
 import type { FactorSums, KroneckerSums } from "../../core/kronecker.ts";
+import { type Batch, type CurvatureModel, totalTerms } from "../../curvature/model.ts";
+import { addScaled, type Vector } from "../../curvature/vector.ts";
 import { requireCount } from "../../validate.ts";
 import { BlockCurvature } from "../gaussian/block.ts";
 import type { Curvature } from "../gaussian/curvature.ts";
 import { DiagonalCurvature } from "../gaussian/diagonal.ts";
 import { KroneckerCurvature } from "../gaussian/kronecker.ts";
-import { type Batch, type CurvatureModel, totalTerms } from "../model.ts";
-import { addScaled, type Vector } from "../vector.ts";
 
 export interface KfacOptions {
   /** Random signals per prediction, or `exact`: one per prediction and class (see `OutputSignals`). */

@@ -1,14 +1,15 @@
 /** The Laplace approximation as a posterior: a Gaussian around a checkpoint, over all parameters or the last layer. */
-import type { Safetensors, Tensor } from "../../run/safetensors.ts";
-import type { RandomGenerator } from "../../tasks/random.ts";
+
+import { type Batch, type CurvatureModel, termsOf } from "../../curvature/model.ts";
+import type { Vector } from "../../curvature/vector.ts";
+import type { RandomGenerator } from "../../random.ts";
+import type { Safetensors, Tensor } from "../../safetensors.ts";
 import { requireCount, requireLength, requireOneOf } from "../../validate.ts";
 import type { Curvature } from "../gaussian/curvature.ts";
 import { Gaussian } from "../gaussian/gaussian.ts";
 import { curvatureFromTensors, curvatureTensors, vectorTensor } from "../gaussian/tensors.ts";
-import { type Batch, type CurvatureModel, termsOf } from "../model.ts";
 import { type Posterior, type PredictOptions, predictWith, requireSameModel } from "../posterior.ts";
 import { jsonOf, parametersOf } from "../saved.ts";
-import type { Vector } from "../vector.ts";
 import { logEvidence } from "./evidence.ts";
 import { logitVariance } from "./last-layer.ts";
 import { probit, shiftedSoftmax, unembed } from "./predictive.ts";

@@ -4,14 +4,20 @@
  * its use as input stays fixed.
  */
 
+import {
+  type Batch,
+  type CurvatureModel,
+  logitHessianProduct,
+  softmaxRows,
+  totalTerms,
+} from "../../curvature/model.ts";
+import { type LinearOperator, MAX_DENSE_SIZE } from "../../curvature/operators.ts";
+import { dot } from "../../curvature/vector.ts";
 import { requireCount, requireLength } from "../../validate.ts";
 import type { Curvature } from "../gaussian/curvature.ts";
 import { DiagonalCurvature } from "../gaussian/diagonal.ts";
 import { KroneckerCurvature } from "../gaussian/kronecker.ts";
 import { SpectralCurvature } from "../gaussian/spectral.ts";
-import { type Batch, type CurvatureModel, logitHessianProduct, softmaxRows, totalTerms } from "../model.ts";
-import { type LinearOperator, MAX_DENSE_SIZE } from "../operators.ts";
-import { dot } from "../vector.ts";
 
 /** Features (n, d) and predictive probabilities (n, V) of n predictions. */
 export interface LastLayerData {

@@ -1,6 +1,6 @@
 /** From logits to predictive probabilities, (rows, classes). */
-import { softmaxRows } from "../model.ts";
-import type { Vector } from "../vector.ts";
+import { softmaxRows } from "../../curvature/model.ts";
+import type { Vector } from "../../curvature/vector.ts";
 
 /** softmax(f_k / sqrt(1 + pi S_kk / 8)) for logits f with variances S_kk (MacKay 1992), per row. */
 export function probit(logits: Vector, variances: Vector, classes: number): Float32Array {

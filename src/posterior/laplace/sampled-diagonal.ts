@@ -3,10 +3,11 @@
  * covariance, xi = (diag sqrt p - p sqrt p') z has covariance diag p - p p', so g = J' xi, summed over the predictions
  * of a chunk with independent z, has exactly the chunk's GGN as covariance, and g * g the diagonal as mean.
  */
+
+import { type Batch, type CurvatureModel, totalTerms } from "../../curvature/model.ts";
+import { addScaled } from "../../curvature/vector.ts";
 import { requireCount } from "../../validate.ts";
 import { DiagonalCurvature } from "../gaussian/diagonal.ts";
-import { type Batch, type CurvatureModel, totalTerms } from "../model.ts";
-import { addScaled } from "../vector.ts";
 
 export interface GradientSampling {
   /**

@@ -1,5 +1,5 @@
-import type { ProbeSetName } from "../../pool/protocol.ts";
 import type { MetricsRecord, PosteriorMeasures } from "../../run/records.ts";
+import type { ProbeSetName } from "../../training/messages.ts";
 import type { RunData } from "../read-run.ts";
 import { eventMarks, runAxis, setColour, taskSets } from "./events.ts";
 import { type Figure, fromZero, linePlot, type Series, type StepAxis } from "./plot.ts";

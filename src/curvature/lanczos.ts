@@ -3,7 +3,7 @@
  * and functions of a matrix. Every basis vector is kept (steps x size float64); without reorthogonalisation converged
  * eigenvalues would come back as ghosts.
  */
-import { normals, type RandomGenerator } from "../tasks/random.ts";
+import { normals, type RandomGenerator } from "../random.ts";
 import { requireCount, requireLength, requireOneOf, requirePositive } from "../validate.ts";
 import type { LinearOperator } from "./operators.ts";
 import {

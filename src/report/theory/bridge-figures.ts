@@ -1,9 +1,10 @@
 /** Runs of transformers as points over the curves of the linear model. */
-import { type Figure, logTicks, type Mark, type Series, type YAxis } from "../report/figures/plot.ts";
-import { formatNumber } from "../report/format.ts";
-import { colour } from "../report/theme.ts";
-import type { RunEvents } from "../run/records.ts";
-import type { Bridge, BridgeRun, TaskRatio } from "./bridge.ts";
+
+import type { Bridge, BridgeRun, TaskRatio } from "../../analysis/bridge.ts";
+import type { RunEvents } from "../../run/records.ts";
+import { type Figure, logTicks, type Mark, type Series, type YAxis } from "../figures/plot.ts";
+import { formatNumber } from "../format.ts";
+import { colour } from "../theme.ts";
 import { clipped, finite, type Sample, withSamples } from "./figures.ts";
 
 /** The run's analogue of lambda in words. */

@@ -1,5 +1,5 @@
 /** Stochastic estimates of the trace and the diagonal of a matrix known by its products. */
-import type { RandomGenerator } from "../tasks/random.ts";
+import type { RandomGenerator } from "../random.ts";
 import { requireCount } from "../validate.ts";
 import { meanWithError } from "./lanczos.ts";
 import type { LinearOperator } from "./operators.ts";

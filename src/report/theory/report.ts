@@ -2,15 +2,15 @@
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import writeFileAtomic from "write-file-atomic";
-import type { Figure } from "../report/figures/plot.ts";
-import { formatNumber } from "../report/format.ts";
-import { escapeHtml } from "../report/html.ts";
-import { bulletList, type Fact, factList, figureHtml, htmlPage, htmlTable, section } from "../report/page.ts";
-import { renderSvg } from "../report/svg.ts";
-import type { Bridge } from "./bridge.ts";
+import type { Bridge } from "../../analysis/bridge.ts";
+import type { Study, StudyRow } from "../../theory/study.ts";
+import type { Figure } from "../figures/plot.ts";
+import { formatNumber } from "../format.ts";
+import { escapeHtml } from "../html.ts";
+import { bulletList, type Fact, factList, figureHtml, htmlPage, htmlTable, section } from "../page.ts";
+import { renderSvg } from "../svg.ts";
 import { bridgeFigures, ratioNames } from "./bridge-figures.ts";
 import { theoryFigures } from "./figures.ts";
-import type { Study, StudyRow } from "./study.ts";
 
 /** The report as an HTML document without script or network access. */
 export async function theoryPage(study: Study): Promise<string> {

@@ -1,5 +1,5 @@
 /** Stochastic-gradient Langevin dynamics (Welling and Teh 2011), plain and preconditioned; SGLD posterior and LLC use it. */
-import { normals, type RandomGenerator } from "../tasks/random.ts";
+import { normals, type RandomGenerator } from "../random.ts";
 import { requireLength, requireNonNegative, requirePositive, requireRate } from "../validate.ts";
 import type { Vector } from "./vector.ts";
 

@@ -1,9 +1,9 @@
 /** Progress of a run for people, on stderr: live bars on a terminal, plain lines elsewhere. */
 import { MultiBar } from "cli-progress";
-import type { MetricsRecord, RunEvents } from "./run/records.ts";
-import type { RunObserver, RunStart } from "./run/run.ts";
-import { eventsSoFar } from "./run/summary.ts";
-import { estimateCost } from "./training/cost.ts";
+import type { MetricsRecord, RunEvents } from "../run/records.ts";
+import type { RunObserver, RunStart } from "../run/run.ts";
+import { eventsSoFar } from "../run/summary.ts";
+import { estimateCost } from "../training/cost.ts";
 
 /** Without a terminal, evaluations closer together than this are not all printed. */
 const PLAIN_INTERVAL_SECONDS = 5;

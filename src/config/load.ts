@@ -5,9 +5,9 @@
 import { readFileSync } from "node:fs";
 import { parse } from "yaml";
 import { z } from "zod";
-import { type Config, configSchema } from "./config.ts";
-import { messageOf, UsageError } from "./errors.ts";
-import { splitTasks } from "./tasks/split.ts";
+import { messageOf, UsageError } from "../errors.ts";
+import { splitTasks } from "../tasks/split.ts";
+import { type Config, configSchema } from "./schema.ts";
 
 export interface ConfigLayer {
   /** Where the values come from, for messages: a file name, a variable, a flag. */

@@ -4,11 +4,11 @@
  * drawn in that unit. Nothing is predicted: a transformer learns features, has another loss and another optimiser, and
  * its uncertainty is that of a deep ensemble.
  */
-import type { TaskConfig } from "../config.ts";
+import type { TaskConfig } from "../config/schema.ts";
 import type { RunData } from "../report/read-run.ts";
 import type { RunEvents } from "../run/records.ts";
 import { seenInputCount, TaskFamily } from "../tasks/family.ts";
-import { linearlySpaced, studyRow } from "./study.ts";
+import { linearlySpaced, studyRow } from "../theory/study.ts";
 
 /**
  * What stands for lambda, unknowns per observation, where each (task, input) pair is one entry of a table to be learned:

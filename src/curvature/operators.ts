@@ -3,7 +3,7 @@
  * list of batches, at the parameters the model holds when a product is taken: a batch drawn anew, or parameters moved
  * between two products, would make them different matrices (`checkDeterminism` finds out).
  */
-import { normals, type RandomGenerator, uniform } from "../tasks/random.ts";
+import { normals, type RandomGenerator, uniform } from "../random.ts";
 import { requireCount, requireLength, requireOneOf } from "../validate.ts";
 import {
   type Batch,

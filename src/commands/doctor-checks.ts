@@ -2,15 +2,15 @@
 import { mkdtempSync, rmdirSync } from "node:fs";
 import { availableParallelism, cpus, freemem, totalmem } from "node:os";
 import { join } from "node:path";
-import { type Config, configSchema } from "./config.ts";
-import { type CoreModule, loadCoreModule, supportedMath } from "./core/build.ts";
-import { Transformer } from "./core/transformer.ts";
-import { messageOf } from "./errors.ts";
-import { createWorkerPool } from "./pool/pool.ts";
-import { PromptSampler } from "./tasks/prompts.ts";
-import { normals, stream } from "./tasks/random.ts";
-import { initialParameters, transformerShape } from "./training/model.ts";
-import { trainSegment } from "./training/segment.ts";
+import { type Config, configSchema } from "../config/schema.ts";
+import { type CoreModule, loadCoreModule, supportedMath } from "../core/build.ts";
+import { Transformer } from "../core/transformer.ts";
+import { messageOf } from "../errors.ts";
+import { createWorkerPool } from "../pool/pool.ts";
+import { normals, stream } from "../random.ts";
+import { PromptSampler } from "../tasks/prompts.ts";
+import { initialParameters, transformerShape } from "../training/model.ts";
+import { trainSegment } from "../training/segment.ts";
 
 export interface Check {
   name: string;

@@ -6,7 +6,7 @@
  */
 import { xoroshiro128plusFromState } from "pure-rand/generator/xoroshiro128plus";
 import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
-import { requireWhole } from "../validate.ts";
+import { requireWhole } from "./validate.ts";
 
 export type { RandomGenerator };
 

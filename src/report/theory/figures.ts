@@ -1,5 +1,11 @@
 /** The six figures of a study: asymptotic lines; simulations and trained regressions as points with their spread. */
 import type { TopLevelSpec } from "vega-lite";
+import type { NoiseMode } from "../../theory/modes.ts";
+import type { Simulation, SimulationCurves } from "../../theory/simulate.ts";
+import type { Measured, SimulatedRow, Study } from "../../theory/study.ts";
+import { studyRow } from "../../theory/study.ts";
+import { accuracy } from "../../theory/times.ts";
+import type { Trained } from "../../theory/trained.ts";
 import {
   type Figure,
   fromZero,
@@ -12,15 +18,9 @@ import {
   wholeDecades,
   type XAxis,
   type YAxis,
-} from "../report/figures/plot.ts";
-import { formatNumber } from "../report/format.ts";
-import { colour, ordered } from "../report/theme.ts";
-import type { NoiseMode } from "./modes.ts";
-import type { Simulation, SimulationCurves } from "./simulate.ts";
-import type { Measured, SimulatedRow, Study } from "./study.ts";
-import { studyRow } from "./study.ts";
-import { accuracy } from "./times.ts";
-import type { Trained } from "./trained.ts";
+} from "../figures/plot.ts";
+import { formatNumber } from "../format.ts";
+import { colour, ordered } from "../theme.ts";
 
 const modelColours: Record<NoiseMode, string> = {
   fixed: colour.slate,

@@ -1,8 +1,8 @@
 /** Training prompts as a fixed data set D, which the likelihood of a posterior is of. */
-import type { Config } from "../config.ts";
+import type { Config } from "../config/schema.ts";
+import type { Batch } from "../curvature/model.ts";
 import { PromptSampler } from "../tasks/prompts.ts";
 import { requireCount, requireWhole } from "../validate.ts";
-import type { Batch } from "./model.ts";
 
 /**
  * The last `count` batches that a member had trained on at `step` (the first ones to come, if it had not seen as many).

@@ -3,7 +3,7 @@
  * singular minimum, lambda = n beta (E[L(theta)] - L(theta*)), with the expectation over the tempered posterior
  * exp(-n beta L) localised at theta* by exp(-gamma |theta - theta*|^2 / 2).
  */
-import { stream } from "../tasks/random.ts";
+import { stream } from "../random.ts";
 import {
   requireCount,
   requireLength,

@@ -1,5 +1,5 @@
 /** Messages between the ensemble controller and its workers. Imports types only. */
-import type { Config } from "../config.ts";
+import type { Config } from "../config/schema.ts";
 
 /**
  * Everything needed to continue one member after `step` steps: the flat parameter vector and AdamW's two moments. Of an

@@ -2,12 +2,12 @@
 import { readdirSync } from "node:fs";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Config } from "./config.ts";
-import { UsageError } from "./errors.ts";
-import { type ConfigLayer, nearestName, readConfigFile, resolveConfig } from "./load-config.ts";
+import { UsageError } from "../errors.ts";
+import { type ConfigLayer, nearestName, readConfigFile, resolveConfig } from "./load.ts";
+import type { Config } from "./schema.ts";
 
-/** The same folder from src/ and from dist/: the package ships src/presets. */
-const directory = fileURLToPath(new URL("../src/presets/", import.meta.url));
+/** The same folder from src/ and from dist/: the package ships src/config/presets. */
+const directory = fileURLToPath(new URL("../../src/config/presets/", import.meta.url));
 
 export interface Preset {
   name: string;
