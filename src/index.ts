@@ -2,8 +2,10 @@
  * epigrok: ensembles of small transformers on in-context modular arithmetic, their epistemic uncertainty through
  * training, and grokking told without labels.
  */
+export type { PosteriorRecord } from "./analysis/posterior-job.ts";
 export { type PosteriorOptions, runPosteriors } from "./analysis/posteriors.ts";
 export { runSpectra, type SpectrumOptions } from "./analysis/spectra.ts";
+export type { SpectrumRecord } from "./analysis/spectrum-job.ts";
 export { type Config, type ConfigInput, configSchema } from "./config/schema.ts";
 export {
   type AdamWOptions,

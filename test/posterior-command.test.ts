@@ -5,12 +5,14 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { fitAfterTraining } from "../src/analysis/after-training.ts";
 import { compareMethods, fallOf } from "../src/analysis/compare.ts";
 import { pending } from "../src/analysis/job-runner.ts";
+import type { PosteriorRecord } from "../src/analysis/posterior-job.ts";
 import { DEFAULT_SETTINGS, methodOf, parseMethods, posteriorJobs } from "../src/analysis/posteriors.ts";
 import { parseSteps, selectSteps, thin } from "../src/analysis/selection.ts";
+import type { SpectrumRecord } from "../src/analysis/spectrum-job.ts";
 import { configSchema } from "../src/config/schema.ts";
 import { createJobPool, runJobs } from "../src/pool/jobs.ts";
 import { ivonFile } from "../src/run/checkpoints.ts";
-import type { MetricsRecord, PosteriorRecord, SpectrumRecord } from "../src/run/records.ts";
+import type { MetricsRecord } from "../src/run/records.ts";
 import { epigrok } from "./fixtures/cli.ts";
 import { temporaryDirectory } from "./fixtures/temporary.ts";
 

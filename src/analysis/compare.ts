@@ -1,7 +1,8 @@
 /** Methods against each other on one run: their uncertainty over the steps, its fall, calibration and cost. */
 import { POSTERIOR_METHODS, type PosteriorMethod } from "../posterior/methods.ts";
-import type { EnsembleMeasures, PosteriorRecord } from "../run/records.ts";
+import type { EnsembleMeasures } from "../run/records.ts";
 import { detectGrokking, type Fall } from "../uncertainty/detector.ts";
+import type { PosteriorRecord } from "./posterior-job.ts";
 
 const MEASURES = [
   "mutualInformation",

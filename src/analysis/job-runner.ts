@@ -1,6 +1,7 @@
 /** Running the jobs of one analysis of a run: those that have no record yet, each recorded as it is done. */
 import { messageOf } from "../errors.ts";
 import { runJobs } from "../pool/jobs.ts";
+import type { LinesFile } from "../run/directory.ts";
 import { type OpenRun, withWorkers } from "./open-run.ts";
 
 /** What says which job it is: those with equal keys give equal results. */
@@ -40,16 +41,16 @@ export interface JobsOutcome<Record> {
   failures: JobFailure[];
 }
 
-/** One kind of analysis: how its jobs are run and where its records are kept. */
-export interface Analysis<Job, Outcome> {
+/** One kind of analysis. */
+export interface Analysis<Job> {
   /** Name of the function in the worker. */
   task: string;
+  /** Where its records are kept. */
+  file: LinesFile;
   /** Method or operator: jobs of one kind take about the same time. */
   kindOf: (job: Job) => string;
   /** What the job does not say: parameters. */
   load: (job: Job) => Promise<object>;
-  read: () => Promise<(Job & Outcome)[]>;
-  append: (record: Job & Outcome) => Promise<void>;
 }
 
 /** The jobs without a record, and the records of the others. */
@@ -70,10 +71,10 @@ export function pending<Job extends JobKey, Record extends Job>(
 export async function runOpenJobs<Job extends JobKey, Outcome>(
   run: OpenRun,
   jobs: readonly Job[],
-  { task, kindOf, load, read, append }: Analysis<Job, Outcome>,
+  { task, file, kindOf, load }: Analysis<Job>,
   { workers, signal, observer }: RunnerOptions<Job, Job & Outcome>,
 ): Promise<JobsOutcome<Job & Outcome>> {
-  const { open, present } = pending(jobs, await read(), kindOf);
+  const { open, present } = pending(jobs, await run.directory.readLines<Job & Outcome>(file), kindOf);
   const records = [...present];
   const failures: JobFailure[] = [];
   const used = Math.min(workers, open.length);
@@ -85,7 +86,7 @@ export async function runOpenJobs<Job extends JobKey, Outcome>(
       run: async (job: Job) => pool.run<Outcome>(task, { ...job, ...(await load(job)) }),
       done: async (job, outcome) => {
         const record = { ...job, ...outcome };
-        await append(record);
+        await run.directory.appendLine(file, record);
         records.push(record);
         observer?.done?.(record);
       },

@@ -45,6 +45,15 @@ export interface PosteriorOutcome {
   predictSeconds: number;
 }
 
+/**
+ * A line of `posteriors.jsonl`: what was asked for and what came out. `settings` is the SHA-256 of everything the result
+ * depends on besides method, step and member: records of one method compare only if it is the same. Seconds are the only
+ * measured times, and differ between equal runs.
+ */
+export interface PosteriorRecord extends PosteriorJob, PosteriorOutcome {
+  settings: string;
+}
+
 /** @throws RangeError for what `fitAndPredict` refuses, and for predictions that are not distributions */
 export function posteriorJob(
   { method, step, member, samples: nSamples, batches, options, ...stored }: PosteriorRequest,

@@ -7,10 +7,9 @@ import {
   type PosteriorMethod,
 } from "../posterior/methods.ts";
 import { type CheckpointStep, readCheckpoint, readIvonCurvature } from "../run/checkpoints.ts";
-import type { PosteriorRecord } from "../run/records.ts";
 import { type JobsOutcome, type RunnerOptions, runOpenJobs } from "./job-runner.ts";
 import { batchesFor, type OpenRun, settingsHash, withRun } from "./open-run.ts";
-import type { PosteriorJob, PosteriorOutcome } from "./posterior-job.ts";
+import type { PosteriorJob, PosteriorOutcome, PosteriorRecord } from "./posterior-job.ts";
 import { parseNames, type StepChoice, selectMembers, selectSteps } from "./selection.ts";
 
 /** How the methods are fitted: the same for every checkpoint of a comparison. */
@@ -142,11 +141,7 @@ export function fitJobs(
   return runOpenJobs<KeyedJob, PosteriorOutcome>(
     run,
     jobs,
-    {
-      ...{ task: "posterior", kindOf: methodOf, load },
-      read: () => directory.readPosteriors(),
-      append: (record) => directory.appendPosterior(record),
-    },
+    { task: "posterior", file: "posteriors.jsonl", kindOf: methodOf, load },
     options,
   );
 }

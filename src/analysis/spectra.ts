@@ -2,11 +2,16 @@
 import type { Config } from "../config/schema.ts";
 import { UsageError } from "../errors.ts";
 import { type CheckpointStep, readCheckpoint } from "../run/checkpoints.ts";
-import type { SpectrumRecord } from "../run/records.ts";
 import { type JobsOutcome, type RunnerOptions, runOpenJobs } from "./job-runner.ts";
 import { batchesFor, settingsHash, withRun } from "./open-run.ts";
 import { parseNames, type StepChoice, selectMembers, selectSteps } from "./selection.ts";
-import { OPERATORS, type OperatorName, type SpectrumJob, type SpectrumOutcome } from "./spectrum-job.ts";
+import {
+  OPERATORS,
+  type OperatorName,
+  type SpectrumJob,
+  type SpectrumOutcome,
+  type SpectrumRecord,
+} from "./spectrum-job.ts";
 
 export interface SpectrumOptions extends RunnerOptions<KeyedSpectrumJob, SpectrumRecord> {
   operators: readonly OperatorName[];
@@ -60,10 +65,8 @@ export function runSpectra(runDir: string, options: SpectrumOptions): Promise<Jo
       run,
       spectrumJobs(config, chosen, options),
       {
-        ...{ task: "spectrum", kindOf: operatorOf },
+        ...{ task: "spectrum", file: "spectrum.jsonl", kindOf: operatorOf },
         load: async (job) => ({ parameters: await readCheckpoint(directory.path, job, table) }),
-        read: () => directory.readSpectra(),
-        append: (record) => directory.appendSpectrum(record),
       },
       options,
     );

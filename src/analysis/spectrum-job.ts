@@ -60,6 +60,11 @@ export interface SpectrumOutcome {
   seconds: number;
 }
 
+/** A line of `spectrum.jsonl`. `settings` is the SHA-256 of everything else that the result depends on. */
+export interface SpectrumRecord extends SpectrumJob, SpectrumOutcome {
+  settings: string;
+}
+
 const TOLERANCE = 1e-3;
 const TRACE_PRODUCTS = 30;
 const DENSITY = { probes: 2, steps: 40 };

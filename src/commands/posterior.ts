@@ -1,8 +1,8 @@
 /** `epigrok posterior`: approximate posteriors over the checkpoints of a run, compared. */
 import type { Argv, CommandModule } from "yargs";
+import type { PosteriorRecord } from "../analysis/posterior-job.ts";
 import type { KeyedJob, PosteriorSettings } from "../analysis/posteriors.ts";
 import { UsageError } from "../errors.ts";
-import type { PosteriorRecord } from "../run/records.ts";
 import { type CheckpointArguments, checkpointOptions, positiveInteger } from "./checkpoint-options.ts";
 
 interface PosteriorArguments extends CheckpointArguments {

@@ -1,7 +1,7 @@
 /** `epigrok spectrum`: the curvature of the training loss at the checkpoints of a run. */
 import type { Argv, CommandModule } from "yargs";
 import type { KeyedSpectrumJob } from "../analysis/spectra.ts";
-import type { SpectrumRecord } from "../run/records.ts";
+import type { SpectrumRecord } from "../analysis/spectrum-job.ts";
 import { type CheckpointArguments, checkpointOptions, positiveInteger } from "./checkpoint-options.ts";
 
 interface SpectrumArguments extends CheckpointArguments {

@@ -1,14 +1,10 @@
 /** A run directory as typed data. Reads only; a run that is still being written can be read too. */
 import { readFile, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
+import type { PosteriorRecord } from "../analysis/posterior-job.ts";
+import type { SpectrumRecord } from "../analysis/spectrum-job.ts";
 import { type Config, configSchema } from "../config/schema.ts";
-import type {
-  MetricsRecord,
-  PosteriorRecord,
-  RunEvents,
-  RunSummary,
-  SpectrumRecord,
-} from "../run/records.ts";
+import type { MetricsRecord, RunEvents, RunSummary } from "../run/records.ts";
 import { type DetectorState, detectGrokking, uncertaintyTrajectory } from "../uncertainty/detector.ts";
 
 export interface RunData {

@@ -1,5 +1,5 @@
 /** The curvature at the checkpoints as a table of text. */
-import type { SpectrumRecord } from "../run/records.ts";
+import type { SpectrumRecord } from "../analysis/spectrum-job.ts";
 import { formatNumber, formatStep } from "./format.ts";
 import type { TextTable } from "./posterior-tables.ts";
 

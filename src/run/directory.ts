@@ -16,7 +16,7 @@ import { encodeSafetensors, type Tensor } from "../safetensors.ts";
 import { checkpointFile, ivonFile, memberName, namedTensors, stepName } from "./checkpoints.ts";
 import { acquireLock } from "./lock.ts";
 import { decodeMember, encodeMember } from "./member-file.ts";
-import type { MetricsRecord, PosteriorRecord, RunSummary, SpectrumRecord } from "./records.ts";
+import type { MetricsRecord, RunSummary } from "./records.ts";
 
 /** config.json. */
 export interface Manifest {
@@ -53,7 +53,11 @@ const FILES = [
   "spectrum.jsonl",
   "summary.json",
   "report.html",
-];
+] as const;
+
+/** A file of one JSON object a line. */
+export type LinesFile = Extract<(typeof FILES)[number], `${string}.jsonl`>;
+
 const FOLDERS = ["checkpoints", "predictions", "state"];
 
 /** What write-file-atomic calls the file that is to replace another one. */
@@ -153,35 +157,41 @@ export class RunDirectory {
 
   /** The evaluations so far; a cut-off last line is removed from the file. */
   async readMetrics(): Promise<MetricsRecord[]> {
-    return this.#readLines("metrics.jsonl");
+    return this.readLines("metrics.jsonl");
   }
 
   async readTiming(): Promise<TimingRecord[]> {
-    return this.#readLines("timing.jsonl");
+    return this.readLines("timing.jsonl");
   }
 
   async appendMetrics(record: MetricsRecord): Promise<void> {
-    await this.#append("metrics.jsonl", record);
+    await this.appendLine("metrics.jsonl", record);
   }
 
   async appendTiming(record: TimingRecord): Promise<void> {
-    await this.#append("timing.jsonl", record);
+    await this.appendLine("timing.jsonl", record);
   }
 
-  async readPosteriors(): Promise<PosteriorRecord[]> {
-    return this.#readLines("posteriors.jsonl");
+  /** The records of a file, none if it is absent; a cut-off last line is removed from the file. */
+  async readLines<T>(name: LinesFile): Promise<T[]> {
+    const path = join(this.path, name);
+    const bytes = await readFile(path).catch(nullIfAbsent);
+    if (!bytes) return [];
+    const end = bytes.lastIndexOf(0x0a) + 1;
+    if (end < bytes.length) await truncate(path, end);
+    const lines = bytes.subarray(0, end).toString("utf8").split("\n").slice(0, -1);
+    return lines.map((line, i) => named(`${path}, line ${i + 1}`, () => JSON.parse(line)));
   }
 
-  async appendPosterior(record: PosteriorRecord): Promise<void> {
-    await this.#append("posteriors.jsonl", record);
-  }
-
-  async readSpectra(): Promise<SpectrumRecord[]> {
-    return this.#readLines("spectrum.jsonl");
-  }
-
-  async appendSpectrum(record: SpectrumRecord): Promise<void> {
-    await this.#append("spectrum.jsonl", record);
+  /** One record more, on the disk when the promise resolves. */
+  async appendLine(name: LinesFile, record: object): Promise<void> {
+    const file = await open(join(this.path, name), "a");
+    try {
+      await file.appendFile(`${JSON.stringify(record)}\n`);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
   }
 
   async saveMember(progress: MemberProgress): Promise<void> {
@@ -263,26 +273,6 @@ export class RunDirectory {
       path,
       typeof data === "string" ? data : Buffer.from(data.buffer, data.byteOffset, data.length),
     );
-  }
-
-  async #append(name: string, record: object): Promise<void> {
-    const file = await open(join(this.path, name), "a");
-    try {
-      await file.appendFile(`${JSON.stringify(record)}\n`);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-  }
-
-  async #readLines<T>(name: string): Promise<T[]> {
-    const path = join(this.path, name);
-    const bytes = await readFile(path).catch(nullIfAbsent);
-    if (!bytes) return [];
-    const end = bytes.lastIndexOf(0x0a) + 1;
-    if (end < bytes.length) await truncate(path, end);
-    const lines = bytes.subarray(0, end).toString("utf8").split("\n").slice(0, -1);
-    return lines.map((line, i) => named(`${path}, line ${i + 1}`, () => JSON.parse(line)));
   }
 
   /** Deletes the temporary files that a killed process left beside the ones it was about to replace. */

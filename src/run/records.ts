@@ -1,9 +1,7 @@
 /**
- * The records of a run directory. `metrics.jsonl` holds one MetricsRecord a line, `posteriors.jsonl` one
- * PosteriorRecord, `spectrum.jsonl` one SpectrumRecord; `summary.json` one RunSummary.
+ * The records of a run itself: `metrics.jsonl` holds one MetricsRecord a line, `summary.json` one RunSummary. Those of
+ * `posteriors.jsonl` and `spectrum.jsonl` live with the analyses that make them.
  */
-import type { PosteriorJob, PosteriorOutcome } from "../analysis/posterior-job.ts";
-import type { SpectrumJob, SpectrumOutcome } from "../analysis/spectrum-job.ts";
 import type { ProbeSetName } from "../training/messages.ts";
 
 /** Measures of one predictive distribution against labels and against the exact references; nats. */
@@ -123,18 +121,4 @@ export interface RunSummary extends RunEvents {
   math: "fast" | "strict";
   perMember: MemberSummary[];
   references: Partial<Record<ProbeSetName, ProbeReference>>;
-}
-
-/**
- * One posterior: what was asked for and what came out. `settings` is the SHA-256 of everything the result depends on
- * besides method, step and member: records of one method compare only if it is the same. Seconds are the only
- * measured times, and differ between equal runs.
- */
-export interface PosteriorRecord extends PosteriorJob, PosteriorOutcome {
-  settings: string;
-}
-
-/** The curvature at one checkpoint; `settings` as above. */
-export interface SpectrumRecord extends SpectrumJob, SpectrumOutcome {
-  settings: string;
 }

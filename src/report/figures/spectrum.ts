@@ -1,7 +1,6 @@
 /** Curvature through training. None for a run without spectra. */
 import { thin } from "../../analysis/selection.ts";
-import type { OperatorName } from "../../analysis/spectrum-job.ts";
-import type { SpectrumRecord } from "../../run/records.ts";
+import type { OperatorName, SpectrumRecord } from "../../analysis/spectrum-job.ts";
 import type { RunData } from "../read-run.ts";
 import { colour, ordered } from "../theme.ts";
 import { eventMarks, runAxis } from "./events.ts";
