@@ -1,28 +1,68 @@
-/** Checks of arguments. Each throws a RangeError that names the field, the value and what is allowed. */
+/**
+ * Checks of arguments. Each returns the value, or throws a RangeError in the one form of all refusals,
+ * `name: got VALUE, must be WHAT IS ALLOWED`.
+ */
 
-function fail(name: string, value: unknown, allowed: string): never {
+/** Refuses a value by a rule that no check below states. `allowed` continues "must be". */
+export function refuse(name: string, value: unknown, allowed: string): never {
   throw new RangeError(`${name}: got ${String(value)}, must be ${allowed}`);
+}
+
+/** Neither infinite nor NaN. */
+export function requireFinite(name: string, value: number): number {
+  return Number.isFinite(value) ? value : refuse(name, value, "a finite number");
+}
+
+/** Above `bound` and finite. */
+export function requireAbove(name: string, value: number, bound: number): number {
+  return value > bound && value < Infinity ? value : refuse(name, value, `a finite number above ${bound}`);
 }
 
 /** Above 0 and finite. */
 export function requirePositive(name: string, value: number): number {
-  return value > 0 && value < Infinity ? value : fail(name, value, "a finite number above 0");
+  return requireAbove(name, value, 0);
+}
+
+/** Above 0; Infinity is allowed. */
+export function requirePositiveOrInfinite(name: string, value: number): number {
+  return value > 0 ? value : refuse(name, value, "a number above 0 or Infinity");
 }
 
 /** At least 0 and finite. */
 export function requireNonNegative(name: string, value: number): number {
-  return value >= 0 && value < Infinity ? value : fail(name, value, "a finite number of at least 0");
+  return value >= 0 && value < Infinity ? value : refuse(name, value, "a finite number of at least 0");
 }
 
-/** A decay rate: 0 <= value < 1. */
+/** From 0 to 1, both included: [0, 1]. */
+export function requireFraction(name: string, value: number): number {
+  return value >= 0 && value <= 1 ? value : refuse(name, value, "from 0 to 1");
+}
+
+/** Strictly between 0 and 1: (0, 1). */
+export function requireOpenFraction(name: string, value: number): number {
+  return value > 0 && value < 1 ? value : refuse(name, value, "strictly between 0 and 1");
+}
+
+/** Above 0 and at most 1: (0, 1]. */
+export function requirePositiveFraction(name: string, value: number): number {
+  return value > 0 && value <= 1 ? value : refuse(name, value, "above 0 and at most 1");
+}
+
+/** A rate of decay or of dropout: [0, 1). */
 export function requireRate(name: string, value: number): number {
-  return value >= 0 && value < 1 ? value : fail(name, value, "at least 0 and below 1");
+  return value >= 0 && value < 1 ? value : refuse(name, value, "at least 0 and below 1");
 }
 
-function requireInteger(name: string, value: number, min: number, max: number): number {
+/** An integer from `min` to `max`. */
+export function requireInteger(
+  name: string,
+  value: number,
+  min: number,
+  max = Number.MAX_SAFE_INTEGER,
+): number {
   if (Number.isInteger(value) && value >= min && value <= max) return value;
   const bounded = max < Number.MAX_SAFE_INTEGER;
-  return fail(name, value, bounded ? `an integer from ${min} to ${max}` : `an integer of at least ${min}`);
+  return refuse(name, value, bounded ? `an integer from ${min} to ${max}` : `an integer of at least ${min}`);
 }
 
 /** An integer from 1 to `max`. */
@@ -35,22 +75,28 @@ export function requireWhole(name: string, value: number, max = Number.MAX_SAFE_
   return requireInteger(name, value, 0, max);
 }
 
-/** From 0 to 1, both included. */
-export function requireFraction(name: string, value: number): number {
-  return value >= 0 && value <= 1 ? value : fail(name, value, "from 0 to 1");
+/** An unsigned integer of 32 bits, as the random streams are keyed by. */
+export function requireWord(name: string, value: number): number {
+  return requireInteger(name, value, 0, 0xffffffff);
 }
 
 /** @param meaning where the length comes from, for the message */
 export function requireLength(
   name: string,
-  array: ArrayLike<number>,
+  array: ArrayLike<unknown>,
   length: number,
   meaning?: string,
 ): void {
   if (array.length !== length)
-    fail(`length of ${name}`, array.length, meaning ? `${length}, ${meaning}` : `${length}`);
+    refuse(`length of ${name}`, array.length, meaning ? `${length}, ${meaning}` : `${length}`);
 }
 
+/** At least one element. */
+export function requireNonEmpty(name: string, array: ArrayLike<unknown>): void {
+  if (array.length === 0) refuse(`length of ${name}`, 0, "at least 1");
+}
+
+/** One of a list of words. */
 export function requireOneOf<T extends string>(name: string, value: T, allowed: readonly T[]): T {
-  return allowed.includes(value) ? value : fail(name, value, `one of ${allowed.join(", ")}`);
+  return allowed.includes(value) ? value : refuse(name, value, `one of ${allowed.join(", ")}`);
 }

@@ -153,10 +153,10 @@ describe("fixed noise", () => {
 
   it("names invalid input", () => {
     const base = { t: 1, lambda: 0.5 };
-    expect(() => fixedNoise({ ...base, wp2: 0 })).toThrow(/wp2 must be .*, got 0/);
+    expect(() => fixedNoise({ ...base, wp2: 0 })).toThrow(/wp2: got 0, must be/);
     for (const name of ["w2", "k2", "sn2", "sig2", "u0"]) {
       expect(() => fixedNoise({ ...base, wp2: 1, [name]: -0.5 })).toThrow(
-        new RegExp(`^${name} must be .*, got -0.5`),
+        new RegExp(`^${name}: got -0.5, must be`),
       );
     }
   });
@@ -311,9 +311,9 @@ describe("learned noise", () => {
   });
 
   it("names invalid input", () => {
-    expect(() => residualNoise({ t: 1, lambda: 0.5, w: 0, u0: 0.1 })).toThrow(/w must be .*, got 0/);
-    expect(() => elboNoise({ t: 1, lambda: 0.5, sn2: -1, u0: 0.1 })).toThrow(/sn2 must be/);
-    expect(() => elboNoise({ t: 1, lambda: 0.5, u0: Number.NaN })).toThrow(/u0 must be .*, got NaN/);
+    expect(() => residualNoise({ t: 1, lambda: 0.5, w: 0, u0: 0.1 })).toThrow(/w: got 0, must be/);
+    expect(() => elboNoise({ t: 1, lambda: 0.5, sn2: -1, u0: 0.1 })).toThrow(/sn2: got .*, must be/);
+    expect(() => elboNoise({ t: 1, lambda: 0.5, u0: Number.NaN })).toThrow(/u0: got NaN, must be/);
   });
 });
 

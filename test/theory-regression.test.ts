@@ -336,15 +336,19 @@ describe("trainRegression", () => {
   it("names invalid input", async () => {
     const input = { ...base, d: 8, lambda: 0.8, noiseModel: "residual", times: [1], eta: 0.01 } as const;
     const failure = (change: object) => theory.trainRegression({ ...input, ...change } as RegressionInput);
-    await expect(failure({ lambda: 0 })).rejects.toThrow(/lambda must be .*, got 0/);
-    await expect(failure({ lambda: 20 })).rejects.toThrow(/N = d\/lambda must be an integer/);
-    await expect(failure({ u0: 0 })).rejects.toThrow(/u0 must be .* above 0/);
-    await expect(failure({ eta: 0.5 })).rejects.toThrow(/eta must be below .*, got 0.5/);
-    await expect(failure({ eta: [0.1, 0.1] })).rejects.toThrow(/as long as times, got 2/);
-    await expect(failure({ times: [2, 1] })).rejects.toThrow(/times must not decrease, got 1 after 2/);
-    await expect(failure({ times: [-1] })).rejects.toThrow(/times must be/);
-    await expect(failure({ noiseModel: "none" })).rejects.toThrow(/noiseModel must be one of/);
-    await expect(failure({ covariance: "none" })).rejects.toThrow(/covariance must be one of/);
+    await expect(failure({ lambda: 0 })).rejects.toThrow(/lambda: got 0, must be/);
+    await expect(failure({ lambda: 20 })).rejects.toThrow(/N = d\/lambda: got .*, must be an integer/);
+    await expect(failure({ u0: 0 })).rejects.toThrow(/u0: got .*, must be .* above 0/);
+    await expect(failure({ eta: 0.5 })).rejects.toThrow(/eta: got 0.5, must be below .*/);
+    await expect(failure({ eta: [0.1, 0.1] })).rejects.toThrow(
+      /length of eta: got 2, must be 1, that of times/,
+    );
+    await expect(failure({ times: [2, 1] })).rejects.toThrow(
+      /times: got 1 after 2, must be in an order that does not decrease/,
+    );
+    await expect(failure({ times: [-1] })).rejects.toThrow(/times: got .*, must be/);
+    await expect(failure({ noiseModel: "none" })).rejects.toThrow(/noiseModel: got .*, must be one of/);
+    await expect(failure({ covariance: "none" })).rejects.toThrow(/covariance: got .*, must be one of/);
     await expect(failure({ draws: 0 })).rejects.toThrow(/draws/);
   });
 });

@@ -61,10 +61,10 @@ describe("a study", () => {
   });
 
   it("names invalid input", () => {
-    expect(() => study({ level: 1 })).toThrow(/level must be .*, got 1/);
+    expect(() => study({ level: 1 })).toThrow(/level: got 1, must be/);
     expect(() => study({ theta: 0 })).toThrow(/theta/);
-    expect(() => study({ noise: ["none" as never] })).toThrow(/noise must be one of/);
-    expect(() => study({ simulation: { d: 0, draws: 1, seed: 0 } })).toThrow(/d must be/);
+    expect(() => study({ noise: ["none" as never] })).toThrow(/noise: got .*, must be one of/);
+    expect(() => study({ simulation: { d: 0, draws: 1, seed: 0 } })).toThrow(/d: got .*, must be/);
   });
 });
 
@@ -194,7 +194,7 @@ describe("epigrok theory", () => {
 
   it("reports mistakes in the flags as usage errors", async () => {
     await expect(run("--lambda", "-1")).rejects.toThrow(UsageError);
-    await expect(run("--level", "2")).rejects.toThrow(/level must be/);
+    await expect(run("--level", "2")).rejects.toThrow(/level: got .*, must be/);
     await expect(run("--noise", "some")).rejects.toThrow(/Choices/);
   });
 });

@@ -193,11 +193,13 @@ describe("simulation", () => {
 
   it("names invalid input", () => {
     const base = { d: 4, N: 4, t: [1], noise: "fixed", sn2: 0.1 } as const;
-    expect(() => theory.simulate({ ...base, d: 2.5 })).toThrow(/d must be an integer .*, got 2.5/);
-    expect(() => theory.simulate({ ...base, N: 0 })).toThrow(/N must be/);
-    expect(() => theory.simulate({ ...base, t: [-1] })).toThrow(/t must be/);
-    expect(() => theory.simulate({ ...base, draws: 0 })).toThrow(/draws must be/);
-    expect(() => theory.simulate({ ...base, noise: "none" as never })).toThrow(/noise must be one of/);
+    expect(() => theory.simulate({ ...base, d: 2.5 })).toThrow(/d: got 2.5, must be an integer /);
+    expect(() => theory.simulate({ ...base, N: 0 })).toThrow(/N: got .*, must be/);
+    expect(() => theory.simulate({ ...base, t: [-1] })).toThrow(/t: got .*, must be/);
+    expect(() => theory.simulate({ ...base, draws: 0 })).toThrow(/draws: got .*, must be/);
+    expect(() => theory.simulate({ ...base, noise: "none" as never })).toThrow(
+      /noise: got .*, must be one of/,
+    );
     expect(() => theory.simulate({ ...base, spectra: [Float64Array.of(1)] })).toThrow(/spectra/);
   });
 });

@@ -152,10 +152,10 @@ describe("times", () => {
   });
 
   it("name invalid input", () => {
-    expect(() => theory.times({ lambda: 0.5, level: 0 })).toThrow(/level must be .*, got 0/);
-    expect(() => theory.lossThreshold(0, 0.5)).toThrow(/eps must be/);
-    expect(() => theory.lossThreshold(0.1, 1)).toThrow(/theta must be .*, got 1/);
-    expect(() => theory.peakTimes({ lambda: -1, u0: 0 })).toThrow(/lambda must be/);
+    expect(() => theory.times({ lambda: 0.5, level: 0 })).toThrow(/level: got 0, must be/);
+    expect(() => theory.lossThreshold(0, 0.5)).toThrow(/eps: got .*, must be/);
+    expect(() => theory.lossThreshold(0.1, 1)).toThrow(/theta: got 1, must be/);
+    expect(() => theory.peakTimes({ lambda: -1, u0: 0 })).toThrow(/lambda: got .*, must be/);
     expect(() => theory.fixedNoiseTimes({ lambda: 0.5, threshold: -1 })).toThrow(/threshold/);
   });
 });

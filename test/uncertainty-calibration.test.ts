@@ -157,12 +157,16 @@ describe("scores by hand", () => {
 describe("bad input", () => {
   for (const [name, score] of Object.entries(scores)) {
     it(name, () => {
-      expect(() => score(new Float64Array(0), [])).toThrow(/at least one prompt/);
+      expect(() => score(new Float64Array(0), [])).toThrow(/length of targets: got 0, must be at least 1/);
       expect(() => score(new Float64Array(5).fill(0.5), [0, 1])).toThrow(/length.*got 5/);
-      expect(() => score(new Float64Array(4).fill(0.5), [0, 2])).toThrow(/targets\[1\].*0 to 1.*got 2/);
+      expect(() => score(new Float64Array(4).fill(0.5), [0, 2])).toThrow(
+        /targets\[1\]: got 2, must be a class from 0 to 1/,
+      );
       expect(() => score(new Float64Array(4).fill(0.5), [-1, 0])).toThrow(/targets\[0\]/);
-      expect(() => score(Float64Array.from([0.5, Number.NaN]), [0])).toThrow(/prompt 0, class 1/);
-      expect(() => score(Float64Array.from([2, 1]), [0])).toThrow(/sum to 1/);
+      expect(() => score(Float64Array.from([0.5, Number.NaN]), [0])).toThrow(/prompt 0, class 1: got NaN/);
+      expect(() => score(Float64Array.from([2, 1]), [0])).toThrow(
+        /prompt 0, sum of probabilities: got 3, must be 1/,
+      );
     });
   }
 });

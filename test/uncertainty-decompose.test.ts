@@ -188,10 +188,10 @@ describe("decompose", () => {
       p[index] = value;
       return () => decompose(p, { members: 2, prompts: 2, classes: 2 });
     };
-    expect(broken(7, Number.NaN)).toThrow(/member 1, prompt 1, class 1.*NaN/);
-    expect(broken(2, -0.5)).toThrow(/member 0, prompt 1, class 0.*-0.5/);
+    expect(broken(7, Number.NaN)).toThrow(/member 1, prompt 1, class 1: got NaN/);
+    expect(broken(2, -0.5)).toThrow(/member 0, prompt 1, class 0: got -0.5/);
     expect(broken(4, Number.POSITIVE_INFINITY)).toThrow(RangeError);
-    expect(broken(4, 0.4998)).toThrow(/member 1, prompt 0.*sum to 1/);
+    expect(broken(4, 0.4998)).toThrow(/member 1, prompt 0, sum of probabilities: got .*, must be 1/);
     expect(broken(4, 0.49995)).not.toThrow();
   });
 

@@ -154,7 +154,9 @@ describe("on the probe sets of a run", () => {
 
 describe("bad input", () => {
   it("names what does not fit", () => {
-    expect(() => ensembleMeasures([], probe)).toThrow(/at least one member/);
+    expect(() => ensembleMeasures([], probe)).toThrow(
+      /length of memberProbabilities: got 0, must be at least 1/,
+    );
     expect(() => ensembleMeasures([members[0], members[1].slice(1)], probe)).toThrow(
       /memberProbabilities\[1\]/,
     );

@@ -9,6 +9,7 @@ import type { RunData } from "../report/read-run.ts";
 import type { RunEvents } from "../run/records.ts";
 import { seenInputCount, TaskFamily } from "../tasks/family.ts";
 import { linearlySpaced, studyRow } from "../theory/study.ts";
+import { requireNonEmpty } from "../validate.ts";
 
 /**
  * What stands for lambda, unknowns per observation, where each (task, input) pair is one entry of a table to be learned:
@@ -63,7 +64,7 @@ export function bridge(
   runs: readonly RunData[],
   { level, u0, ratio = "unseen" }: { level: number; u0: number; ratio?: TaskRatio },
 ): Bridge {
-  if (runs.length === 0) throw new RangeError("runs must not be empty");
+  requireNonEmpty("runs", runs);
   const rows = runs
     .map((run) => bridgeRun(run, ratio, level, u0))
     .sort((a, b) => a.lambda - b.lambda || a.name.localeCompare(b.name));

@@ -5,6 +5,7 @@
  */
 import { stream } from "../random.ts";
 import {
+  requireAbove,
   requireCount,
   requireLength,
   requireNonNegative,
@@ -85,8 +86,7 @@ export function estimateLearningCoefficient(
   options: LearningCoefficientOptions,
 ): LearningCoefficient {
   const { trainingTerms, localisation, stepSize, chains = 4, burnIn, draws, seed, member = 0 } = options;
-  if (!(trainingTerms > 1 && Number.isFinite(trainingTerms)))
-    throw new RangeError(`trainingTerms: got ${trainingTerms}, must be above 1`);
+  requireAbove("trainingTerms", trainingTerms, 1);
   const nBeta = requirePositive("nBeta", options.nBeta ?? trainingTerms / Math.log(trainingTerms));
   requireNonNegative("localisation", localisation);
   requireCount("chains", chains);

@@ -2,6 +2,7 @@
 import type { FactorSums } from "../core/kronecker.ts";
 import type { OutputSignals } from "../core/output-signals.ts";
 import type { Batch, DropoutKey, ParameterInfo } from "../core/transformer.ts";
+import { refuse } from "../validate.ts";
 import type { Vector } from "./vector.ts";
 
 export type { Batch };
@@ -48,7 +49,7 @@ export function termsOf(batch: Batch): number {
  */
 export function totalTerms(batches: readonly Batch[]): number {
   const terms = batches.reduce((sum, batch) => sum + termsOf(batch), 0);
-  if (terms === 0) throw new RangeError("batches: got no prediction, at least one is needed");
+  if (terms === 0) refuse("batches", "no prediction", "at least one");
   return terms;
 }
 

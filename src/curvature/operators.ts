@@ -4,7 +4,7 @@
  * between two products, would make them different matrices (`checkDeterminism` finds out).
  */
 import { normals, type RandomGenerator, uniform } from "../random.ts";
-import { requireCount, requireLength, requireOneOf } from "../validate.ts";
+import { refuse, requireCount, requireLength, requireOneOf } from "../validate.ts";
 import {
   type Batch,
   type CurvatureModel,
@@ -93,7 +93,7 @@ export function fisherOperator(
     });
   }
   requireCount("mcSamples", mcSamples);
-  if (fisherType === "mc" && !rng) throw new RangeError("rng: got none, needed to draw the labels of mc");
+  if (fisherType === "mc" && !rng) refuse("rng", "none", "a generator, which draws the labels of mc");
   const draws = (batch: Batch) => {
     const p = probabilities(batch);
     return Array.from({ length: mcSamples }, () => drawLabels(p, dVocab, rng!));

@@ -1,6 +1,6 @@
 /** Stochastic estimates of the trace and the diagonal of a matrix known by its products. */
 import type { RandomGenerator } from "../random.ts";
-import { requireCount } from "../validate.ts";
+import { refuse, requireCount } from "../validate.ts";
 import { meanWithError } from "./lanczos.ts";
 import type { LinearOperator } from "./operators.ts";
 import { addScaled, dot, norm, orthogonalise, scale } from "./vector.ts";
@@ -39,7 +39,7 @@ export function hutchPlusPlusTrace(
   const { size } = operator;
   const third = products / 3;
   if (!(Number.isInteger(third) && third >= 1 && third <= size))
-    throw new RangeError(`products: got ${products}, must be a multiple of 3 from 3 to ${3 * size}`);
+    refuse("products", products, `a multiple of 3 from 3 to ${3 * size}`);
   const basis: Float64Array[] = [];
   for (let i = 0; i < third; i++) {
     const y = operator.matvec(rademacher(rng, size));

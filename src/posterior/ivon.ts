@@ -3,7 +3,13 @@
 import type { Vector } from "../curvature/vector.ts";
 import { normals, type RandomGenerator } from "../random.ts";
 import type { Safetensors, Tensor } from "../safetensors.ts";
-import { requireCount, requireLength, requirePositive, requireRate } from "../validate.ts";
+import {
+  requireCount,
+  requireLength,
+  requirePositive,
+  requirePositiveOrInfinite,
+  requireRate,
+} from "../validate.ts";
 import { float64Tensor, vectorTensor } from "./gaussian/tensors.ts";
 import { WeightPosterior } from "./posterior.ts";
 import { parametersOf } from "./saved.ts";
@@ -47,7 +53,7 @@ export class Ivon {
     requireRate("beta2", all.beta2);
     requirePositive("hessianInit", all.hessianInit);
     requireCount("mcSamples", all.mcSamples);
-    if (!(all.clipRadius > 0)) throw new RangeError(`clipRadius: got ${all.clipRadius}, must be above 0`);
+    requirePositiveOrInfinite("clipRadius", all.clipRadius);
     this.#options = all;
     this.mean = Float64Array.from(start);
     this.hessian = new Float64Array(start.length).fill(all.hessianInit);

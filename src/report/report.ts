@@ -2,6 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import writeFileAtomic from "write-file-atomic";
+import { requireNonEmpty } from "../validate.ts";
 import { comparisonPage } from "./comparison-page.ts";
 import { otherFigures, stepFigures } from "./figures/index.ts";
 import { type Figure, titled } from "./figures/plot.ts";
@@ -21,7 +22,7 @@ export interface ReportOptions {
  * @throws RangeError for no run; MissingRunError or ForeignRunError for a directory that is not a run.
  */
 export async function writeReport(runDirs: string[], options: ReportOptions = {}): Promise<string> {
-  if (runDirs.length === 0) throw new RangeError("runDirs is empty: give at least one run directory");
+  requireNonEmpty("runDirs", runDirs);
   const runs = await Promise.all(runDirs.map(readRun));
   const path = resolve(
     options.out ?? (runs.length === 1 ? join(runs[0].directory, "report.html") : "report.html"),

@@ -19,6 +19,7 @@ import { ivonGaussian } from "../training/ivon.ts";
 import { learningRateAt } from "../training/learning-rate.ts";
 import type { SegmentRequest, SegmentResult } from "../training/messages.ts";
 import { transformerShape } from "../training/model.ts";
+import { requireCount } from "../validate.ts";
 import { configHash, type Manifest, type OpenMode, RunDirectory, type TimingRecord } from "./directory.ts";
 import { describeEnvironment } from "./environment.ts";
 import { measureEvaluation } from "./measure.ts";
@@ -85,8 +86,7 @@ export interface RunOutcome {
  */
 export async function runEnsemble(config: Config, options: RunOptions): Promise<RunOutcome> {
   const { out, mode = "new", workers } = options;
-  if (!Number.isInteger(workers) || workers < 1)
-    throw new RangeError(`workers: got ${workers}, must be a positive integer`);
+  requireCount("workers", workers);
   const core = await loadCoreModule(config.math);
   requireMemory(core, config);
   const directory = await RunDirectory.open(out, mode);

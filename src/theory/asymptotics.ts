@@ -1,8 +1,9 @@
 /** Leading behaviour of times and curves near the spectral edge, without label noise and without a prior. */
+
+import { requireNonNegative, requirePositive } from "../validate.ts";
 import { spectrum } from "./quadrature.ts";
 import { crossing } from "./solve.ts";
 import { erfc, erfcx } from "./special.ts";
-import { requireNonNegative, requirePositive } from "./validate.ts";
 
 /**
  * log(1/s_-) / (2 s_-): what t_gen - t_train tends to as the level goes to 0 at fixed lambda < 1. The approach is slow:

@@ -1,6 +1,7 @@
 /** Scalars and lists for t and lambda. */
+
+import { refuse, requireNonEmpty, requireNonNegative } from "../validate.ts";
 import { type Spectrum, spectrum } from "./quadrature.ts";
-import { requireNonNegative } from "./validate.ts";
 
 /** A number or a list of numbers. */
 export type Values = number | readonly number[] | Float64Array;
@@ -55,11 +56,9 @@ export function mapLambda<K extends string, L extends Values>(
 function broadcastLength(nameA: string, a: Values, nameB: string, b: Values): number {
   const lengths = [a, b].flatMap((values) => (typeof values === "number" ? [] : [values.length]));
   if (lengths.some((length) => length !== lengths[0])) {
-    throw new RangeError(
-      `${nameA} and ${nameB} must be numbers or lists of equal length, got ${lengths.join(" and ")}`,
-    );
+    refuse(`lengths of ${nameA} and ${nameB}`, lengths.join(" and "), "equal");
   }
-  if (lengths[0] === 0) throw new RangeError(`${nameA} and ${nameB} must not be empty lists`);
+  if (lengths[0] === 0) refuse(`length of ${nameA} and ${nameB}`, 0, "at least 1");
   return lengths[0];
 }
 
@@ -68,7 +67,7 @@ function at(values: Values, i: number): number {
 }
 
 function columns<K extends string>(rows: Record<K, number>[]): Record<K, number[]> {
-  if (rows.length === 0) throw new RangeError("lambda must not be an empty list");
+  requireNonEmpty("lambda", rows);
   const names = Object.keys(rows[0]) as K[];
   return Object.fromEntries(names.map((name) => [name, rows.map((row) => row[name])])) as Record<K, number[]>;
 }

@@ -4,18 +4,19 @@
  * in the road to it, and with it in whether the spectral edge s_- shows. Only the standard deviation (a square root of
  * the covariance) in the eigenbasis gives the rate 2a of the rest of this library.
  */
-import { broadcast, type Curves, type Values } from "./broadcast.ts";
-import { type FixedNoiseParameters, fixedNoiseParameters } from "./fixed-noise.ts";
-import { solveOde } from "./ode.ts";
-import { average, spectrum } from "./quadrature.ts";
-import { lambertWExp } from "./special.ts";
+
 import {
   requireCount,
   requireNonNegative,
   requireOneOf,
   requirePositive,
   requirePositiveOrInfinite,
-} from "./validate.ts";
+} from "../validate.ts";
+import { broadcast, type Curves, type Values } from "./broadcast.ts";
+import { type FixedNoiseParameters, fixedNoiseParameters } from "./fixed-noise.ts";
+import { solveOde } from "./ode.ts";
+import { average, spectrum } from "./quadrature.ts";
+import { lambertWExp } from "./special.ts";
 
 /** What is stepped: the standard deviation, log variance, log std, the variance itself, or softplus^-1 of the std. */
 export type Parametrisation = "std" | "logVariance" | "logStd" | "variance" | "softplusStd";

@@ -1,8 +1,9 @@
 /** Variance over the members of a deterministic ensemble, tr Cov(m(t)), with gradient flow and no prior. */
+
+import { requireNonNegative } from "../validate.ts";
 import { broadcast, type Curves, type Values } from "./broadcast.ts";
 import { average, type Spectrum } from "./quadrature.ts";
 import { decay } from "./spectral.ts";
-import { requireNonNegative } from "./validate.ts";
 
 /**
  * Members trained on independent data sets from the common start m(0) = 0, without label noise:

@@ -1,7 +1,8 @@
 /** Learned noise with a finite prior, where no closed form exists: the asymptotic mode equations, integrated. */
+
+import { requireNonNegative, requireOneOf, requirePositive, requirePositiveOrInfinite } from "../validate.ts";
 import { learnedModes, type ModeCurves, type ModeSystem } from "./modes.ts";
 import { spectrum } from "./quadrature.ts";
-import { requireNonNegative, requireOneOf, requirePositive, requirePositiveOrInfinite } from "./validate.ts";
 
 export interface FinitePriorInput {
   /** Times in non-decreasing order. */

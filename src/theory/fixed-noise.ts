@@ -6,9 +6,10 @@
  * in m and in a square root R of its covariance, so an eigenmode s of S = X'X/N relaxes at rate a = s + gam in the
  * mean and 2a in the covariance.
  */
+
+import { requireNonNegative, requirePositiveOrInfinite } from "../validate.ts";
 import { broadcast, type Curves, type Values } from "./broadcast.ts";
 import { type Spectrum, spectrum } from "./quadrature.ts";
-import { requireNonNegative, requirePositiveOrInfinite } from "./validate.ts";
 
 /** Parameters of the fixed-noise model; all are free of the dimension d. */
 export interface FixedNoiseParameters {

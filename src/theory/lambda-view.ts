@@ -1,9 +1,10 @@
 /** The second view: variances as functions of lambda = d/N, at a fixed time or at the exact posterior. */
+
+import { requireNonNegative, requirePositive } from "../validate.ts";
 import { broadcast, type Curves, mapLambda, type Values } from "./broadcast.ts";
 import { spectrum } from "./quadrature.ts";
 import { maximise } from "./solve.ts";
 import { noiseGain, resolventAt } from "./spectral.ts";
-import { requireNonNegative, requirePositive } from "./validate.ts";
 
 /**
  * lambda sn2 g(t): the variance over draws of the label noise of a mean trained for time t from 0. As a function of

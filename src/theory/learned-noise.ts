@@ -8,10 +8,11 @@
  *
  * Notation: w = |w*|^2 + E|m(0)|^2, u0 = tr C(0), W = w + u0.
  */
+
+import { requireNonNegative, requirePositive } from "../validate.ts";
 import { broadcast, type Curves, type Values } from "./broadcast.ts";
 import { integrate, type Spectrum } from "./quadrature.ts";
 import { integralF, lost, noiseGain } from "./spectral.ts";
-import { requireNonNegative, requirePositive } from "./validate.ts";
 
 export interface LearnedNoiseParameters {
   /** |w*|^2 + E|m(0)|^2; 1 by default. */

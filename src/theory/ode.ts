@@ -1,4 +1,5 @@
 /** An explicit Runge-Kutta integrator with step-size control. */
+import { refuse } from "../validate.ts";
 
 /** Dormand and Prince, J. Comput. Appl. Math. 6 (1980) 19: order 5 with an embedded order 4; the last stage is reused. */
 const stages = [
@@ -39,7 +40,7 @@ export function solveOde(
   const results: Float64Array[] = [];
   for (const target of times) {
     if (!(target >= t && target < Infinity)) {
-      throw new RangeError(`times must be finite and must not decrease from 0, got ${target} after ${t}`);
+      refuse("times", `${target} after ${t}`, "finite, from 0 on, and never decrease");
     }
     while (t < target) {
       const remaining = target - t;

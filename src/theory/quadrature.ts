@@ -12,7 +12,7 @@
  * farther out for every lambda: one fixed set of nodes serves all times and all ratios, lambda = 1 included. All
  * weights are positive, so that even exponentially small averages keep their relative accuracy.
  */
-import { requirePositive } from "./validate.ts";
+import { requirePositive } from "../validate.ts";
 
 /** Spacing of the nodes in u. The error is about exp(-2 pi (pi/4) / step) = 7e-18. */
 const step = 1 / 8;

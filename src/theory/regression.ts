@@ -6,6 +6,14 @@
 import { loadCoreModule, type MathMode } from "../core/build.ts";
 import { LinearElbo } from "../core/linear-elbo.ts";
 import { normals, stream } from "../random.ts";
+import {
+  refuse,
+  requireCount,
+  requireLength,
+  requireNonNegative,
+  requireOneOf,
+  requirePositive,
+} from "../validate.ts";
 import { type NoiseMode, noiseModes, withNoise } from "./modes.ts";
 import {
   collect,
@@ -17,7 +25,6 @@ import {
   summarise,
 } from "./simulate.ts";
 import { maxStepSize } from "./spectral.ts";
-import { requireCount, requireNonNegative, requireOneOf, requirePositive } from "./validate.ts";
 
 /** `full`: C = RR' with any square R. `meanField`: one standard deviation per coordinate of x. */
 export type Covariance = "full" | "meanField";
@@ -91,16 +98,14 @@ function stepPlan(
   sig2: number,
   wp2: number,
 ): { steps: number; eta: number }[] {
-  if (typeof eta !== "number" && eta.length !== times.length) {
-    throw new RangeError(`eta must be a number or a list as long as times, got ${eta.length} values`);
-  }
+  if (typeof eta !== "number") requireLength("eta", eta, times.length, "that of times");
   // The covariance relaxes twice as fast as the mean.
   const bound = maxStepSize(lambda, (lambda * sig2) / wp2) / 2;
   return times.map((time, i) => {
     const largest = requirePositive("eta", typeof eta === "number" ? eta : eta[i]);
-    if (largest >= bound) throw new RangeError(`eta must be below 1/(s_+ + gam) = ${bound}, got ${largest}`);
+    if (largest >= bound) refuse("eta", largest, `below 1/(s_+ + gam) = ${bound}`);
     const span = requireNonNegative("times", time) - (i > 0 ? times[i - 1] : 0);
-    if (span < 0) throw new RangeError(`times must not decrease, got ${time} after ${times[i - 1]}`);
+    if (span < 0) refuse("times", `${time} after ${times[i - 1]}`, "in an order that does not decrease");
     // The margin keeps a multiple of eta from taking one step more for rounding.
     const steps = Math.ceil(span / largest - 1e-9);
     return { steps, eta: steps > 0 ? span / steps : 0 };

@@ -4,6 +4,15 @@
  */
 import { EigenvalueDecomposition, Matrix } from "ml-matrix";
 import { normals, type RandomGenerator, stream } from "../random.ts";
+import {
+  refuse,
+  requireCount,
+  requireLength,
+  requireNonNegative,
+  requireOneOf,
+  requirePositive,
+  requirePositiveOrInfinite,
+} from "../validate.ts";
 import { fixedNoiseParameters } from "./fixed-noise.ts";
 import {
   fixedModes,
@@ -13,13 +22,6 @@ import {
   type NoiseMode,
   noiseModes,
 } from "./modes.ts";
-import {
-  requireCount,
-  requireNonNegative,
-  requireOneOf,
-  requirePositive,
-  requirePositiveOrInfinite,
-} from "./validate.ts";
 
 export interface SimulationInput {
   /** Input dimension. */
@@ -85,9 +87,9 @@ export function simulate(input: SimulationInput): Simulation {
   const p = drawParameters(input, noise, lambda);
   const tolerance = requirePositive("tolerance", input.tolerance ?? 1e-8);
   const seed = input.seed ?? 0;
-  if (input.spectra && (input.spectra.length < draws || input.spectra.some((s) => s.length !== d))) {
-    throw new RangeError(`spectra must hold d = ${d} eigenvalues for each of ${draws} draws`);
-  }
+  if (input.spectra && input.spectra.length < draws)
+    refuse("length of spectra", input.spectra.length, `at least the ${draws} draws`);
+  for (const s of input.spectra ?? []) requireLength("a spectrum", s, d, "the eigenvalues of S");
   const results = Array.from({ length: draws }, (_, draw) => {
     const s = input.spectra?.[draw] ?? sampleSpectrum(d, N, seed, draw);
     const system = drawSystem(s, N, p, stream(seed, draw, "data", 1));

@@ -1,5 +1,5 @@
 /** Special functions in double precision. */
-import { requireFraction } from "./validate.ts";
+import { requireOpenFraction } from "../validate.ts";
 
 const TWO_OVER_SQRT_PI = 2 / Math.sqrt(Math.PI);
 
@@ -46,7 +46,7 @@ function erfcxFraction(x: number): number {
  * @throws RangeError for y outside (0, 1)
  */
 export function erfinv(y: number): number {
-  requireFraction("y", y);
+  requireOpenFraction("y", y);
   // Winitzki's closed approximation, then Halley steps on erfc for y near 1, on erf otherwise.
   const log = Math.log1p(-y * y);
   const a = 2 / (Math.PI * 0.147) + log / 2;

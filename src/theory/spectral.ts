@@ -2,9 +2,10 @@
  * Spectral functions of the Marchenko-Pastur law from which every curve of the linear model is built. The averages
  * <.> include the atom at 0.
  */
+
+import { requireNonNegative } from "../validate.ts";
 import { broadcast, type Curves, mapLambda, type Values } from "./broadcast.ts";
 import { integrate, type Spectrum } from "./quadrature.ts";
-import { requireNonNegative } from "./validate.ts";
 
 /** Sums over the continuous part with the slowest exponential taken out: <s^k exp(-2st)>_c = exp(logScale) c_k. */
 export interface Decay {

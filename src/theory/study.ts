@@ -1,6 +1,13 @@
 /** Everything one report on the linear model shows: curves and times at one lambda, a table over lambda, simulations. */
 
 import type { Bridge } from "../analysis/bridge.ts";
+import {
+  requireCount,
+  requireNonNegative,
+  requireOneOf,
+  requireOpenFraction,
+  requirePositive,
+} from "../validate.ts";
 import { delayAsymptote, informationLimit, informationPlateau } from "./asymptotics.ts";
 import { type FixedNoiseField, fixedNoise } from "./fixed-noise.ts";
 import { labelNoiseVariance } from "./lambda-view.ts";
@@ -9,13 +16,6 @@ import { type NoiseMode, noiseModes } from "./modes.ts";
 import { type Simulation, sampleSpectra, simulate } from "./simulate.ts";
 import { collapseTimes, lossThreshold, peakTimes, times } from "./times.ts";
 import type { Trained } from "./trained.ts";
-import {
-  requireCount,
-  requireFraction,
-  requireNonNegative,
-  requireOneOf,
-  requirePositive,
-} from "./validate.ts";
 
 export interface StudyOptions {
   /** lambda = d/N of the curves; 0.9 by default. */
@@ -103,8 +103,8 @@ export function study(options: StudyOptions = {}): Study {
   const noise = (options.noise ?? noiseModes).map((mode) => requireOneOf("noise", mode, noiseModes));
   const sn2 = requireNonNegative("sn2", options.sn2 ?? 1e-4);
   const u0 = requireNonNegative("u0", options.u0 ?? 0.01);
-  const level = requireFraction("level", options.level ?? 0.01);
-  const theta = requireFraction("theta", options.theta ?? 0.95);
+  const level = requireOpenFraction("level", options.level ?? 0.01);
+  const theta = requireOpenFraction("theta", options.theta ?? 0.95);
   const row = studyRow(lambda, level, u0);
   const noiseLevel = sn2 > 0 ? times({ lambda, level: sn2 }) : null;
   const t = logSpaced(

@@ -1,4 +1,6 @@
 /** When the curves of the linear model peak and when they fall below a level. */
+
+import { requireNonNegative, requireOpenFraction, requirePositive } from "../validate.ts";
 import { type Curves, mapLambda, type Values } from "./broadcast.ts";
 import { type FixedNoiseParameters, fixedNoiseAt, fixedNoiseParameters } from "./fixed-noise.ts";
 import {
@@ -12,7 +14,6 @@ import { type Spectrum, spectrum } from "./quadrature.ts";
 import { crossing, firstCrossing } from "./solve.ts";
 import { erf, erfinv } from "./special.ts";
 import { decay } from "./spectral.ts";
-import { requireFraction, requireNonNegative, requirePositive } from "./validate.ts";
 
 /**
  * Fraction of points predicted to within eps when the error is N(0, loss): erf(eps / sqrt(2 loss)). With V in place of
@@ -33,7 +34,7 @@ export function accuracy(eps: number, loss: number): number {
  */
 export function lossThreshold(eps: number, theta: number): number {
   requirePositive("eps", eps);
-  requireFraction("theta", theta);
+  requireOpenFraction("theta", theta);
   return eps ** 2 / (2 * erfinv(theta) ** 2);
 }
 

@@ -6,6 +6,7 @@
  * each prompt; it averages over prompts and throws a RangeError if there is no prompt, if the lengths do not fit, if
  * a target is not a class, or if a row is not a distribution. Among equally probable classes the lowest is predicted.
  */
+import { refuse, requireNonEmpty } from "../validate.ts";
 import { argmax, type Probabilities, rowSum } from "./rows.ts";
 
 /** Number of confidence bins of both calibration errors. */
@@ -20,17 +21,13 @@ const SMALLEST_PROBABILITY = 2 ** -126;
 /** Check the arguments; returns the number of classes. */
 function checkPredictions(probabilities: Probabilities, targets: ArrayLike<number>): number {
   const prompts = targets.length;
-  if (prompts === 0) throw new RangeError("targets must hold at least one prompt, got 0");
+  requireNonEmpty("targets", targets);
   const classes = probabilities.length / prompts;
-  if (!Number.isInteger(classes) || classes < 1) {
-    throw new RangeError(
-      `probabilities must have length prompts * classes with ${prompts} prompts, got ${probabilities.length}`,
-    );
-  }
+  if (!Number.isInteger(classes) || classes < 1)
+    refuse("length of probabilities", probabilities.length, `prompts * classes with ${prompts} prompts`);
   for (let i = 0; i < prompts; i++) {
-    if (!Number.isInteger(targets[i]) || targets[i] < 0 || targets[i] >= classes) {
-      throw new RangeError(`targets[${i}] must be a class from 0 to ${classes - 1}, got ${targets[i]}`);
-    }
+    if (!Number.isInteger(targets[i]) || targets[i] < 0 || targets[i] >= classes)
+      refuse(`targets[${i}]`, targets[i], `a class from 0 to ${classes - 1}`);
     rowSum(probabilities, i * classes, classes, () => `prompt ${i}`);
   }
   return classes;

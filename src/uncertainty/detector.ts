@@ -29,7 +29,7 @@
  * `confidence` say how far the evidence goes.
  */
 
-import { requireCount } from "../validate.ts";
+import { requireCount, requireOpenFraction } from "../validate.ts";
 import { SUSTAINED_EVALUATIONS } from "./events.ts";
 import { checkObservation, informationBound, type UncertaintyObservation } from "./observation.ts";
 import { mean } from "./rows.ts";
@@ -94,12 +94,6 @@ export interface DetectorState {
 /** Start of the fall, as a fraction of the peak. */
 const FALL_START = 0.9;
 
-function requireShare(name: string, value: number): number {
-  if (!(value > 0 && value < 1))
-    throw new RangeError(`${name} must be strictly between 0 and 1, got ${value}`);
-  return value;
-}
-
 const percent = (share: number) => `${Math.round(100 * share)} %`;
 const nats = (value: number) => `${value.toFixed(2)} nats`;
 
@@ -138,9 +132,9 @@ export class GrokkingDetector {
     uniformShare = 0.9,
     sustain = SUSTAINED_EVALUATIONS,
   }: DetectorOptions = {}) {
-    this.peakShare = requireShare("peakShare", peakShare);
-    this.collapseFraction = requireShare("collapseFraction", collapseFraction);
-    this.uniformShare = requireShare("uniformShare", uniformShare);
+    this.peakShare = requireOpenFraction("peakShare", peakShare);
+    this.collapseFraction = requireOpenFraction("collapseFraction", collapseFraction);
+    this.uniformShare = requireOpenFraction("uniformShare", uniformShare);
     requireCount("sustain", sustain);
     this.sustain = sustain;
   }

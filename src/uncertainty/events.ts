@@ -2,7 +2,7 @@
 
 import type { MetricsRecord, ProbeReference } from "../run/records.ts";
 import type { ProbeSetName } from "../training/messages.ts";
-import { requireCount } from "../validate.ts";
+import { refuse, requireCount, requirePositiveFraction } from "../validate.ts";
 
 /** Share of the way from chance to the ceiling that accuracy must reach. */
 export const EVENT_LEVEL = 0.9;
@@ -31,8 +31,7 @@ export interface AccuracyScale {
 /** (accuracy - chance) / (ceiling - chance); null where the ceiling does not exceed chance. May exceed 1. */
 export function normalisedAccuracy(accuracy: number, { chance, ceiling }: AccuracyScale): number | null {
   for (const [name, value] of Object.entries({ accuracy, chance, ceiling })) {
-    if (!(value >= 0 && value <= 1 + ROUNDING))
-      throw new RangeError(`${name} must be from 0 to 1, got ${value}`);
+    if (!(value >= 0 && value <= 1 + ROUNDING)) refuse(name, value, "from 0 to 1");
   }
   return ceiling - chance > SMALLEST_GAIN ? (accuracy - chance) / (ceiling - chance) : null;
 }
@@ -50,13 +49,13 @@ export function firstSustained(
   scale: AccuracyScale,
   { level = EVENT_LEVEL, evaluations = SUSTAINED_EVALUATIONS } = {},
 ): number | null {
-  if (!(level > 0 && level <= 1)) throw new RangeError(`level must be in (0, 1], got ${level}`);
+  requirePositiveFraction("level", level);
   requireCount("evaluations", evaluations);
   let run = 0;
   let first: number | null = null;
   trajectory.forEach(({ step, accuracy }, i) => {
     if (!Number.isFinite(step) || (i > 0 && step <= trajectory[i - 1].step)) {
-      throw new RangeError(`trajectory[${i}].step must exceed the step before it, got ${step}`);
+      refuse(`trajectory[${i}].step`, step, "finite and above the step before it");
     }
     const progress = normalisedAccuracy(accuracy, scale);
     run = progress !== null && progress >= level ? run + 1 : 0;

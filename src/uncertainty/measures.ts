@@ -3,7 +3,7 @@
 import type { EnsembleMeasures, PosteriorMeasures, PredictiveMeasures } from "../run/records.ts";
 import { jensenShannon, relativeDistance, totalVariation } from "../tasks/distances.ts";
 import type { PosteriorSpread } from "../training/messages.ts";
-import { requireCount, requireLength } from "../validate.ts";
+import { requireCount, requireLength, requireNonEmpty } from "../validate.ts";
 import {
   accuracy,
   adaptiveCalibrationError,
@@ -139,8 +139,7 @@ export function ensembleMeasures(
   const shape = probeShape(probe);
   const { classes, prompts } = shape;
   const { targets } = probe.batch;
-  if (memberProbabilities.length === 0)
-    throw new RangeError("memberProbabilities must hold at least one member, got 0");
+  requireNonEmpty("memberProbabilities", memberProbabilities);
   memberProbabilities.forEach((p, m) => {
     requireLength(`memberProbabilities[${m}]`, p, probe.references.G.length, "prompts * positions * classes");
   });

@@ -2,7 +2,7 @@
 
 import type { MetricsRecord } from "../run/records.ts";
 import type { ProbeSetName } from "../training/messages.ts";
-import { requireCount } from "../validate.ts";
+import { refuse, requireCount } from "../validate.ts";
 
 /** One evaluation: means over a fixed list of prompts on unseen tasks, nats. */
 export interface UncertaintyObservation {
@@ -35,12 +35,10 @@ export function checkObservation(
   requireCount("members", o.members);
   requireCount("classes", o.classes);
   if (!Number.isFinite(o.step) || (previous && o.step <= previous.step)) {
-    throw new RangeError(
-      `step must be finite and exceed the one before (${previous?.step ?? "none"}), got ${o.step}`,
-    );
+    refuse("step", o.step, `finite and above the one before (${previous?.step ?? "none"})`);
   }
   if (previous && o.classes !== previous.classes) {
-    throw new RangeError(`classes must stay ${previous.classes} throughout a trajectory, got ${o.classes}`);
+    refuse("classes", o.classes, `${previous.classes}, as before in the trajectory`);
   }
   const limits = {
     mutualInformation: informationBound(o.members, o.classes),
@@ -50,15 +48,19 @@ export function checkObservation(
   };
   for (const [name, limit] of Object.entries(limits) as [keyof typeof limits, number][]) {
     if (!(o[name] >= -CONSISTENCY && o[name] <= limit + CONSISTENCY)) {
-      throw new RangeError(
-        `${name} must be from 0 to ${limit} with ${o.members} members and ${o.classes} classes (entropies in nats), got ${o[name]}`,
+      refuse(
+        name,
+        o[name],
+        `from 0 to ${limit} with ${o.members} members and ${o.classes} classes (entropies in nats)`,
       );
     }
   }
   const excess = o.totalEntropy - o.expectedEntropy - o.mutualInformation;
   if (Math.abs(excess) > CONSISTENCY) {
-    throw new RangeError(
-      `totalEntropy must be expectedEntropy + mutualInformation (${o.expectedEntropy} + ${o.mutualInformation}), got ${o.totalEntropy}`,
+    refuse(
+      "totalEntropy",
+      o.totalEntropy,
+      `expectedEntropy + mutualInformation (${o.expectedEntropy} + ${o.mutualInformation})`,
     );
   }
 }

@@ -1,4 +1,5 @@
 /** One row of class probabilities inside a longer array: the checks and reductions every measure starts from. */
+import { refuse } from "../validate.ts";
 
 /** Class probabilities as the workers return them (float32) or as a caller computed them. */
 export type Probabilities = Float32Array | Float64Array;
@@ -18,13 +19,15 @@ export function rowSum(p: Probabilities, offset: number, classes: number, descri
   for (let c = 0; c < classes; c++) {
     const value = p[offset + c];
     if (!(value >= 0)) {
-      throw new RangeError(`${describe()}, class ${c}: a probability must be finite and >= 0, got ${value}`);
+      refuse(`${describe()}, class ${c}`, value, "a probability: finite and at least 0");
     }
     sum += value;
   }
   if (!(Math.abs(sum - 1) <= ROW_SUM_TOLERANCE)) {
-    throw new RangeError(
-      `${describe()}: probabilities must sum to 1 within ${ROW_SUM_TOLERANCE}, got ${sum} (logits are not accepted)`,
+    refuse(
+      `${describe()}, sum of probabilities`,
+      sum,
+      `1 within ${ROW_SUM_TOLERANCE} (logits are not accepted)`,
     );
   }
   return sum;
