@@ -8,12 +8,12 @@ export { runSpectra, type SpectrumOptions } from "./analysis/spectra.ts";
 export type { SpectrumRecord } from "./analysis/spectrum-job.ts";
 export { type Config, type ConfigInput, configSchema } from "./config/schema.ts";
 export {
-  type AdamWOptions,
+  type AdamWStepOptions,
   type Batch,
   createTransformer,
   type DropoutKey,
-  type IvonOptions,
   type IvonSampleOptions,
+  type IvonStepOptions,
   type MathMode,
   type ParameterInfo,
   supportedMath,

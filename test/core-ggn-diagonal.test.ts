@@ -1,7 +1,7 @@
 /** Diagonal of the Gauss-Newton matrix from squared gradients, both builds: against float64 and against its products. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createTransformer, type MathMode, type OutputSignals } from "../src/core/index.ts";
+import { type BackpropagatedVectors, createTransformer, type MathMode } from "../src/core/index.ts";
 import { modelPair } from "./fixtures/model-pair.ts";
 import { TINY_SHAPE } from "./fixtures/shapes.ts";
 import { float32Tolerance, maxRelativeError } from "./reference/compare.ts";
@@ -24,16 +24,16 @@ const setUp = (
 /** float32 may leave what reductions over all rows and stages do, amplified as a roundoff of all parameters is. */
 function expectDiagonal(
   { reference, parameters, batch, model }: Awaited<ReturnType<typeof setUp>>,
-  signals: OutputSignals,
+  vectors: BackpropagatedVectors,
   chunk: number,
 ) {
-  const expected = referenceDiagonal(reference, parameters, batch, signals, chunk);
+  const expected = referenceDiagonal(reference, parameters, batch, vectors, chunk);
   const noise = new Random(7).normals(parameters.length);
   const nudged = referenceDiagonal(
     reference,
     parameters.map((x, i) => x * (1 + UNIT_ROUNDOFF * noise[i])),
     batch,
-    signals,
+    vectors,
     chunk,
   );
   const moved = maxRelativeError(nudged, expected) / UNIT_ROUNDOFF;
@@ -41,7 +41,7 @@ function expectDiagonal(
   const longest = Math.max(dModel, dMlp, dVocab, batch.batchSize * batch.length);
   const bound = float32Tolerance(longest, Math.max(18 * nLayers + 4, moved ** 2));
   expect(bound).toBeLessThan(1e-2);
-  expect(maxRelativeError(model.ggnDiagonal(batch, signals, chunk), expected)).toBeLessThan(bound);
+  expect(maxRelativeError(model.ggnDiagonal(batch, vectors, chunk), expected)).toBeLessThan(bound);
 }
 
 const cases: [string, ReferenceShape, number, number, number[]][] = [

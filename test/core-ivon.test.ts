@@ -1,7 +1,7 @@
 /** IVON in the core, both builds: its fixed point on a quadratic, its samples, and 20 steps against float64. */
 import { describe, expect, it } from "vitest";
 import { loadCoreModule, type MathMode } from "../src/core/build.ts";
-import { createTransformer, type IvonOptions, type TransformerShape } from "../src/core/index.ts";
+import { createTransformer, type IvonStepOptions, type TransformerShape } from "../src/core/index.ts";
 import { instantiateCore } from "../src/core/instance.ts";
 import { float32Tolerance, maxRelativeError } from "./reference/compare.ts";
 import { ReferenceIvon } from "./reference/ivon.ts";
@@ -27,7 +27,7 @@ const shape: Shape = {
   roles: 2,
 };
 
-const ivon: Omit<IvonOptions, "step"> = {
+const ivon: Omit<IvonStepOptions, "step"> = {
   effectiveSampleSize: 500,
   weightDecay: 0.01,
   learningRate: 0.1,

@@ -5,11 +5,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
+  type BackpropagatedVectors,
   createTransformer,
   type FactorSums,
   type KroneckerSums,
   type MathMode,
-  type OutputSignals,
 } from "../src/core/index.ts";
 import { modelPair } from "./fixtures/model-pair.ts";
 import { TINY_SHAPE } from "./fixtures/shapes.ts";
@@ -46,26 +46,26 @@ function arrays(factors: readonly (FactorSums | ReferenceFactors)[]) {
 
 /**
  * The worst relative error of an array that float32 may leave, as for products with the curvature: reductions of all
- * rows and signals, nine stages a block each way, and what LayerNorms amplify, measured by moving every parameter of the
+ * rows and vectors, nine stages a block each way, and what LayerNorms amplify, measured by moving every parameter of the
  * reference by a random roundoff.
  */
 function expectFactors(
   { reference, parameters, batch, model }: Awaited<ReturnType<typeof setUp>>,
-  signals: OutputSignals,
+  vectors: BackpropagatedVectors,
 ) {
-  const expected = referenceFactors(reference, parameters, batch, signals);
-  const actual = model.kroneckerFactors(batch, signals);
+  const expected = referenceFactors(reference, parameters, batch, vectors);
+  const actual = model.kroneckerFactors(batch, vectors);
   const noise = new Random(7).normals(parameters.length);
   const nudged = arrays(
     referenceFactors(
       reference,
       parameters.map((x, i) => x * (1 + UNIT_ROUNDOFF * noise[i])),
       batch,
-      signals,
+      vectors,
     ),
   );
   const { dVocab, dModel, dMlp, nLayers } = reference.shape;
-  const passes = signals === "exact" ? batch.positions.length * dVocab : signals.probes;
+  const passes = vectors === "exact" ? batch.positions.length * dVocab : vectors.probes;
   const longest = Math.max(dModel, dMlp, dVocab, batch.batchSize * batch.length * passes);
   const moved = Math.max(
     ...arrays(expected).map(({ values }, i) => maxRelativeError(nudged[i].values, values) / UNIT_ROUNDOFF),

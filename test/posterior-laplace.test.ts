@@ -305,7 +305,7 @@ describe("curvature of a tiny model", () => {
     });
   });
 
-  it("all parameters: random Kronecker signals differ with the seed and from batch to batch", () => {
+  it("all parameters: random vectors of the Kronecker factors differ with the seed and from batch to batch", () => {
     const kron = (list: readonly Batch[], more: LaplaceOptions) => {
       const options = { subsetOfWeights: "all", hessianStructure: "kron", priorPrecision: 1 } as const;
       const { curvature } = fitLaplace(model, parameters, list, {
@@ -323,7 +323,7 @@ describe("curvature of a tiny model", () => {
     expect(kron(twice, { probes: 1 })).toEqual(kron(twice, { probes: 1, seed: 0 }));
     expect(error(kron([batch], { probes: 1 }), kron([batch], { probes: 1, seed: 1 }))).toBeGreaterThan(1e-3);
     expect(error(kron(twice, { probes: 1 }), kron([batch], { probes: 1 }))).toBeGreaterThan(1e-3);
-    // Eight signals a prediction unless told.
+    // Eight vectors a prediction unless told.
     expect(kron([batch], {})).toEqual(kron([batch], { probes: 8 }));
   });
 

@@ -1,13 +1,13 @@
+export type { BackpropagatedVectors } from "./backpropagated-vectors.ts";
 export { type CoreModule, loadCoreModule, type MathMode, supportedMath } from "./build.ts";
 export { createTransformer } from "./create.ts";
 export type { FactorSums, KroneckerSums, SquareSums } from "./kronecker.ts";
-export type { OutputSignals } from "./output-signals.ts";
 export {
-  type AdamWOptions,
+  type AdamWStepOptions,
   type Batch,
   type DropoutKey,
-  type IvonOptions,
   type IvonSampleOptions,
+  type IvonStepOptions,
   memoryBytes,
   type ParameterInfo,
   Transformer,

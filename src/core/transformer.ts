@@ -1,11 +1,11 @@
 /** A transformer in the numeric core: shapes, batches and flat float32 vectors on this side, arithmetic on the other. */
 
 import { requireCount } from "../validate.ts";
+import { type BackpropagatedVectors, requireVectors } from "./backpropagated-vectors.ts";
 import type { CoreModule, MathMode } from "./build.ts";
 import type { CoreExports } from "./exports.ts";
 import { instantiateCore } from "./instance.ts";
 import { type FactorSums, splitFactors } from "./kronecker.ts";
-import { type OutputSignals, requireSignals } from "./output-signals.ts";
 import { sortedBatch } from "./sorted-batch.ts";
 
 /** Shape of a decoder, in TransformerLens' names. */
@@ -64,7 +64,7 @@ export interface DropoutKey {
   step: number;
 }
 
-export interface AdamWOptions {
+export interface AdamWStepOptions {
   /** Step number t, from 1. */
   step: number;
   learningRate: number;
@@ -92,7 +92,7 @@ export interface IvonSampleOptions {
   sample: number;
 }
 
-export interface IvonOptions extends Omit<IvonSampleOptions, "sample"> {
+export interface IvonStepOptions extends Omit<IvonSampleOptions, "sample"> {
   learningRate: number;
   beta1: number;
   beta2: number;
@@ -338,7 +338,7 @@ export class Transformer {
    *
    * @throws Error unless created for training with the optimizer adamw
    */
-  trainStep(batch: Batch, options: AdamWOptions): { loss: number; gradientNorm: number } {
+  trainStep(batch: Batch, options: AdamWStepOptions): { loss: number; gradientNorm: number } {
     this.#requireTraining("trainStep");
     if (this.#reserved.optimizer !== "adamw")
       throw new Error('trainStep is AdamW\'s, this transformer was created with optimizer: "ivon"');
@@ -400,7 +400,7 @@ export class Transformer {
    *
    * @throws Error unless created for training with the optimizer ivon, RangeError for an option that is not allowed
    */
-  ivonTrainStep(batch: Batch, options: IvonOptions): { loss: number; gradientNorm: number } {
+  ivonTrainStep(batch: Batch, options: IvonStepOptions): { loss: number; gradientNorm: number } {
     const { step, learningRate, effectiveSampleSize, weightDecay, beta1, beta2, dropout } = options;
     const { samples = 1, clipRadius = 0 } = options;
     this.#checkIvon(options);
@@ -525,10 +525,10 @@ export class Transformer {
    *
    * @throws Error without `curvature`, RangeError for a chunk, number of probes, seed or stream that is not allowed
    */
-  ggnDiagonal(batch: Batch, signals: OutputSignals, chunk = 1): Float64Array {
+  ggnDiagonal(batch: Batch, vectors: BackpropagatedVectors, chunk = 1): Float64Array {
     this.#requireCurvature();
     this.#checkBatch(batch, false);
-    requireSignals(signals);
+    requireVectors(vectors);
     requireCount("chunk", chunk);
     const core = this.#core;
     const { length, positions } = batch;
@@ -537,9 +537,9 @@ export class Transformer {
     const add = (sequences: number, first: number) => {
       core.forward(sequences, length, positions.length);
       core.softmax(sequences * positions.length);
-      this.#sendBack(signals, positions.length, first, core.squaresBackward);
+      this.#sendBack(vectors, positions.length, first, core.squaresBackward);
     };
-    this.#forEachMicroBatch(batch, undefined, add, signals === "exact" ? 1 : chunk);
+    this.#forEachMicroBatch(batch, undefined, add, vectors === "exact" ? 1 : chunk);
     return new Float64Array(core.memory.buffer, core.squaresPointer(), this.parameterCount).slice();
   }
 
@@ -549,29 +549,29 @@ export class Transformer {
    *
    * @throws Error without `kronecker`, RangeError for a number of probes, seed or stream that is not allowed
    */
-  kroneckerFactors(batch: Batch, signals: OutputSignals): FactorSums[] {
+  kroneckerFactors(batch: Batch, vectors: BackpropagatedVectors): FactorSums[] {
     if (!this.#reserved.kronecker)
       throw new Error("kroneckerFactors needs a transformer created with kronecker: true");
     this.#checkBatch(batch, false);
     const core = this.#core;
     const { length, batchSize, positions } = batch;
     const perSequence = positions.length;
-    requireSignals(signals);
+    requireVectors(vectors);
     this.#pack();
     core.kroneckerClear();
     this.#forEachMicroBatch(batch, undefined, (sequences, first) => {
       core.kroneckerForward(sequences, length, perSequence);
-      this.#sendBack(signals, perSequence, first, core.kroneckerBackward);
+      this.#sendBack(vectors, perSequence, first, core.kroneckerBackward);
     });
     const sums = this.#floats(core.factorsPointer(), core.factorsLength()).slice();
     const terms = { tokens: batchSize * length, predictions: batchSize * perSequence };
     return splitFactors(sums, this.parameters, this.shape, terms);
   }
 
-  /** Calls `backward` for each signal of the micro-batch that begins with sequence `first` of the batch. */
-  #sendBack(signals: OutputSignals, perSequence: number, first: number, backward: () => void): void {
+  /** Calls `backward` for each vector of the micro-batch that begins with sequence `first` of the batch. */
+  #sendBack(vectors: BackpropagatedVectors, perSequence: number, first: number, backward: () => void): void {
     const core = this.#core;
-    if (signals === "exact") {
+    if (vectors === "exact") {
       for (let p = 0; p < perSequence; p++)
         for (let c = 0; c < this.shape.dVocab; c++) {
           core.logitRootColumn(p, c);
@@ -579,7 +579,7 @@ export class Transformer {
         }
       return;
     }
-    const { probes, seed, stream } = signals;
+    const { probes, seed, stream } = vectors;
     for (let probe = 0; probe < probes; probe++) {
       core.logitRootSigns(seed, stream, probe, first * perSequence, 1 / Math.sqrt(probes));
       backward();

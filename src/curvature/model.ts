@@ -1,6 +1,7 @@
 /** What the posteriors need of a model. `Transformer` fits; the tests also use a float64 twin. */
+
+import type { BackpropagatedVectors } from "../core/backpropagated-vectors.ts";
 import type { FactorSums } from "../core/kronecker.ts";
-import type { OutputSignals } from "../core/output-signals.ts";
 import type { Batch, DropoutKey, ParameterInfo } from "../core/transformer.ts";
 import { refuse } from "../validate.ts";
 import type { Vector } from "./vector.ts";
@@ -31,9 +32,9 @@ export interface CurvatureModel {
   /** Mean over predictions of J' (diag p - p p') J, times v. */
   ggnVectorProduct(batch: Batch, v: Vector): Vector;
   /** Diagonal of the GGN summed over predictions, from gradients of `chunk` sequences at a time. */
-  ggnDiagonal(batch: Batch, signals: OutputSignals, chunk?: number): Float64Array;
+  ggnDiagonal(batch: Batch, vectors: BackpropagatedVectors, chunk?: number): Float64Array;
   /** Sums over the batch that make Kronecker factors of the GGN, one entry a tensor in flat order. */
-  kroneckerFactors(batch: Batch, signals: OutputSignals): FactorSums[];
+  kroneckerFactors(batch: Batch, vectors: BackpropagatedVectors): FactorSums[];
   /** Input of the unembedding, (B, P, dModel). */
   features(batch: Batch): Vector;
 }

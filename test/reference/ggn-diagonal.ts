@@ -1,5 +1,5 @@
 /** Diagonal of the Gauss-Newton matrix in float64, one gradient at a time. For tests only. */
-import { outputSignals } from "./kronecker.ts";
+import { backpropagatedVectors } from "./kronecker.ts";
 import { part } from "./part.ts";
 import type { ReferenceBatch, ReferenceTransformer } from "./transformer.ts";
 
@@ -8,20 +8,20 @@ export function referenceDiagonal(
   reference: ReferenceTransformer,
   params: Float64Array,
   batch: ReferenceBatch,
-  signals: Parameters<typeof outputSignals>[3],
+  vectors: Parameters<typeof backpropagatedVectors>[3],
   chunk = 1,
 ): Float64Array {
   const { dVocab } = reference.shape;
   const { batchSize, positions } = batch;
   const predictions = positions.length;
-  const size = signals === "exact" ? 1 : chunk;
+  const size = vectors === "exact" ? 1 : chunk;
   const squares = new Float64Array(params.length);
-  const all = outputSignals(reference.logits(params, batch), dVocab, predictions, signals);
+  const all = backpropagatedVectors(reference.logits(params, batch), dVocab, predictions, vectors);
   for (let first = 0; first < batchSize; first += size) {
     const end = Math.min(batchSize, first + size);
     const some = part(batch, first, end - first);
-    for (const signal of all) {
-      const cotangent = signal.slice(first * predictions * dVocab, end * predictions * dVocab);
+    for (const vector of all) {
+      const cotangent = vector.slice(first * predictions * dVocab, end * predictions * dVocab);
       const gradient = reference.vectorJacobianProduct(params, some, cotangent);
       for (let i = 0; i < squares.length; i++) squares[i] += gradient[i] ** 2;
     }

@@ -1,9 +1,9 @@
-/** Kronecker factors of the Gauss-Newton matrix in float64, one sequence and one signal at a time. For tests only. */
+/** Kronecker factors of the Gauss-Newton matrix in float64, one sequence and one vector at a time. For tests only. */
 import { part } from "./part.ts";
 import { randomSign } from "./philox.ts";
 import { type ReferenceBatch, type ReferenceTransformer, UNEMBEDDING } from "./transformer.ts";
 
-type Signals = "exact" | { probes: number; seed: number; stream: number };
+type Vectors = "exact" | { probes: number; seed: number; stream: number };
 
 export type ReferenceFactors =
   | { name: string; left: Float64Array; right: Float64Array; terms: number }
@@ -12,14 +12,14 @@ export type ReferenceFactors =
 const range = (n: number) => Array.from({ length: n }, (_, i) => i);
 
 /**
- * Signals (B, P, V): one for each prediction and column of diag(sqrt p) - p sqrt(p)', 0 at the other predictions; or one
+ * Vectors (B, P, V): one for each prediction and column of diag(sqrt p) - p sqrt(p)', 0 at the other predictions; or one
  * for each probe, that root times random signs at every prediction, over sqrt(probes).
  */
-export function outputSignals(
+export function backpropagatedVectors(
   logits: Float64Array,
   classes: number,
   perSequence: number,
-  signals: Signals,
+  vectors: Vectors,
 ): Float64Array[] {
   const rooted = (z: (row: number, c: number) => number): Float64Array => {
     const out = new Float64Array(logits.length);
@@ -35,12 +35,12 @@ export function outputSignals(
     }
     return out;
   };
-  if (signals === "exact")
+  if (vectors === "exact")
     return range(perSequence).flatMap((at) =>
       range(classes).map((column) => rooted((row, c) => (row % perSequence === at && c === column ? 1 : 0))),
     );
-  return range(signals.probes).map((probe) =>
-    rooted((row, c) => randomSign(row, c, { ...signals, probe }) / Math.sqrt(signals.probes)),
+  return range(vectors.probes).map((probe) =>
+    rooted((row, c) => randomSign(row, c, { ...vectors, probe }) / Math.sqrt(vectors.probes)),
   );
 }
 
@@ -49,7 +49,7 @@ export function referenceFactors(
   reference: ReferenceTransformer,
   params: Float64Array,
   batch: ReferenceBatch,
-  signals: Signals,
+  vectors: Vectors,
 ): ReferenceFactors[] {
   const { dVocab, dModel, nLayers, tiedEmbeddings } = reference.shape;
   const { length, positions, batchSize } = batch;
@@ -73,12 +73,12 @@ export function referenceFactors(
           },
     ]),
   );
-  const all = outputSignals(reference.logits(params, batch), dVocab, positions.length, signals);
+  const all = backpropagatedVectors(reference.logits(params, batch), dVocab, positions.length, vectors);
   const perSequence = positions.length * dVocab;
   for (let b = 0; b < batchSize; b++) {
     const one = part(batch, b, 1);
-    all.forEach((signal, s) => {
-      const cotangent = signal.slice(b * perSequence, (b + 1) * perSequence);
+    all.forEach((vector, s) => {
+      const cotangent = vector.slice(b * perSequence, (b + 1) * perSequence);
       const gradient = reference.vectorJacobianProduct(params, one, cotangent, (use, t, input, dOutput) => {
         const sum = sums.get(use)!;
         if (!("left" in sum)) throw new Error(`${use} is no matrix`);

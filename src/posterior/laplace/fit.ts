@@ -56,7 +56,7 @@ export interface LaplaceOptions {
    */
   remainder?: "trace" | "zero";
   /**
-   * Over all parameters: for `kron` random signals sent back from each prediction, default 8; for `diag` random
+   * Over all parameters: for `kron` random vectors backpropagated from each prediction, default 8; for `diag` random
    * gradients per chunk, by default as many as make 256 in all, which leaves a relative error of sqrt(2 / 256) = 9 % in
    * an element. `exact` enumerates the classes instead.
    */

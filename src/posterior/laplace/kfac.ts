@@ -13,7 +13,7 @@ import { DiagonalCurvature } from "../gaussian/diagonal.ts";
 import { KroneckerCurvature } from "../gaussian/kronecker.ts";
 
 export interface KfacOptions {
-  /** Random signals per prediction, or `exact`: one per prediction and class (see `OutputSignals`). */
+  /** Random vectors backpropagated per prediction, or `exact`: one per prediction and class (see `BackpropagatedVectors`). */
   probes: number | "exact";
   seed: number;
 }

@@ -34,8 +34,8 @@ export function sampledDiagonal(
   requireCount("chunk", chunk);
   const values = new Float64Array(model.parameterCount);
   batches.forEach((batch, stream) => {
-    const signals = probes === "exact" ? probes : { probes: requireCount("probes", probes), seed, stream };
-    addScaled(values, mean, model.ggnDiagonal(batch, signals, chunk));
+    const vectors = probes === "exact" ? probes : { probes: requireCount("probes", probes), seed, stream };
+    addScaled(values, mean, model.ggnDiagonal(batch, vectors, chunk));
   });
   return new DiagonalCurvature(values);
 }
