@@ -9,6 +9,7 @@ import {
 } from "./linear_elbo";
 import { normals16, philox_blocks } from "./random";
 import { squaredNorm } from "./rows";
+import { activation_backward, activation_forward } from "./layers/activation";
 import { exp4, madd, madd1, tanh4 } from "./simd";
 import { softmax_forward } from "./layers/crossentropy";
 import { dropout_select, dropout_sequence } from "./layers/dropout";
@@ -98,6 +99,8 @@ export function logitRootSigns(seed: i32, stream: i32, probe: i32, first: i32, w
 // ---- entry points of tests and benchmarks: operate on addresses the caller lays out itself ----------------------
 export function heapBase(): usize { return __heap_base; }
 export function packedAFloats(): i32 { return PACKED_A_FLOATS; }
+/** Of the activation planned. */
+export { activation_backward as activationBackward, activation_forward as activationForward };
 export { gemm, gemmNaive, normals16, packB, philox_blocks as philox };
 
 export function exp(x: f32): f32 { return f32x4.extract_lane(exp4(f32x4.splat(x)), 0); }

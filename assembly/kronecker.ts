@@ -8,7 +8,7 @@
 // The forward pass is the model's own. Backwards nothing is summed over equal token rows: g g^T is wanted of each row.
 import { gemm, packB } from "./gemm";
 import {
-  A_ATT, A_HIDDEN, A_KV, A_LN1, A_LN2, A_MID, A_PRE, A_Q, A_STATS1, A_STATS2, A_X, A_Y, D, F, FACTORS, GELU, K_BLOCK,
+  A_ATT, A_HIDDEN, A_KV, A_LN1, A_LN2, A_MID, A_PRE, A_Q, A_STATS1, A_STATS2, A_X, A_Y, D, F, FACTORS, K_BLOCK,
   K_BLOCK_SIZE, K_FC, K_HEAD, K_LN2, K_LNF, K_O, K_PROJ, K_QKV, K_ROLE, L, PK_FC_BACK, PK_KV_BACK, PK_O_BACK,
   PK_PROJ_BACK, PK_Q_BACK, P_BLOCK, P_BLOCK_SIZE, P_LN2, P_LNF, ROLES, V, VS, activationBytes, activations, dHidden, dKV,
   dLayerNorm, dLogits, dQ, dQKV, dRow, dX, dX2, factors, finalLn, finalStats, finalX, firstQuery, identity, logits,
@@ -16,7 +16,7 @@ import {
   tokenPosition, tokenRow, tokenStats1, tokenToDistinct, tokenX, tokens,
 } from "./layout";
 import { attention_backward } from "./layers/attention";
-import { gelu_backward, relu_backward } from "./layers/activation";
+import { activation_backward } from "./layers/activation";
 import { softmax_forward } from "./layers/crossentropy";
 import { layernorm_backward } from "./layers/layernorm";
 import { linear_backward_input } from "./layers/linear";
@@ -112,8 +112,7 @@ function block_squares(i: i32, dx: usize, dout: usize): void {
   // out = mid + proj(act(fc(ln_2 mid)))
   gram_add(floats(k, K_PROJ()), dout, D, rows, D);
   linear_backward_input(dHidden, dout, D, packed + PK_PROJ_BACK, rows, F, D, false);
-  if (GELU) gelu_backward(dHidden, a + A_PRE, rows * F);
-  else relu_backward(dHidden, a + A_HIDDEN, rows * F);
+  activation_backward(dHidden, a + A_PRE, rows * F);
   gram_add(floats(k, K_FC()), dHidden, F, rows, F);
   linear_backward_input(dRow, dHidden, F, packed + PK_FC_BACK, rows, D, F, false);
   layernorm_squares(floats(k, K_LN2()), dout, dRow, a + A_MID, a + A_STATS2, floats(p, P_LN2()), perSequence);

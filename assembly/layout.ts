@@ -4,7 +4,11 @@
 // One flat order serves parameters, gradient and both optimiser moments. Activations are sized for one micro-batch of
 // at most NT tokens; rows are (sequence, time) row-major.
 
-import { KC, MC, PACKED_A_FLOATS, packedSize } from "./gemm";
+import { KC, PACKED_A_FLOATS, packedSize } from "./gemm";
+import { activation_keeps_input, activation_select } from "./layers/activation";
+import { TANGENT, tangents_place } from "./tangents";
+
+export { TANGENT, tangent } from "./tangents";
 
 // ---- dimensions -----------------------------------------------------------------------------------------------
 /** Vocabulary. */ export let V: i32 = 0;
@@ -15,7 +19,6 @@ import { KC, MC, PACKED_A_FLOATS, packedSize } from "./gemm";
 /** MLP width. */ export let F: i32 = 0;
 /** Longest sequence. */ export let NCTX: i32 = 0;
 /** Period of the token-role embedding; 0 for none. */ export let ROLES: i32 = 0;
-/** tanh-GELU instead of ReLU. */ export let GELU: bool = false;
 /** The unembedding is the token embedding. */ export let TIED: bool = false;
 /** Most tokens in a micro-batch. */ export let NT: i32 = 0;
 
@@ -121,14 +124,6 @@ export function selectTensor(index: i32): void {
 export let parameters: usize = 0, gradient: usize = 0, firstMoment: usize = 0, secondMoment: usize = 0;
 /** IVON only: the mean while `parameters` holds a sample, and sums over samples of gradients and Hessian estimates. */
 export let mean: usize = 0, gradientSum: usize = 0, hessianSum: usize = 0;
-
-/**
- * Distance in bytes from a buffer to that of its tangent, its derivative in the direction under way: parameters, packed
- * weights, activations and their gradients have a twin each when planned for curvature.
- */
-export let TANGENT: usize = 0;
-// @ts-ignore: decorator
-@inline export function tangent(buffer: usize): usize { return buffer + TANGENT; }
 
 // Packed weights, per block: right operands of the forward products (W^T) and of the backward ones (W).
 export let packedBlocks: usize = 0, packedBlockBytes: usize = 0;
@@ -242,7 +237,7 @@ function planActivations(backward: bool): void {
   A_LN2 = within(rows * d);
   A_STATS2 = within(rows * 2);
   A_HIDDEN = within(rows * <f64>F);
-  A_PRE = GELU ? within(rows * <f64>F) : A_HIDDEN;
+  A_PRE = activation_keeps_input() ? within(rows * <f64>F) : A_HIDDEN;
   activationBytes = blockCursor;
   activations = reserve((<f64>activationBytes * <f64>L) / 4);
   tableQ = reserve(rows * d);
@@ -285,10 +280,10 @@ function planFactors(): void {
  * Lay out a model and its micro-batch buffers. Returns the bytes of memory needed as a float64, so that sizes beyond
  * 4 GiB can be refused before memory grows. `training` reserves for the backward pass and the optimiser's moments,
  * `ivon` for what IVON needs besides, `curvature` for the backward pass, all tangents and squared gradients, `kronecker`
- * for the backward pass and Kronecker factors.
+ * for the backward pass and Kronecker factors. Traps if there is no `activation` of this code.
  */
 export function plan(
-  dVocab: i32, dModel: i32, nHeads: i32, nLayers: i32, dMlp: i32, nCtx: i32, roles: i32, gelu: bool, tied: bool,
+  dVocab: i32, dModel: i32, nHeads: i32, nLayers: i32, dMlp: i32, nCtx: i32, roles: i32, activation: i32, tied: bool,
   maxTokens: i32, training: bool, ivon: bool, curvature: bool, kronecker: bool,
 ): f64 {
   V = dVocab;
@@ -299,7 +294,7 @@ export function plan(
   F = dMlp;
   NCTX = nCtx;
   ROLES = roles;
-  GELU = gelu;
+  activation_select(activation);
   TIED = tied;
   NT = maxTokens;
 
@@ -359,11 +354,8 @@ export function plan(
   parameters = reserve(PARAMETERS);
   planPacked(backward);
   planActivations(backward);
-  TANGENT = 0;
-  if (curvature) {
-    TANGENT = <usize>(cursor - twinned);
-    cursor += cursor - twinned;
-  }
+  tangents_place(curvature ? <usize>(cursor - twinned) : 0);
+  cursor += <f64>TANGENT;
   if (curvature || kronecker) dLogits = reserve(rows * <f64>VS);
   if (curvature) squares = reserve(2 * <f64>PARAMETERS);
   if (kronecker) planFactors();

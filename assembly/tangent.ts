@@ -2,7 +2,7 @@
 // quantity is its derivative when the parameters move along the direction v. The tangent of every buffer, v itself
 // included, lies TANGENT bytes after it, so each pass here reads like the one of transformer.ts that it differentiates.
 import {
-  A_ATT, A_HIDDEN, A_KV, A_LN1, A_LN2, A_MID, A_PRE, A_Q, A_STATS1, A_STATS2, A_X, A_Y, D, F, GELU, L, PK_FC,
+  A_ATT, A_HIDDEN, A_KV, A_LN1, A_LN2, A_MID, A_PRE, A_Q, A_STATS1, A_STATS2, A_X, A_Y, D, F, L, PK_FC,
   PK_FC_BACK, PK_KV, PK_KV_BACK, PK_O, PK_O_BACK, PK_PROJ, PK_PROJ_BACK, PK_Q, PK_Q_BACK, P_BLOCK, P_BLOCK_SIZE,
   P_FC, P_LN2, P_HEAD, P_LNF, P_O, P_PROJ, P_QKV, P_ROLE, TANGENT, V, VS, activationBytes, activations, dHidden, dKV,
   dQ, dRow, dTableKV, dTableQ, dX, dX2, finalLn, finalStats, finalX, firstQuery, gradient, identity, logits,
@@ -11,7 +11,7 @@ import {
   tokenToDistinct,
 } from "./layout";
 import { attention_backward, attention_jvp } from "./layers/attention";
-import { gelu_backward_jvp, gelu_jvp, relu_backward_jvp, relu_jvp } from "./layers/activation";
+import { activation_backward_jvp, activation_jvp } from "./layers/activation";
 import { crossentropy_backward, crossentropy_backward_jvp, softmax_forward } from "./layers/crossentropy";
 import { dropout_active, dropout_apply } from "./layers/dropout";
 import { embedding_backward, embedding_forward } from "./layers/embedding";
@@ -103,8 +103,7 @@ function block_jvp(i: i32, out: usize): void {
 
   layernorm_jvp(ln2, a + A_STATS2, mid, floats(p, P_LN2()), floats(p, P_LN2() + D), rows, D);
   linear_jvp(a + A_PRE, F, ln2, packed + PK_FC, rows, D, F, false);
-  if (GELU) gelu_jvp(a + A_HIDDEN, a + A_PRE, rows * F);
-  else relu_jvp(a + A_HIDDEN, rows * F);
+  activation_jvp(a + A_HIDDEN, a + A_PRE, rows * F);
   residual_jvp(out, mid, identity, a + A_HIDDEN, packed + PK_PROJ, rows, F, mlpSite(i), position, perSequence);
 }
 
@@ -129,8 +128,7 @@ function block_backward_jvp(i: i32, dx: usize, dout: usize): void {
   const dmlp = residual_backward_jvp(dx, dout, mlpSite(i), position, perSequence);
   linear_backward_weight_jvp(floats(dp, P_PROJ()), dmlp, D, a + A_HIDDEN, rows, F, D);
   linear_backward_input_jvp(dHidden, dmlp, D, packed + PK_PROJ_BACK, rows, F, D, false);
-  if (GELU) gelu_backward_jvp(dHidden, a + A_PRE, rows * F);
-  else relu_backward_jvp(dHidden, a + A_HIDDEN, rows * F);
+  activation_backward_jvp(dHidden, a + A_PRE, rows * F);
   linear_backward_weight_jvp(floats(dp, P_FC()), dHidden, F, ln2, rows, D, F);
   linear_backward_input_jvp(dRow, dHidden, F, packed + PK_FC_BACK, rows, D, F, false);
   layernorm_backward_jvp(

@@ -6,7 +6,7 @@
 // N = n T and Q = n P, or with `share` (see embedding.ts) as many as there are distinct prefixes.
 // A block's queries are its output rows: N rows in all blocks but the last, Q rows there.
 import {
-  A_ATT, A_HIDDEN, A_KV, A_LN1, A_LN2, A_MID, A_PRE, A_Q, A_STATS1, A_STATS2, A_X, A_Y, D, F, GELU, L, NT, PK_FC,
+  A_ATT, A_HIDDEN, A_KV, A_LN1, A_LN2, A_MID, A_PRE, A_Q, A_STATS1, A_STATS2, A_X, A_Y, D, F, L, NT, PK_FC,
   PK_FC_BACK, PK_KV, PK_KV_BACK, PK_O, PK_O_BACK, PK_PROJ, PK_PROJ_BACK, PK_Q, PK_Q_BACK, P_BLOCK, P_BLOCK_SIZE,
   P_FC, P_HEAD, P_LN2, P_LNF, P_O, P_PROJ, P_QKV, P_ROLE, V, VS, activationBytes, activations, dHidden, dKV, dQ,
   dRow, dTableKV, dTableQ, dX, dX2, finalLn, finalStats, finalX, firstQuery, gradient, identity, logits,
@@ -15,7 +15,7 @@ import {
   tokenPosition, tokenRow, tokenToDistinct, tokens,
 } from "./layout";
 import { attention_backward, attention_forward } from "./layers/attention";
-import { gelu_backward, gelu_forward, relu_backward, relu_forward } from "./layers/activation";
+import { activation_backward, activation_forward } from "./layers/activation";
 import { crossentropy_forward_backward } from "./layers/crossentropy";
 import { dropout_active, dropout_apply } from "./layers/dropout";
 import {
@@ -156,8 +156,7 @@ function block_forward(i: i32, out: usize): void {
 
   layernorm_forward(ln2, a + A_STATS2, mid, floats(p, P_LN2()), floats(p, P_LN2() + D), rows, D);
   linear_forward(a + A_PRE, F, ln2, packed + PK_FC, rows, D, F, false);
-  if (GELU) gelu_forward(a + A_HIDDEN, a + A_PRE, rows * F);
-  else relu_forward(a + A_HIDDEN, rows * F);
+  activation_forward(a + A_HIDDEN, a + A_PRE, rows * F);
   residual_forward(out, mid, identity, a + A_HIDDEN, packed + PK_PROJ, rows, F, mlpSite(i), position, perSequence);
 }
 
@@ -181,8 +180,7 @@ function block_backward(i: i32, dx: usize, dout: usize): void {
   const dmlp = residual_backward(dx, dout, mlpSite(i), position, perSequence);
   linear_backward_weight(floats(dp, P_PROJ()), dmlp, D, a + A_HIDDEN, rows, F, D);
   linear_backward_input(dHidden, dmlp, D, packed + PK_PROJ_BACK, rows, F, D, false);
-  if (GELU) gelu_backward(dHidden, a + A_PRE, rows * F);
-  else relu_backward(dHidden, a + A_HIDDEN, rows * F);
+  activation_backward(dHidden, a + A_PRE, rows * F);
   linear_backward_weight(floats(dp, P_FC()), dHidden, F, ln2, rows, D, F);
   linear_backward_input(dRow, dHidden, F, packed + PK_FC_BACK, rows, D, F, false);
   layernorm_backward(

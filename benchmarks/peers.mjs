@@ -13,7 +13,7 @@ const LOSS_TOLERANCE = 1e-4;
  * correct programs may take different sides there, and the gradient of everything before that unit differs: by 1e-3 at
  * d = 256, where with GELU it is 2e-6. So the gradient is compared sharply with GELU, and roughly with ReLU.
  */
-const GRADIENT_TOLERANCE = { gelu: 1e-4, relu: 1e-2 };
+const gradientTolerance = (actFn) => (actFn === "relu" ? 1e-2 : 1e-4);
 /** How long a peer repeats its step; the fastest counts. */
 const SECONDS = 3;
 
@@ -66,7 +66,7 @@ export function timePeer(name, config, builds) {
 function compare(name, command, config, builds, seconds) {
   const ours = builds.map(({ core }) => firstStep(config, core));
   const peer = runPeer(command, ours[0], seconds);
-  for (const own of ours) requireParity(name, peer, own, GRADIENT_TOLERANCE[config.model.actFn]);
+  for (const own of ours) requireParity(name, peer, own, gradientTolerance(config.model.actFn));
   return peer;
 }
 

@@ -5,6 +5,7 @@
 import fc from "fast-check";
 import { EigenvalueDecomposition, Matrix } from "ml-matrix";
 import { describe, expect, it } from "vitest";
+import { ACT_FNS } from "../src/core/activations.ts";
 import { createTransformer, type MathMode, type TransformerShape } from "../src/core/index.ts";
 import { modelPair } from "./fixtures/model-pair.ts";
 import { TINY_SHAPE } from "./fixtures/shapes.ts";
@@ -100,10 +101,12 @@ function expectProducts({ reference, random, parameters, direction, batch, model
 
 const base: Shape = TINY_SHAPE;
 
-const cases: [string, Shape, number, number, number[]][] = [
+type Case = [string, Shape, number, number, number[]];
+
+const cases: Case[] = [
   ["one block, predictions at some positions", { ...base, nLayers: 1 }, 3, 6, [1, 3, 5]],
   ["one block, predictions everywhere", { ...base, nLayers: 1 }, 3, 6, range(6)],
-  ["relu", { ...base, actFn: "relu" }, 3, 6, [1, 3, 5]],
+  ...ACT_FNS.map((actFn): Case => [actFn, { ...base, actFn }, 3, 6, [1, 3, 5]]),
   ["tied embeddings", { ...base, tiedEmbeddings: true }, 4, 5, [0, 2, 4]],
   [
     "roles, odd sizes, three blocks",
@@ -145,7 +148,7 @@ describe.each(builds)("the %s build", (math) => {
       nLayers: fc.integer({ min: 1, max: 3 }),
       dMlp: fc.integer({ min: 1, max: 17 }),
       nCtx: fc.integer({ min: 1, max: 9 }),
-      actFn: fc.constantFrom("relu" as const, "gelu" as const),
+      actFn: fc.constantFrom(...ACT_FNS),
       tiedEmbeddings: fc.boolean(),
       ropeBase: fc.constantFrom(10, 10000),
       roles: fc.integer({ min: 0, max: 3 }),

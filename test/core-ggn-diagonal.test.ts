@@ -1,6 +1,7 @@
 /** Diagonal of the Gauss-Newton matrix from squared gradients, both builds: against float64 and against its products. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { ACT_FNS } from "../src/core/activations.ts";
 import { type BackpropagatedVectors, createTransformer, type MathMode } from "../src/core/index.ts";
 import { modelPair } from "./fixtures/model-pair.ts";
 import { TINY_SHAPE } from "./fixtures/shapes.ts";
@@ -44,8 +45,10 @@ function expectDiagonal(
   expect(maxRelativeError(model.ggnDiagonal(batch, vectors, chunk), expected)).toBeLessThan(bound);
 }
 
-const cases: [string, ReferenceShape, number, number, number[]][] = [
-  ["predictions at some positions", TINY_SHAPE, 3, 6, [1, 3, 5]],
+type Case = [string, ReferenceShape, number, number, number[]];
+
+const cases: Case[] = [
+  ...ACT_FNS.map((actFn): Case => [actFn, { ...TINY_SHAPE, actFn }, 3, 6, [1, 3, 5]]),
   ["one block, tied, relu", { ...TINY_SHAPE, nLayers: 1, actFn: "relu", tiedEmbeddings: true }, 3, 6, [2, 5]],
   [
     "roles, odd sizes, three blocks",
@@ -71,7 +74,7 @@ describe.each(builds)("the %s build", (math) => {
       nLayers: fc.integer({ min: 1, max: 3 }),
       dMlp: fc.integer({ min: 1, max: 17 }),
       nCtx: fc.integer({ min: 1, max: 9 }),
-      actFn: fc.constantFrom("relu" as const, "gelu" as const),
+      actFn: fc.constantFrom(...ACT_FNS),
       tiedEmbeddings: fc.boolean(),
       roles: fc.integer({ min: 0, max: 3 }),
     });

@@ -1,5 +1,6 @@
 /** IVON in the core, both builds: its fixed point on a quadratic, its samples, and 20 steps against float64. */
 import { describe, expect, it } from "vitest";
+import { ACTIVATIONS } from "../src/core/activations.ts";
 import { loadCoreModule, type MathMode } from "../src/core/build.ts";
 import { createTransformer, type IvonStepOptions, type TransformerShape } from "../src/core/index.ts";
 import { instantiateCore } from "../src/core/instance.ts";
@@ -54,7 +55,7 @@ async function createModel(math: MathMode) {
 /** The update alone, on a gradient that the test writes. */
 async function createOptimizer(math: MathMode) {
   const core = instantiateCore(await loadCoreModule(math));
-  core.grow(core.plan(3, 4, 1, 1, 4, 2, 0, false, false, 4, true, true, false, false));
+  core.grow(core.plan(3, 4, 1, 1, 4, 2, 0, ACTIVATIONS.relu.code, false, 4, true, true, false, false));
   const count = core.parameterCount();
   const view = (pointer: number) => new Float32Array(core.memory.buffer, pointer, count);
   return {

@@ -1,8 +1,12 @@
-/** Kernels of the core in isolation, both builds: matrix product, exp, tanh. */
+/** Kernels of the core in isolation, both builds: matrix product, exp, tanh, activations. */
 import { describe, expect, it } from "vitest";
+import { ACT_FNS, ACTIVATIONS } from "../src/core/activations.ts";
 import { loadCoreModule, type MathMode } from "../src/core/build.ts";
+import type { CoreExports } from "../src/core/exports.ts";
 import { instantiateCore } from "../src/core/instance.ts";
 import { float32Tolerance } from "./reference/compare.ts";
+import { constant } from "./reference/dual.ts";
+import { activation } from "./reference/layers.ts";
 import { Random } from "./reference/random.ts";
 
 const builds: MathMode[] = ["strict", "fast"];
@@ -112,5 +116,58 @@ describe.each(builds)("the %s build", (math) => {
     expect(core.tanh(0)).toBe(0);
     expect(core.tanh(50)).toBe(1);
     expect(core.tanh(-50)).toBe(-1);
+  });
+
+  /** Plans a tiny model with the activation of this code; returns its memory's end. */
+  const planned = (core: CoreExports, code: number) => {
+    const end = core.plan(3, 2, 1, 1, 1, 1, 0, code, false, 1, false, false, false, false);
+    core.grow(end + 65536);
+    return end;
+  };
+
+  it.each(ACT_FNS)("%s and its slope are within a few roundings", async (actFn) => {
+    const core = await load();
+    const end = planned(core, ACTIVATIONS[actFn].code);
+    const x = Float32Array.from({ length: 4001 }, (_, i) => (i - 2000) / 100);
+    const [inout, input] = [end, end + 4 * x.length + 64].map(
+      (at) => new Float32Array(core.memory.buffer, at, x.length),
+    );
+    const run = (kernel: "activationForward" | "activationBackward", initial: ArrayLike<number>) => {
+      inout.set(initial);
+      input.set(x);
+      core[kernel](inout.byteOffset, input.byteOffset, x.length);
+      return inout.slice();
+    };
+    const ones = new Float32Array(x.length).fill(1);
+    const { output, pullback } = activation([constant(x)], actFn);
+    const value = output[0].value;
+    const slope = pullback([constant(ones)])[0].value;
+    // Values are below |x| and slopes about 1, both sums of terms of that size.
+    const worst = (got: Float32Array, exact: Float64Array, size: (i: number) => number) =>
+      Math.max(...exact.map((e, i) => (got[i] === e ? 0 : Math.abs(got[i] - e) / (2 ** -24 * size(i)))));
+    expect(worst(run("activationForward", x), value, (i) => Math.abs(x[i]))).toBeLessThan(4);
+    expect(worst(run("activationBackward", ones), slope, () => 1)).toBeLessThan(16);
+  });
+
+  it("silu keeps its relative accuracy where it is small, and saturates", async () => {
+    const core = await load();
+    const at = planned(core, ACTIVATIONS.silu.code);
+    const silu = (x: number) => {
+      const memory = new Float32Array(core.memory.buffer, at, 4).fill(x);
+      core.activationForward(at, at, 4);
+      return memory[0];
+    };
+    for (let x = -80; x < 20; x += 0.37) {
+      const exact = Math.fround(x) / (1 + Math.exp(-Math.fround(x)));
+      expect(Math.abs(silu(x) / exact - 1)).toBeLessThan(4 * 2 ** -24);
+    }
+    expect(silu(200)).toBe(200);
+    expect(Math.abs(silu(-1e4))).toBeLessThan(1e-30);
+    expect(silu(Number.NaN)).toBeNaN();
+  });
+
+  it("traps on an activation that it does not have", async () => {
+    const core = await load();
+    expect(() => planned(core, ACT_FNS.length)).toThrow(WebAssembly.RuntimeError);
   });
 });

@@ -4,6 +4,7 @@
  */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { ACT_FNS } from "../src/core/activations.ts";
 import {
   type BackpropagatedVectors,
   createTransformer,
@@ -90,8 +91,10 @@ function expectFactors(
 
 const base: ReferenceShape = TINY_SHAPE;
 
-const cases: [string, ReferenceShape, number, number, number[]][] = [
-  ["predictions at some positions", base, 3, 6, [1, 3, 5]],
+type Case = [string, ReferenceShape, number, number, number[]];
+
+const cases: Case[] = [
+  ...ACT_FNS.map((actFn): Case => [actFn, { ...base, actFn }, 3, 6, [1, 3, 5]]),
   ["one block, last position", { ...base, nLayers: 1 }, 3, 6, [5]],
   [
     "one block, all positions, relu, tied",
@@ -133,7 +136,7 @@ describe.each(builds)("the %s build", (math) => {
       nLayers: fc.integer({ min: 1, max: 3 }),
       dMlp: fc.integer({ min: 1, max: 17 }),
       nCtx: fc.integer({ min: 1, max: 9 }),
-      actFn: fc.constantFrom("relu" as const, "gelu" as const),
+      actFn: fc.constantFrom(...ACT_FNS),
       tiedEmbeddings: fc.boolean(),
       roles: fc.integer({ min: 0, max: 3 }),
       batchSize: fc.integer({ min: 1, max: 4 }),

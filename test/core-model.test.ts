@@ -1,6 +1,7 @@
 /** The whole model in the core, both builds, against the float64 reference: logits, every named gradient, AdamW. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { ACT_FNS, type ActFn } from "../src/core/activations.ts";
 import { createTransformer, type MathMode, type TransformerShape } from "../src/core/index.ts";
 import { TINY_SHAPE } from "./fixtures/shapes.ts";
 import { ReferenceAdamW } from "./reference/adamw.ts";
@@ -49,8 +50,11 @@ const range = (n: number) => Array.from({ length: n }, (_, i) => i);
 
 const base: Shape = { ...TINY_SHAPE, actFn: "relu" };
 
-const cases: [string, Shape, number, number, number[]][] = [
+type Case = [string, Shape, number, number, number[]];
+
+const cases: Case[] = [
   ["one block, predictions at some positions", { ...base, nLayers: 1 }, 3, 6, [1, 3, 5]],
+  ...ACT_FNS.map((actFn): Case => [actFn, { ...base, actFn }, 3, 6, [1, 3, 5]]),
   ["one block, predictions everywhere", { ...base, nLayers: 1 }, 3, 6, range(6)],
   ["tied embeddings", { ...base, tiedEmbeddings: true }, 4, 5, [0, 2, 4]],
   [
@@ -108,7 +112,7 @@ describe.each(builds)("the %s build", (math) => {
       nLayers: fc.integer({ min: 1, max: 3 }),
       dMlp: fc.integer({ min: 1, max: 21 }),
       nCtx: fc.integer({ min: 1, max: 11 }),
-      actFn: fc.constantFrom("relu" as const, "gelu" as const),
+      actFn: fc.constantFrom(...ACT_FNS),
       tiedEmbeddings: fc.boolean(),
       ropeBase: fc.constantFrom(10, 10000),
       roles: fc.integer({ min: 0, max: 3 }),
@@ -279,20 +283,17 @@ describe.each(builds)("the %s build", (math) => {
     }
   });
 
-  it.each(["relu", "gelu"] as const)(
-    "NaN anywhere behind the embeddings reaches the loss, %s",
-    async (actFn) => {
-      const shape = { ...base, actFn, roles: 0 };
-      const { parameters, batch } = setUp(shape, 4, 6, [1, 3, 5], 2);
-      const model = await createTransformer(shape, { math });
-      for (let i = shape.dVocab * shape.dModel; i < model.parameterCount; i += 13) {
-        const broken = Float32Array.from(parameters);
-        broken[i] = Number.NaN;
-        model.setParameters(broken);
-        expect(model.lossAndGradient(batch).loss, `parameter ${i}`).toBeNaN();
-      }
-    },
-  );
+  it.each(ACT_FNS)("NaN anywhere behind the embeddings reaches the loss, %s", async (actFn) => {
+    const shape = { ...base, actFn, roles: 0 };
+    const { parameters, batch } = setUp(shape, 4, 6, [1, 3, 5], 2);
+    const model = await createTransformer(shape, { math });
+    for (let i = shape.dVocab * shape.dModel; i < model.parameterCount; i += 13) {
+      const broken = Float32Array.from(parameters);
+      broken[i] = Number.NaN;
+      model.setParameters(broken);
+      expect(model.lossAndGradient(batch).loss, `parameter ${i}`).toBeNaN();
+    }
+  });
 
   it("a non-finite loss changes nothing", async () => {
     const { parameters, batch } = setUp(base, 4, 6, [1, 3, 5], 2);
@@ -317,6 +318,7 @@ describe("what is refused", () => {
     [{ nLayers: 1.5 }, /nLayers: got 1.5/],
     [{ ropeBase: 1 }, /ropeBase: got 1/],
     [{ roles: -1 }, /roles: got -1/],
+    [{ actFn: "toString" as ActFn }, /actFn: got toString, must be one of relu, gelu, silu/],
   ])("shape %o", async (change, message) => {
     await expect(createTransformer({ ...base, ...change }, options)).rejects.toThrow(message);
   });

@@ -111,6 +111,22 @@ const cases: Case[] = [
     length: 7,
     positions: [1, 6],
   },
+  {
+    shape: {
+      ...defaults,
+      dVocab: 5,
+      dModel: 6,
+      nHeads: 3,
+      nLayers: 2,
+      dMlp: 7,
+      actFn: "silu",
+      tiedEmbeddings: false,
+      roles: 0,
+    },
+    batchSize: 2,
+    length: 6,
+    positions: [1, 5],
+  },
 ];
 
 const title = ({ shape: s, batchSize, length, positions }: Case) =>

@@ -1,101 +1,64 @@
 // The MLP's activation, elementwise over n floats (buffers have slack: the last vector may run past n).
-import { TANGENT } from "../layout";
-import { madd, splatOnce, tanh4 } from "../simd";
+//
+// An activation is a file of activations/, a case in each switch here and a line in src/core/activations.ts. Its
+// derivatives are functions of its input x; where KEEPS_INPUT is false they are read off the output, which then takes
+// the input's place.
+import { TANGENT } from "../tangents";
+import * as gelu from "./activations/gelu";
+import * as relu from "./activations/relu";
+import * as silu from "./activations/silu";
 
-const SQRT_2_OVER_PI: f32 = 0.7978845608028654;
-const CUBIC: f32 = 0.044715;
+const RELU: i32 = 0, GELU: i32 = 1, SILU: i32 = 2;
 
-/** x = max(x, 0) in place. */
-export function relu_forward(x: usize, n: i32): void {
-  const end = x + (<usize>n << 2);
-  const zero = f32x4.splat(0);
-  for (; x < end; x += 16) v128.store(x, f32x4.pmax(v128.load(x), zero));
+let selected: i32 = RELU;
+
+/** Use the activation with this code from now on; where there is none, all that follows traps. */
+export function activation_select(code: i32): void {
+  selected = code;
 }
 
-/** dout is set to 0 where the output was 0, in place. */
-export function relu_backward(dout: usize, out: usize, n: i32): void {
-  const end = out + (<usize>n << 2);
-  const zero = f32x4.splat(0);
-  for (; out < end; out += 16) {
-    v128.store(dout, v128.and(v128.load(dout), f32x4.gt(v128.load(out), zero)));
-    dout += 16;
+/** Whether a backward pass needs `x` besides what forward has written over `out`. */
+export function activation_keeps_input(): bool {
+  switch (selected) {
+    case RELU: return relu.KEEPS_INPUT;
+    case GELU: return gelu.KEEPS_INPUT;
+    case SILU: return silu.KEEPS_INPUT;
+    default: return unreachable();
   }
 }
 
-/** tanh of sqrt(2/pi) (x + 0.044715 x^3). */
-// @ts-ignore: decorator
-@inline
-function geluTanh(x: v128): v128 {
-  const cubic = madd(f32x4.mul(f32x4.mul(x, x), f32x4.splat(CUBIC)), x, x);
-  return tanh4(f32x4.mul(cubic, f32x4.splat(SQRT_2_OVER_PI)));
-}
-
-/** out = x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). */
-export function gelu_forward(out: usize, x: usize, n: i32): void {
-  const end = x + (<usize>n << 2);
-  for (; x < end; x += 16) {
-    const value = v128.load(x);
-    const half = f32x4.mul(value, f32x4.splat(0.5));
-    v128.store(out, madd(half, geluTanh(value), half));
-    out += 16;
+/** out = f(x); out may be x. */
+export function activation_forward(out: usize, x: usize, n: i32): void {
+  switch (selected) {
+    case RELU: return relu.forward(out, x, n);
+    case GELU: return gelu.forward(out, x, n);
+    case SILU: return silu.forward(out, x, n);
+    default: unreachable();
   }
 }
 
-/** dout *= gelu'(x), in place. With u the argument of tanh: gelu' = (1 + tanh u)/2 + x/2 (1 - tanh^2 u) u'. */
-export function gelu_backward(dout: usize, x: usize, n: i32): void {
-  const end = x + (<usize>n << 2);
-  const half = splatOnce(0.5);
-  const one = splatOnce(1);
-  for (; x < end; x += 16) {
-    const value = v128.load(x);
-    const t = geluTanh(value);
-    const du = madd(f32x4.mul(value, value), f32x4.splat(3 * CUBIC * SQRT_2_OVER_PI), f32x4.splat(SQRT_2_OVER_PI));
-    const sech2 = f32x4.sub(one, f32x4.mul(t, t));
-    const slope = madd(f32x4.mul(f32x4.mul(value, half), sech2), du, madd(t, half, half));
-    v128.store(dout, f32x4.mul(v128.load(dout), slope));
-    dout += 16;
+/** dout *= f'(x), in place. */
+export function activation_backward(dout: usize, x: usize, n: i32): void {
+  switch (selected) {
+    case RELU: return relu.backward(dout, x, n);
+    case GELU: return gelu.backward(dout, x, n);
+    case SILU: return silu.backward(dout, x, n);
+    default: unreachable();
   }
 }
 
-/** Tangent of gelu_forward: out' = gelu'(x) x'. */
-export function gelu_jvp(out: usize, x: usize, n: i32): void {
-  memory.copy(out + TANGENT, x + TANGENT, <usize>n << 2);
-  gelu_backward(out + TANGENT, x, n);
-}
-
-/**
- * gelu_backward and its tangent, in place: dout' = gelu'(x) dout' + gelu''(x) x' dout.
- * gelu'' = (1 - tanh^2 u) (u' + x/2 u'' - x tanh u u'^2).
- */
-export function gelu_backward_jvp(dout: usize, x: usize, n: i32): void {
-  const end = x + (<usize>n << 2);
-  const half = splatOnce(0.5);
-  const one = splatOnce(1);
-  const curvature = splatOnce(6 * CUBIC * SQRT_2_OVER_PI);
-  for (; x < end; x += 16) {
-    const value = v128.load(x);
-    const t = geluTanh(value);
-    const du = madd(f32x4.mul(value, value), f32x4.splat(3 * CUBIC * SQRT_2_OVER_PI), f32x4.splat(SQRT_2_OVER_PI));
-    const sech2 = f32x4.sub(one, f32x4.mul(t, t));
-    const halfValue = f32x4.mul(value, half);
-    const slope = madd(f32x4.mul(halfValue, sech2), du, madd(t, half, half));
-    const d2u = f32x4.mul(value, curvature);
-    const bend = f32x4.sub(madd(halfValue, d2u, du), f32x4.mul(f32x4.mul(value, t), f32x4.mul(du, du)));
-    const dy = v128.load(dout);
-    const change = f32x4.mul(f32x4.mul(sech2, bend), f32x4.mul(v128.load(x + TANGENT), dy));
-    v128.store(dout + TANGENT, madd(v128.load(dout + TANGENT), slope, change));
-    v128.store(dout, f32x4.mul(dy, slope));
-    dout += 16;
+/** activation_backward and its tangent, in place: dout' = f'(x) dout' + f''(x) x' dout, dout *= f'(x). */
+export function activation_backward_jvp(dout: usize, x: usize, n: i32): void {
+  switch (selected) {
+    case RELU: return relu.backward_jvp(dout, x, n);
+    case GELU: return gelu.backward_jvp(dout, x, n);
+    case SILU: return silu.backward_jvp(dout, x, n);
+    default: unreachable();
   }
 }
 
-/** Tangent of relu_forward, in place on out': the mask is its own tangent. */
-export function relu_jvp(out: usize, n: i32): void {
-  relu_backward(out + TANGENT, out, n);
-}
-
-/** relu_backward and its tangent, in place. */
-export function relu_backward_jvp(dout: usize, out: usize, n: i32): void {
-  relu_backward(dout, out, n);
-  relu_backward(dout + TANGENT, out, n);
+/** Tangent of activation_forward, out' = f'(x) x': the Jacobian is diagonal and so its own transpose. */
+export function activation_jvp(out: usize, x: usize, n: i32): void {
+  if (out != x) memory.copy(out + TANGENT, x + TANGENT, <usize>n << 2);
+  activation_backward(out + TANGENT, x, n);
 }

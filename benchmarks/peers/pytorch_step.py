@@ -12,6 +12,8 @@ import time
 import torch
 import torch.nn.functional as F
 
+ACTIVATIONS = {"relu": F.relu, "gelu": lambda x: F.gelu(x, approximate="tanh"), "silu": F.silu}
+
 
 class Model:
     def __init__(self, shape, flat):
@@ -49,7 +51,7 @@ class Model:
             x = x + y @ w[h + "attn.o.weight"].T
             a = F.layer_norm(x, (d,), w[h + "ln_2.weight"], w[h + "ln_2.bias"])
             a = a @ w[h + "mlp.c_fc.weight"].T
-            a = F.relu(a) if s["actFn"] == "relu" else F.gelu(a, approximate="tanh")
+            a = ACTIVATIONS[s["actFn"]](a)
             x = x + a @ w[h + "mlp.c_proj.weight"].T
         x = F.layer_norm(x, (d,), w["transformer.ln_f.weight"], w["transformer.ln_f.bias"])[:, positions]
         return x @ w["transformer.wte.weight" if s["tiedEmbeddings"] else "lm_head.weight"].T

@@ -1,8 +1,9 @@
 /**
  * The configuration: one schema that gives the types, the defaults, the validation and the help texts.
- * YAML files, `--set a.b=v` and the library use exactly these keys. Imports nothing from the project.
+ * YAML files, `--set a.b=v` and the library use exactly these keys.
  */
 import { z } from "zod";
+import { ACT_FNS, ACTIVATIONS } from "../core/activations.ts";
 
 const count = z.number().int().positive();
 const fraction = z.number().min(0).max(1);
@@ -44,7 +45,10 @@ export const modelSchema = z
     nHeads: count.default(4).describe("attention heads; the head dimension d/nHeads must be even"),
     nLayers: count.default(2).describe("transformer blocks"),
     dMlp: count.default(256).describe("width of the MLP"),
-    actFn: z.enum(["relu", "gelu"]).default("relu").describe("MLP activation (gelu: the tanh form)"),
+    actFn: z
+      .enum(ACT_FNS)
+      .default("relu")
+      .describe(`activation of the MLP: ${ACT_FNS.map((f) => `${f} ${ACTIVATIONS[f].formula}`).join(", ")}`),
     tiedEmbeddings: z.boolean().default(false).describe("use the token embedding as unembedding"),
     ropeBase: z.number().gt(1).default(30).describe("base of the rotary position frequencies"),
     roleEmbedding: z

@@ -9,7 +9,7 @@ export interface CoreExports {
     dMlp: number,
     nCtx: number,
     roles: number,
-    gelu: boolean,
+    activation: number,
     tied: boolean,
     maxTokens: number,
     training: boolean,
@@ -100,6 +100,8 @@ export interface CoreExports {
   logitsTangentPointer(): number;
 
   heapBase(): number;
+  activationForward(out: number, x: number, n: number): void;
+  activationBackward(dout: number, x: number, n: number): void;
   packedAFloats(): number;
   packB(dst: number, src: number, k: number, n: number, sk: number, sn: number): void;
   gemm(

@@ -1,3 +1,4 @@
+export type { ActFn } from "./activations.ts";
 export type { BackpropagatedVectors } from "./backpropagated-vectors.ts";
 export { type CoreModule, loadCoreModule, type MathMode, supportedMath } from "./build.ts";
 export { createTransformer } from "./create.ts";

@@ -1,6 +1,7 @@
 /** A transformer in the numeric core: shapes, batches and flat float32 vectors on this side, arithmetic on the other. */
 
 import { requireCount } from "../validate.ts";
+import { ACT_FNS, ACTIVATIONS, type ActFn } from "./activations.ts";
 import { type BackpropagatedVectors, requireVectors } from "./backpropagated-vectors.ts";
 import type { CoreModule, MathMode } from "./build.ts";
 import type { CoreExports } from "./exports.ts";
@@ -18,7 +19,7 @@ export interface TransformerShape {
   dMlp: number;
   /** Longest sequence. */
   nCtx: number;
-  actFn: "relu" | "gelu";
+  actFn: ActFn;
   tiedEmbeddings: boolean;
   /** Default 10000. */
   ropeBase?: number;
@@ -156,8 +157,8 @@ export function validateShape(shape: TransformerShape): void {
     throw new RangeError(
       `dModel: got ${shape.dModel} with nHeads ${shape.nHeads}, the head dimension dModel / nHeads must be an even integer`,
     );
-  if (shape.actFn !== "relu" && shape.actFn !== "gelu")
-    throw new RangeError(`actFn: got ${String(shape.actFn)}, must be relu or gelu`);
+  if (!ACT_FNS.includes(shape.actFn))
+    throw new RangeError(`actFn: got ${String(shape.actFn)}, must be one of ${ACT_FNS.join(", ")}`);
   const { ropeBase = 10000, roles = 0, dropout = 0 } = shape;
   if (!(ropeBase > 1 && Number.isFinite(ropeBase)))
     throw new RangeError(`ropeBase: got ${ropeBase}, must be above 1`);
@@ -191,7 +192,7 @@ function plan(
     dMlp,
     nCtx,
     roles,
-    actFn === "gelu",
+    ACTIVATIONS[actFn].code,
     tiedEmbeddings,
     maxTokens,
     training,

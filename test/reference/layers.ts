@@ -3,6 +3,7 @@
  * that maps the gradient of the output to that of the input and adds the parameters' gradients on the way.
  * Activations are lists of T vectors, one per token: (T, C).
  */
+import type { ActFn } from "../../src/core/activations.ts";
 import {
   accumulate,
   accumulateOuter,
@@ -189,11 +190,11 @@ export function mask(x: Dual[], factor: (t: number, c: number) => number): Layer
   return { output: apply(x), pullback: apply };
 }
 
-export type Activation = "relu" | "gelu";
+/** Values and slopes of max(x, 0), its slope at 0 being 0; of GELU in its tanh form; of x sigmoid(x). */
+const ACTIVATIONS: Record<ActFn, (x: Dual) => { value: Dual; slope: Dual }> = { relu, gelu, silu };
 
-/** max(x, 0), its slope at 0 being 0; or the tanh form of GELU, 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). */
-export function activation(x: Dual[], actFn: Activation): Layer {
-  const pieces = x.map(actFn === "relu" ? relu : gelu);
+export function activation(x: Dual[], actFn: ActFn): Layer {
+  const pieces = x.map(ACTIVATIONS[actFn]);
   return {
     output: pieces.map((piece) => piece.value),
     pullback: (dOutput) => dOutput.map((dy, t) => multiply(dy, pieces[t].slope)),
@@ -219,4 +220,11 @@ function gelu(x: Dual): { value: Dual; slope: Dual } {
     value: multiply(x, gate),
     slope: add(gate, scale(multiply(x, tanhSlope), 0.5)),
   };
+}
+
+function silu(x: Dual): { value: Dual; slope: Dual } {
+  const sigmoid = (u: number) => 1 / (1 + Math.exp(-u));
+  const gate = map(x, sigmoid, (u) => sigmoid(u) * sigmoid(-u));
+  const gateSlope = multiply(gate, subtract(constant([1]), gate));
+  return { value: multiply(x, gate), slope: add(gate, multiply(x, gateSlope)) };
 }

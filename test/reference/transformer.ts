@@ -3,6 +3,7 @@
  * Run on dual numbers, one forward and one hand-written backward pass also give the exact
  * Jacobian-, Hessian- and Gauss-Newton-vector products (forward over reverse, Pearlmutter 1994).
  */
+import type { ActFn } from "../../src/core/activations.ts";
 import {
   accumulate,
   add,
@@ -17,7 +18,6 @@ import {
   zeros,
 } from "./dual.ts";
 import {
-  type Activation,
   activation,
   attention,
   embedding,
@@ -36,7 +36,7 @@ export interface ReferenceShape {
   nLayers: number;
   dMlp: number;
   nCtx: number;
-  actFn: Activation;
+  actFn: ActFn;
   tiedEmbeddings: boolean;
   ropeBase: number;
   /** 0: no role embedding; otherwise the token at position t has role t mod `roles`. */

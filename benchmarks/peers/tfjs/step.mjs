@@ -84,6 +84,8 @@ function rotate(x) {
   return tf.reshape(rotated, [B, nHeads, T, head]);
 }
 
+const activations = { relu: tf.relu, gelu, silu: (x) => tf.mul(x, tf.sigmoid(x)) };
+
 function gelu(x) {
   const inner = tf.mul(Math.sqrt(2 / Math.PI), tf.add(x, tf.mul(0.044715, tf.mul(x, tf.square(x)))));
   return tf.mul(tf.mul(0.5, x), tf.add(1, tf.tanh(inner)));
@@ -101,7 +103,7 @@ function attention(x, name) {
 
 function mlp(x, name) {
   const hidden = linear(x, `${name}.c_fc.weight`);
-  return linear(actFn === "relu" ? tf.relu(hidden) : gelu(hidden), `${name}.c_proj.weight`);
+  return linear(activations[actFn](hidden), `${name}.c_proj.weight`);
 }
 
 /** The rows of x (B T, d) at the predicting positions, (B P, d). */
