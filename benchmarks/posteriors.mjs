@@ -62,7 +62,7 @@ export function posteriorBenches(builds) {
       ...{ group: "posterior", name: `quick: ${method}`, build: math },
       measure() {
         const { fitSeconds, predictSeconds, posterior } = fitAndPredict({ ...problem(), method }, core);
-        const rng = stream(config.seed, 0, "posterior", 0);
+        const rng = stream(config.seed, 0, "posteriorPredictions");
         const drawSeconds = best(
           (count) => {
             for (let i = 0; i < count; i++) posterior.sample(rng);

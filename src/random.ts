@@ -10,19 +10,70 @@ import { requireWhole } from "./validate.ts";
 
 export type { RandomGenerator };
 
-/** What a stream is for. The numbers are part of the reproducibility contract: append, never renumber. */
-const purposes = {
-  taskSplit: 1,
-  inputSplit: 2,
-  probe: 3,
-  init: 4,
-  data: 5,
-  dropout: 6,
-  posterior: 7,
-  evaluation: 8,
+/** The third word of a purpose's keys, and the counters among the last words that are its own. */
+interface Keys {
+  number: number;
+  /** First counter, default 0. */
+  first?: number;
+  /** How many there are, default all from the first one on. */
+  count?: number;
+}
+
+/**
+ * What a stream is for. No two purposes have a key in common, whatever the member and the counter. The numbers are part
+ * of the reproducibility contract: append, never renumber.
+ */
+export const RUN_PURPOSES = {
+  taskSplit: { number: 1, count: 1 },
+  inputSplit: { number: 2, count: 1 },
+  /** Counter: number of the probe set. */
+  probe: { number: 3 },
+  init: { number: 4, count: 1 },
+  /** Training prompts. Counter: step. */
+  data: { number: 5 },
+  /** Root of the masks with which a member predicts. Counter: step. */
+  dropout: { number: 6 },
+  matrixFreeTrace: { number: 7, first: 0, count: 1 },
+  matrixFreeDiagonal: { number: 7, first: 1, count: 1 },
+  lowRankCurvature: { number: 7, first: 3, count: 1 },
+  heldOutChoice: { number: 7, first: 4, count: 1 },
+  posteriorPredictions: { number: 7, first: 1_000_000, count: 1 },
+  /** Counter: number of the checkpoint in the request. */
+  posteriorFit: { number: 7, first: 2_000_000, count: 1_000_000 },
+  /** Counter: step of the checkpoint. */
+  spectrum: { number: 7, first: 3_000_000 },
+  /** Checks of an installation; nothing of a run uses it. */
+  evaluation: { number: 8 },
+  /** Counter: number of the chain. */
+  learningCoefficient: { number: 9 },
+} as const satisfies Record<string, Keys>;
+
+/** Of simulated linear models, whose `member` is the draw. They share no computation, and so no key, with a run. */
+export const THEORY_PURPOSES = {
+  theoryInputs: { number: 5, first: 0, count: 1 },
+  theorySystem: { number: 5, first: 1, count: 1 },
+  theoryTeacher: { number: 5, first: 2, count: 1 },
+} as const satisfies Record<string, Keys>;
+
+const PURPOSES: Record<Purpose, Keys> = { ...RUN_PURPOSES, ...THEORY_PURPOSES };
+
+export type Purpose = keyof typeof RUN_PURPOSES | keyof typeof THEORY_PURPOSES;
+
+/**
+ * The core draws dropout masks and IVON's noise itself, of keys (seed, stream, step) and (seed, member, step, sample).
+ * Which streams of masks, and which samples of the noise, are whose; a member's number is below 2^31.
+ */
+export const MASK_STREAMS = {
+  /** The member's number. */
+  training: { first: 0, count: 2 ** 31 },
+  memberPredictions: { first: 2 ** 31, count: 1 },
+  posteriorPredictions: { first: 2 ** 32 - 1, count: 1 },
 } as const;
 
-export type Purpose = keyof typeof purposes;
+export const IVON_SAMPLES = {
+  training: { first: 0, count: 2 ** 31 },
+  memberPredictions: { first: 2 ** 31, count: 2 ** 31 },
+} as const;
 
 const TWO_32 = 4294967296;
 
@@ -45,23 +96,28 @@ function hashLane(start: number, words: readonly number[]): number {
   return h;
 }
 
-/**
- * A fresh xoroshiro128+ generator for one purpose.
- *
- * @param seed root seed, 0..2^32-1
- * @param member ensemble member, 0..2^32-1; 0 for what all members share
- * @param step optimiser step or another counter, 0..2^53-1
- * @throws RangeError for a key outside its range
- */
-export function stream(seed: number, member: number, purpose: Purpose, step: number): RandomGenerator {
-  requireWhole("seed", seed, TWO_32 - 1);
-  requireWhole("member", member, TWO_32 - 1);
-  requireWhole("step", step);
-  const words = [seed, member, purposes[purpose], step % TWO_32, Math.floor(step / TWO_32)];
+/** A fresh xoroshiro128+ generator whose state is a hash of the words, integers of 0..2^32-1. */
+export function generatorOf(words: readonly number[]): RandomGenerator {
   const state = LANES.map((start) => hashLane(start, words));
   // xoroshiro128+ stays at zero once its whole state is zero.
   state[3] ||= 1;
   return xoroshiro128plusFromState(state);
+}
+
+/**
+ * A fresh generator for one purpose.
+ *
+ * @param seed root seed, 0..2^32-1
+ * @param member ensemble member, 0..2^32-1; 0 for what all members share
+ * @param counter optimiser step or what else the purpose counts, from 0; at most 2^53-1 in all
+ * @throws RangeError for a key outside its range
+ */
+export function stream(seed: number, member: number, purpose: Purpose, counter = 0): RandomGenerator {
+  const { number, first = 0, count = Number.MAX_SAFE_INTEGER - first + 1 } = PURPOSES[purpose];
+  requireWhole("seed", seed, TWO_32 - 1);
+  requireWhole("member", member, TWO_32 - 1);
+  const step = first + requireWhole(`counter of ${purpose}`, counter, count - 1);
+  return generatorOf([seed, member, number, step % TWO_32, Math.floor(step / TWO_32)]);
 }
 
 /**

@@ -110,7 +110,7 @@ describe("golden bytes", () => {
       readLines(join(out, "spectrum.jsonl")).map(withoutTimes).sort().map(sha256),
     ).toMatchInlineSnapshot(`
       [
-        "bf777f598a3aafdc",
+        "d17a1bbaa03cef57",
         "f25f2c635e843fc3",
       ]
     `);

@@ -16,11 +16,11 @@ import { dot, norm, symmetricEigen } from "../src/curvature/vector.ts";
 import { DropoutPosterior } from "../src/posterior/dropout.ts";
 import { fitLaplace, type LaplaceOptions } from "../src/posterior/laplace/fit.ts";
 import { lastLayerData, lastLayerGradients, lastLayerOperator } from "../src/posterior/laplace/last-layer.ts";
-import { stream } from "../src/random.ts";
 import { TINY, tinyTwin } from "./fixtures/curvature-twin.ts";
+import { testStream } from "./fixtures/rng.ts";
 import { float32Tolerance } from "./reference/compare.ts";
 
-const rng = () => stream(13, 0, "posterior", 0);
+const rng = () => testStream(13);
 
 /** Chained float32 reductions: a forward and a tangent pass, and a backward one of each; nine a block, two at its ends. */
 const TOLERANCE = float32Tolerance(20, 4 * 9 + 4 * 2);

@@ -10,7 +10,6 @@ import { KroneckerCurvature } from "../src/posterior/gaussian/kronecker.ts";
 import { MatrixFreeCurvature } from "../src/posterior/gaussian/matrix-free.ts";
 import { SpectralCurvature } from "../src/posterior/gaussian/spectral.ts";
 import { curvatureFromTensors, curvatureTensors } from "../src/posterior/gaussian/tensors.ts";
-import { stream } from "../src/random.ts";
 import { decodeSafetensors, encodeSafetensors } from "../src/safetensors.ts";
 import {
   cholesky,
@@ -21,6 +20,7 @@ import {
   plusIdentity,
   withSpectrum,
 } from "./fixtures/dense.ts";
+import { testStream } from "./fixtures/rng.ts";
 import { Random } from "./reference/random.ts";
 
 interface Case {
@@ -150,7 +150,7 @@ for (const { name, curvature, dense } of cases) {
       });
 
       it("draws samples with exactly its covariance", () => {
-        const rng = stream(4, 0, "posterior", 0);
+        const rng = testStream(4);
         const draws = Array.from({ length: 20000 }, () => gaussian.sample(rng));
         const { total, variances, correlations } = covarianceScores(draws, precision, 8);
         expect(Math.abs(total)).toBeLessThan(4);
@@ -163,7 +163,7 @@ for (const { name, curvature, dense } of cases) {
 
 it("the covariance test sees the known mistakes", () => {
   const { curvature, dense } = cases[1];
-  const rng = stream(4, 0, "posterior", 0);
+  const rng = testStream(4);
   const z = () => Float64Array.from(new Gaussian(new DiagonalCurvature(new Float64Array(8)), 1).sample(rng));
   const draw = (f: (x: number) => number) => Array.from({ length: 2000 }, () => curvature.apply(f, z()));
   const precision = plusIdentity(dense, 8, 3);
@@ -181,7 +181,7 @@ describe("saving", () => {
       const bytes = encodeSafetensors(curvatureTensors(curvature, "c"));
       const loaded = curvatureFromTensors(decodeSafetensors(bytes).tensors, "c");
       const [a, b] = [new Gaussian(curvature, 0.7), new Gaussian(loaded, 0.7)];
-      expect(b.sample(stream(1, 0, "posterior", 0))).toEqual(a.sample(stream(1, 0, "posterior", 0)));
+      expect(b.sample(testStream(1))).toEqual(a.sample(testStream(1)));
       expect(b.logDeterminant()).toBe(a.logDeterminant());
     });
   }

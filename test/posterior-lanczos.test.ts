@@ -17,11 +17,12 @@ import {
   rademacher,
 } from "../src/curvature/trace.ts";
 import { dot } from "../src/curvature/vector.ts";
-import { normals, stream } from "../src/random.ts";
+import { normals } from "../src/random.ts";
 import { matVec, withSpectrum } from "./fixtures/dense.ts";
+import { testStream } from "./fixtures/rng.ts";
 import { Random } from "./reference/random.ts";
 
-const rng = (step = 0) => stream(1, 0, "posterior", step);
+const rng = (step = 0) => testStream(1, step);
 
 function randomMatrix(seed: number, spectrum: ArrayLike<number>) {
   const { matrix, eigenvectors } = withSpectrum(new Random(seed), spectrum);

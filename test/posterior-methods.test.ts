@@ -20,7 +20,6 @@ import {
 import type { MixturePosterior } from "../src/posterior/mixture.ts";
 import type { Posterior } from "../src/posterior/posterior.ts";
 import type { SwagPosterior } from "../src/posterior/swag.ts";
-import { stream } from "../src/random.ts";
 import { decodeSafetensors, encodeSafetensors } from "../src/safetensors.ts";
 import { drawProbePrompts } from "../src/tasks/probe-prompts.ts";
 import { createProbeSets } from "../src/tasks/probes.ts";
@@ -29,6 +28,7 @@ import { transformerShape } from "../src/training/model.ts";
 import { recentBatches } from "../src/training/recent-batches.ts";
 import { trainSegment } from "../src/training/segment.ts";
 import { ensembleMeasures } from "../src/uncertainty/measures.ts";
+import { testStream } from "./fixtures/rng.ts";
 
 const config = configSchema.parse({
   seed: 5,
@@ -114,7 +114,7 @@ for (const method of POSTERIOR_METHODS) {
     it("comes back from a file", () => {
       const { metadata, tensors } = first.posterior.save();
       const loaded = loadPosterior(decodeSafetensors(encodeSafetensors(tensors, metadata)));
-      const draw = () => stream(1, 0, "posterior", 0);
+      const draw = () => testStream(1);
       expect(loaded.sample(draw())).toEqual(first.posterior.sample(draw()));
       const shape = { ...transformerShape(config), dropout: method === "dropout" ? 0.1 : 0 };
       const model = new Transformer(core, shape, { training: true, curvature: true });
@@ -355,7 +355,7 @@ it("SGLD: the default step is half of 1 / (N x largest GGN eigenvalue + delta)",
   const terms = 300 * 32 * 3;
   const model = new Transformer(core, transformerShape(config), { training: true, curvature: true });
   model.setParameters(checkpoints[0]);
-  const rng = stream(1, 0, "posterior", 0);
+  const rng = testStream(1);
   const [largest] = extremeEigenpairs(ggnOperator(model, data), { k: 1, rng }).eigenvalues;
   const step = 0.5 / (terms * largest + 1);
   // One state, after four steps: of variance 4 e where gradient and curvature are small, which is nearly everywhere. The
@@ -390,7 +390,7 @@ it("SGLD at its default step size keeps the loss near that of the checkpoint", (
   const model = new Transformer(core, transformerShape(config), { training: true, curvature: true });
   model.setParameters(checkpoints[0]);
   const before = meanLoss(model, data);
-  model.setParameters(posterior.sample(stream(1, 0, "posterior", 0)));
+  model.setParameters(posterior.sample(testStream(1)));
   expect(meanLoss(model, data)).toBeLessThan(before + 0.5);
 });
 

@@ -12,12 +12,12 @@ import {
   scaledOperator,
 } from "../src/curvature/operators.ts";
 import { dot } from "../src/curvature/vector.ts";
-import { stream } from "../src/random.ts";
 import { type CurvatureTwin, TINY, tinyTwin } from "./fixtures/curvature-twin.ts";
 import { cholesky, plusIdentity } from "./fixtures/dense.ts";
+import { testStream } from "./fixtures/rng.ts";
 import { Random } from "./reference/random.ts";
 
-const rng = () => stream(3, 0, "posterior", 0);
+const rng = () => testStream(3);
 
 /** Largest |a - b| relative to the largest |b|. */
 function relativeError(a: ArrayLike<number>, b: ArrayLike<number>): number {

@@ -11,7 +11,7 @@ import { MixturePosterior } from "../src/posterior/mixture.ts";
 import type { Posterior } from "../src/posterior/posterior.ts";
 import { fitSgld, type SgldOptions } from "../src/posterior/sgld.ts";
 import { SwagCollector, SwagPosterior } from "../src/posterior/swag.ts";
-import { normals, stream } from "../src/random.ts";
+import { normals } from "../src/random.ts";
 import { decodeSafetensors, encodeSafetensors } from "../src/safetensors.ts";
 import { TINY, tinyTwin } from "./fixtures/curvature-twin.ts";
 import {
@@ -22,10 +22,11 @@ import {
   plusIdentity,
   withSpectrum,
 } from "./fixtures/dense.ts";
+import { testStream } from "./fixtures/rng.ts";
 import { ReferenceIvon } from "./reference/ivon.ts";
 import { Random } from "./reference/random.ts";
 
-const rng = (step = 0) => stream(11, 0, "posterior", step);
+const rng = (step = 0) => testStream(11, step);
 
 function inverse(a: Float64Array, n: number): Float64Array {
   const l = cholesky(a, n);

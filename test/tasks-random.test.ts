@@ -1,11 +1,16 @@
 import { xoroshiro128plusFromState } from "pure-rand/generator/xoroshiro128plus";
 import { describe, expect, it } from "vitest";
 import {
+  generatorOf,
+  IVON_SAMPLES,
+  MASK_STREAMS,
   normals,
   type Purpose,
+  RUN_PURPOSES,
   sampleWithoutReplacement,
   shuffle,
   stream,
+  THEORY_PURPOSES,
   uniform,
   uniformInt,
 } from "../src/random.ts";
@@ -41,7 +46,7 @@ describe("stream", () => {
 
   it("differs for different keys, also beyond 32 bits of step", () => {
     const seen = new Set<string>();
-    const purposes: Purpose[] = ["taskSplit", "inputSplit", "probe", "init", "data", "dropout", "posterior"];
+    const purposes: Purpose[] = ["probe", "data", "dropout", "evaluation", "learningCoefficient"];
     let count = 0;
     for (const seed of [0, 1, 2, 0xffffffff]) {
       for (const member of [0, 1, 2, 63]) {
@@ -80,7 +85,73 @@ describe("stream", () => {
     expect(() => stream(-1, 0, "data", 0)).toThrow(/seed.*-1/);
     expect(() => stream(2 ** 32, 0, "data", 0)).toThrow(/seed/);
     expect(() => stream(0, 1.5, "data", 0)).toThrow(/member.*1\.5/);
-    expect(() => stream(0, 0, "data", Number.NaN)).toThrow(/step.*NaN/);
+    expect(() => stream(0, 0, "data", Number.NaN)).toThrow(/counter of data.*NaN/);
+    expect(() => stream(0, 0, "posteriorFit", 1_000_000)).toThrow(/counter of posteriorFit: got 1000000/);
+  });
+});
+
+describe("purposes", () => {
+  type Range = { first: number; count: number };
+  /** Names of ranges of counters, in order, each of which ends before the next begins. */
+  const disjoint = (ranges: Record<string, Range>) => {
+    const sorted = Object.entries(ranges).sort(([, a], [, b]) => a.first - b.first);
+    sorted.slice(1).forEach(([name, { first }], i) => {
+      const [before, range] = sorted[i];
+      expect(range.first + range.count, `${before} before ${name}`).toBeLessThanOrEqual(first);
+    });
+    return sorted.map(([name]) => name);
+  };
+  /** Key ranges by the third word. */
+  const byNumber = (table: Record<string, { number: number; first?: number; count?: number }>) => {
+    const numbers: Record<number, Record<string, Range>> = {};
+    for (const [name, { number, first = 0, count = 2 ** 53 - first }] of Object.entries(table)) {
+      numbers[number] ??= {};
+      numbers[number][name] = { first, count };
+    }
+    return Object.fromEntries(Object.entries(numbers).map(([number, ranges]) => [number, disjoint(ranges)]));
+  };
+
+  it("have no key in common, whatever the member and the counter", () => {
+    expect(byNumber(RUN_PURPOSES)).toEqual({
+      1: ["taskSplit"],
+      2: ["inputSplit"],
+      3: ["probe"],
+      4: ["init"],
+      5: ["data"],
+      6: ["dropout"],
+      7: [
+        ...["matrixFreeTrace", "matrixFreeDiagonal", "lowRankCurvature", "heldOutChoice"],
+        ...["posteriorPredictions", "posteriorFit", "spectrum"],
+      ],
+      8: ["evaluation"],
+      9: ["learningCoefficient"],
+    });
+    expect(byNumber(THEORY_PURPOSES)).toEqual({ 5: ["theoryInputs", "theorySystem", "theoryTeacher"] });
+  });
+
+  it("of what the core draws itself have no key in common either, within 32 bits", () => {
+    expect(disjoint(MASK_STREAMS)).toEqual(["training", "memberPredictions", "posteriorPredictions"]);
+    expect(disjoint(IVON_SAMPLES)).toEqual(["training", "memberPredictions"]);
+    for (const { first, count } of [...Object.values(MASK_STREAMS), ...Object.values(IVON_SAMPLES)])
+      expect(first + count).toBeLessThanOrEqual(2 ** 32);
+  });
+
+  it("keep the streams they have always had", () => {
+    const state = (purpose: Purpose, counter?: number) => stream(3, 1, purpose, counter).getState();
+    const words = (number: number, step: number) => generatorOf([3, 1, number, step, 0]).getState();
+    expect(state("matrixFreeDiagonal")).toEqual(words(7, 1));
+    expect(state("posteriorPredictions")).toEqual(words(7, 1_000_000));
+    expect(state("posteriorFit", 2)).toEqual(words(7, 2_000_002));
+    expect(state("spectrum", 500)).toEqual(words(7, 3_000_500));
+    expect(state("theorySystem")).toEqual(words(5, 1));
+  });
+
+  it("the chains of a learning coefficient and the probes of a curvature are apart", () => {
+    const probes = (
+      ["matrixFreeTrace", "matrixFreeDiagonal", "lowRankCurvature", "heldOutChoice"] as const
+    ).map((purpose) => stream(1, 0, purpose).getState().join());
+    const chains = [0, 1, 2, 3, 4].map((c) => stream(1, 0, "learningCoefficient", c).getState().join());
+    expect(new Set([...probes, ...chains]).size).toBe(9);
   });
 });
 

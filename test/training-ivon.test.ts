@@ -28,6 +28,7 @@ import { transformerShape } from "../src/training/model.ts";
 import { trainSegment } from "../src/training/segment.ts";
 import { decompose } from "../src/uncertainty/decompose.ts";
 import { posteriorMeasures } from "../src/uncertainty/measures.ts";
+import { testStream } from "./fixtures/rng.ts";
 import { resultHashes, temporaryDirectory } from "./fixtures/temporary.ts";
 
 const core = await loadCoreModule("fast");
@@ -122,7 +123,7 @@ describe("an IVON member", () => {
       weightDecay: IVON.weightDecay,
     });
     const model = new Transformer(core, transformerShape(wide));
-    const rng = stream(3, 0, "posterior", 0);
+    const rng = testStream(3);
     const shape = { members: 64, prompts: batch.targets.length, classes: 7 };
     const draw = () => {
       const all = new Float32Array(64 * shape.prompts * 7);

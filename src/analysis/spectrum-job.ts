@@ -70,8 +70,6 @@ const TRACE_PRODUCTS = 30;
 const DENSITY = { probes: 2, steps: 40 };
 const LOCALISATION = 100;
 const CHAINS = { chains: 2, burnIn: 100, draws: 200 };
-/** Counters of the random streams, apart from those of the posteriors. */
-const SPECTRUM = 3_000_000;
 
 /** @throws RangeError for parameters of another shape, or a k that is not in 1 .. parameters */
 export function spectrumJob(
@@ -83,7 +81,7 @@ export function spectrumJob(
   model.setParameters(parameters);
   const data = recentBatches(config, member, step, batches);
   const operator = name === "ggn" ? ggnOperator(model, data) : hessianOperator(model, data);
-  const rng = stream(config.seed, member, "posterior", SPECTRUM + step);
+  const rng = stream(config.seed, member, "spectrum", step);
   const top = extremeEigenpairs(operator, { k, rng, tolerance: TOLERANCE });
   const bottom =
     name === "hessian"

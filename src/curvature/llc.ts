@@ -93,7 +93,7 @@ export function estimateLearningCoefficient(
   requireWhole("burnIn", burnIn);
   requireCount("draws", draws);
   const losses = Array.from({ length: chains }, (_, c) => {
-    const rng = stream(seed, member, "posterior", c);
+    const rng = stream(seed, member, "learningCoefficient", c);
     const chain = new LangevinChain(centre, {
       ...{ stepSize, lossWeight: nBeta, precision: localisation, centre },
     });

@@ -1,7 +1,7 @@
 /** Monte-Carlo dropout: predictions of one checkpoint under random masks (Gal and Ghahramani 2016). */
 
 import { type Batch, type CurvatureModel, softmaxRows } from "../curvature/model.ts";
-import type { RandomGenerator } from "../random.ts";
+import { MASK_STREAMS, type RandomGenerator } from "../random.ts";
 import type { Safetensors } from "../safetensors.ts";
 import { requireCount } from "../validate.ts";
 import { vectorTensor } from "./gaussian/tensors.ts";
@@ -36,10 +36,9 @@ export class DropoutPosterior implements Posterior {
     if (!(rate > 0)) throw new RangeError(`dropout: got ${rate}, must be above 0 for Monte-Carlo dropout`);
     model.setParameters(this.parameters);
     const seed = rng.next() >>> 0;
+    const masks = { seed, stream: MASK_STREAMS.posteriorPredictions.first };
     return Array.from({ length: nSamples }, (_, step) =>
-      Float32Array.from(
-        softmaxRows(model.logits(batch, { seed, stream: MASK_STREAM, step }), model.shape.dVocab),
-      ),
+      Float32Array.from(softmaxRows(model.logits(batch, { ...masks, step }), model.shape.dVocab)),
     );
   }
 
@@ -55,6 +54,3 @@ export class DropoutPosterior implements Posterior {
     return new DropoutPosterior(parametersOf(saved, "parameters"));
   }
 }
-
-/** Keeps the masks of predictions apart from those of training, whose stream is the member's number. */
-const MASK_STREAM = 0xffffffff;

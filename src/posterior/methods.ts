@@ -141,7 +141,7 @@ export function fitAndPredict(request: PosteriorRequest, core: CoreModule): Post
   const predictions = probes.map(({ set, batch }) => ({
     set,
     // A fresh stream per set: every set sees the same weights.
-    samples: posterior.predict(model, batch, { nSamples, rng: stream(seed, member, "posterior", PREDICT) }),
+    samples: posterior.predict(model, batch, { nSamples, rng: stream(seed, member, "posteriorPredictions") }),
   }));
   return {
     method,
@@ -159,10 +159,6 @@ function termsSeen({ config: { training, task }, step, data }: PosteriorRequest)
   const perPrompt = training.lossPositions === "all" ? task.examples : 1;
   return Math.max(totalTerms(data), step * training.batchSize * perPrompt);
 }
-
-/** Counters of the random streams, far from those the fits number by themselves. */
-const PREDICT = 1_000_000;
-const FIT = 2_000_000;
 
 function evidenceOf(posterior: LaplacePosterior): LaplaceEvidence {
   return {
@@ -188,7 +184,7 @@ function fitEach(
     return { parts, laplace: parts.map(evidenceOf) };
   }
   const parts = checkpoints.map((parameters, index) => {
-    const rng = stream(seed, member, "posterior", FIT + index);
+    const rng = stream(seed, member, "posteriorFit", index);
     switch (method) {
       case "swag":
         return continueWithSwag(request, model, parameters);

@@ -25,7 +25,7 @@ export interface InputSplit {
 export function splitTasks(task: TaskConfig, seed: number): TaskSplit {
   validateTask(task);
   const { taskCount, modulus } = new TaskFamily(task);
-  const rng = stream(seed, 0, "taskSplit", 0);
+  const rng = stream(seed, 0, "taskSplit");
   const chosen =
     task.taskSplit === "rectangular"
       ? sampleRectangles(rng, modulus, task.trainTasks)
@@ -42,7 +42,7 @@ export function splitTasks(task: TaskConfig, seed: number): TaskSplit {
 export function splitInputs(task: TaskConfig, seed: number): InputSplit {
   validateTask(task);
   const { inputCount } = new TaskFamily(task);
-  const chosen = sampleWithoutReplacement(stream(seed, 0, "inputSplit", 0), inputCount, seenInputCount(task));
+  const chosen = sampleWithoutReplacement(stream(seed, 0, "inputSplit"), inputCount, seenInputCount(task));
   const [seen, unseen] = partition(inputCount, chosen);
   return { seen, unseen };
 }

@@ -125,7 +125,7 @@ export function drawData(
   for (let n = 0; n < N; n++) {
     for (let i = 0; i < d; i++) inputs[n * d + i] = x.values[n * x.n + i * x.i];
   }
-  const rng = stream(seed, draw, "data", 2);
+  const rng = stream(seed, draw, "theoryTeacher");
   const gaussian = (count: number) => {
     const values = new Float64Array(count);
     normals(rng, values);

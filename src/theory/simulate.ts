@@ -92,7 +92,7 @@ export function simulate(input: SimulationInput): Simulation {
   for (const s of input.spectra ?? []) requireLength("a spectrum", s, d, "the eigenvalues of S");
   const results = Array.from({ length: draws }, (_, draw) => {
     const s = input.spectra?.[draw] ?? sampleSpectrum(d, N, seed, draw);
-    const system = drawSystem(s, N, p, stream(seed, draw, "data", 1));
+    const system = drawSystem(s, N, p, stream(seed, draw, "theorySystem"));
     return collect(
       noise === "fixed"
         ? fixedModes(system, input.t, p.sig2)
@@ -143,7 +143,7 @@ export function sampleSpectra(input: { d: number; N: number; draws: number; seed
  */
 export function drawInputs(d: number, N: number, seed: number, draw: number) {
   const values = new Float64Array(d * N);
-  normals(stream(seed, draw, "data", 0), values);
+  normals(stream(seed, draw, "theoryInputs"), values);
   return { values, n: d <= N ? 1 : d, i: d <= N ? N : 1 };
 }
 

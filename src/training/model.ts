@@ -32,7 +32,7 @@ export function initialParameters(
 ): Float32Array {
   const last = parameters[parameters.length - 1];
   const flat = new Float32Array(last.offset + last.length);
-  const rng = stream(seed, member, "init", 0);
+  const rng = stream(seed, member, "init");
   for (const { name, shape, offset, length } of parameters) {
     const values = flat.subarray(offset, offset + length);
     if (shape.length === 1) {

@@ -4,14 +4,11 @@
  */
 import type { Config } from "../config/schema.ts";
 import type { DropoutKey, Transformer } from "../core/transformer.ts";
-import { stream } from "../random.ts";
+import { IVON_SAMPLES, MASK_STREAMS, stream } from "../random.ts";
 import type { ProbePrompts } from "../tasks/probe-prompts.ts";
 import { decomposeMembers } from "../uncertainty/decompose.ts";
 import { ivonGaussian } from "./ivon.ts";
 import type { ProbePrediction } from "./messages.ts";
-
-/** Keeps the noise and the masks of predictions apart from those of training, whose numbers are below. */
-const SAMPLES_FROM = 2 ** 31;
 
 /**
  * Predictions of the member that `model` holds after `step` steps. A sample has the same weights on every probe set; its
@@ -59,7 +56,10 @@ function posteriorSampler(
   // A mask's key has no place for member, step and sample, so the first two become its seed.
   const maskSeed = stream(seed, member, "dropout", step).next() >>> 0;
   return (sample) => {
-    if (gaussian) model.ivonSample({ ...gaussian, step, sample: SAMPLES_FROM + sample });
-    return model.shape.dropout > 0 ? { seed: maskSeed, stream: SAMPLES_FROM, step: sample } : undefined;
+    if (gaussian)
+      model.ivonSample({ ...gaussian, step, sample: IVON_SAMPLES.memberPredictions.first + sample });
+    return model.shape.dropout > 0
+      ? { seed: maskSeed, stream: MASK_STREAMS.memberPredictions.first, step: sample }
+      : undefined;
   };
 }

@@ -54,13 +54,13 @@ export class MatrixFreeCurvature implements Curvature {
     this.#density ??= spectralDensity(this.#operator, {
       probes: this.#probes,
       steps: this.#steps,
-      rng: stream(this.#seed, 0, "posterior", 0),
+      rng: stream(this.#seed, 0, "matrixFreeTrace"),
     });
     return spectralTrace(this.#density, (x) => f(Math.max(0, x)));
   }
 
   diagonal(f: (eigenvalue: number) => number): Float64Array {
-    const rng = stream(this.#seed, 0, "posterior", 1);
+    const rng = stream(this.#seed, 0, "matrixFreeDiagonal");
     const sum = new Float64Array(this.size);
     for (let i = 0; i < this.#probes; i++) {
       const z = rademacher(rng, this.size);

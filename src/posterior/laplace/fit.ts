@@ -193,7 +193,7 @@ function productCurvature(
     return new MatrixFreeCurvature(operator, { steps: lanczosSteps, probes: traceProbes, seed });
   requireCount("rank", rank, operator.size);
   requireOneOf("remainder", remainder, ["trace", "zero"]);
-  const rng = stream(seed, 0, "posterior", 3);
+  const rng = stream(seed, 0, "lowRankCurvature");
   const { eigenvalues, eigenvectors } = extremeEigenpairs(operator, {
     k: rank,
     rng,
@@ -219,7 +219,7 @@ function bestOnHeldOut(
   const scores = grid.map((priorPrecision) => {
     const candidate = posterior.withPriorPrecision(priorPrecision);
     // The same normal deviates for every candidate: their differences are not noise.
-    const rng = stream(seed, 0, "posterior", 4);
+    const rng = stream(seed, 0, "heldOutChoice");
     const nll = heldOut.flatMap((batch) => {
       const draws = candidate.predict(model, batch, { nSamples, rng });
       return Array.from(predictiveNll(draws, batch.targets, model.shape.dVocab));
