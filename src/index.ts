@@ -26,6 +26,7 @@ export * as posterior from "./posterior/index.ts";
 export type { RunData } from "./report/read-run.ts";
 export { readRun } from "./report/read-run.ts";
 export { writeFigures, writeReport } from "./report/report.ts";
+export { uncertaintyTrajectory } from "./run/events.ts";
 export type * from "./run/records.ts";
 export { type RunOptions, type RunOutcome, runEnsemble } from "./run/run.ts";
 export { jensenShannon, regret, relativeDistance, totalVariation } from "./tasks/distances.ts";
@@ -48,6 +49,7 @@ export {
   type DetectorState,
   detectGrokking,
   GrokkingDetector,
-  uncertaintyTrajectory,
 } from "./uncertainty/detector.ts";
+export type * from "./uncertainty/measures.ts";
 export { ensembleMeasures, predictiveMeasures } from "./uncertainty/measures.ts";
+export { inWords } from "./uncertainty/wording.ts";

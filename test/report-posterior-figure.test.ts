@@ -4,7 +4,8 @@ import { stepFigures } from "../src/report/figures/index.ts";
 import { posteriorFigure } from "../src/report/figures/posterior.ts";
 import type { RunData } from "../src/report/read-run.ts";
 import { renderSvg } from "../src/report/svg.ts";
-import type { MetricsRecord, PosteriorMeasures } from "../src/run/records.ts";
+import type { MetricsRecord } from "../src/run/records.ts";
+import type { PosteriorMeasures } from "../src/uncertainty/measures.ts";
 import { syntheticRun } from "./fixtures/synthetic-run.ts";
 
 const plain = syntheticRun({ config: { training: { optimizer: "ivon", steps: 1200 } }, evaluations: 12 });

@@ -1,11 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import {
-  detectGrokking,
-  GrokkingDetector,
-  type UncertaintyObservation,
-} from "../src/uncertainty/detector.ts";
+import { type DetectorState, detectGrokking, GrokkingDetector } from "../src/uncertainty/detector.ts";
+import type { UncertaintyObservation } from "../src/uncertainty/observation.ts";
+import { inWords } from "../src/uncertainty/wording.ts";
 import { rise, type Simulation, simulate } from "./fixtures/simulated-ensemble.ts";
+
+/** What the state leaves open, as people read it. */
+const words = ({ caveats }: DetectorState) => caveats.map(inWords);
 
 const classes = 23;
 const bound = (members: number) => Math.log(Math.min(members, classes));
@@ -34,7 +35,7 @@ describe("a clean peak and collapse", () => {
     expect(state.collapseStep).toBe(700);
     expect(state.reversals).toEqual([]);
     expect(state.confidence).toBe("high");
-    expect(state.caveats).toEqual([expect.stringMatching(/agreement is not proof/)]);
+    expect(words(state)).toEqual([expect.stringMatching(/agreement is not proof/)]);
   });
 
   it("passes through the phases, and is known only at the third low evaluation", () => {
@@ -50,7 +51,7 @@ describe("a clean peak and collapse", () => {
     ]);
     const before = detectGrokking(observations(CLEAN.slice(0, 9)));
     expect(before.collapseStep).toBeNull();
-    expect(before.caveats[0]).toMatch(/only for 2 of the 3 evaluations/);
+    expect(words(before)[0]).toMatch(/only for 2 of the 3 evaluations/);
   });
 
   it("interpolates the fall from 90 % of the peak to the collapse line", () => {
@@ -97,7 +98,7 @@ describe("withdrawal", () => {
   it("is announced while evaluations speak against the collapse", () => {
     const state = detectGrokking(observations([...collapsed, 0.6, 0.6]));
     expect(state.collapseStep).toBe(400);
-    expect(state.caveats).toContainEqual(expect.stringMatching(/newest 2 of the 3/));
+    expect(words(state)).toContainEqual(expect.stringMatching(/newest 2 of the 3/));
   });
   it("follows from a higher peak, which replaces the old one", () => {
     const state = detectGrokking(observations([...collapsed, 0.6, 0.95]));
@@ -109,7 +110,7 @@ describe("withdrawal", () => {
     const state = detectGrokking(observations([...collapsed, 0.6, 0.6, 0.6, 0.1, 0.1, 0.1]));
     expect(state.collapseStep).toBe(1000);
     expect(state.confidence).toBe("moderate");
-    expect(state.caveats).toContainEqual(expect.stringMatching(/did not last \(step 400\)/));
+    expect(words(state)).toContainEqual(expect.stringMatching(/did not last \(step 400\)/));
   });
 });
 
@@ -123,14 +124,14 @@ describe("what is not a collapse", () => {
     const state = detectGrokking(observations([0.5, 0.8, 0.8, 0.2, 0.2, 0.7, 0.2, 0.2, 0.7]));
     expect(state.collapseStep).toBeNull();
     expect(state.phase).toBe("peaked");
-    expect(state.caveats[0]).toMatch(/still disagree/);
+    expect(words(state)[0]).toMatch(/still disagree/);
   });
   it("a fall of values that never were a peak", () => {
     const values = [0.1, 0.2, 0.24 * bound(4), 0.24 * bound(4), 0.1, 0.05, 0.02, 0.02, 0.02];
     const state = detectGrokking(observations(values));
     expect(state.uncertaintyPeakStep).toBeNull();
     expect(state.collapseStep).toBeNull();
-    expect(state.caveats[0]).toMatch(/no peak seen.*0\.35 nats/);
+    expect(words(state)[0]).toMatch(/no peak seen.*0\.35 nats/);
   });
   it("a return to near-uniform predictions, which forgets the peak", () => {
     const forgetting = observations([0.5, 0.9, 0.9, 0.1, 0.1, 0.1]).map((o, i) =>
@@ -139,7 +140,7 @@ describe("what is not a collapse", () => {
     const state = detectGrokking(forgetting);
     expect(state.phase).toBe("untrained");
     expect(state.uncertaintyPeakStep).toBeNull();
-    expect(state.caveats).toContainEqual(expect.stringMatching(/peak at step 100.*forgetting/));
+    expect(words(state)).toContainEqual(expect.stringMatching(/peak at step 100.*forgetting/));
   });
   it("members less sure of answers that still differ", () => {
     const less = observations([0.5, 0.9, 0.9, 0.3, 0.3, 0.3, 0.3]).map((o, i) =>
@@ -147,17 +148,17 @@ describe("what is not a collapse", () => {
     );
     const state = detectGrokking(less);
     expect(state.collapseStep).toBeNull();
-    expect(state.caveats[0]).toMatch(/less sure/);
+    expect(words(state)[0]).toMatch(/less sure/);
     // The same entropies with votes that agree: members that learnt how uncertain the answer is.
     const calibrated = detectGrokking(less.map((o, i) => (i < 3 ? o : { ...o, disagreement: 0.1 })));
     expect(calibrated.collapseStep).toBe(300);
-    expect(calibrated.caveats).toContainEqual(expect.stringMatching(/agree on being unsure/));
+    expect(words(calibrated)).toContainEqual(expect.stringMatching(/agree on being unsure/));
   });
   it("a single member", () => {
     const state = detectGrokking(observations(Array(10).fill(0), 1));
     expect(state.collapseStep).toBeNull();
     expect(state.uncertaintyPeakStep).toBeNull();
-    expect(state.caveats).toEqual([expect.stringMatching(/at least two/)]);
+    expect(words(state)).toEqual([expect.stringMatching(/at least two/)]);
   });
   it("the loss of a member: MI of another number of members is another scale", () => {
     const four = observations([0.5, 1.2, 1.2, 1.1]);
@@ -165,7 +166,7 @@ describe("what is not a collapse", () => {
     const state = detectGrokking([...four, ...two]);
     expect(state.collapseStep).toBeNull();
     expect(state.uncertaintyPeakStep).toBe(400);
-    expect(state.caveats).toContainEqual(expect.stringMatching(/from 4 to 2 members at step 400/));
+    expect(words(state)).toContainEqual(expect.stringMatching(/from 4 to 2 members at step 400/));
     // Nor can an evaluation of four members hold up a spike of two.
     const spike = observations([0, 0, 0, 0, 0.6, 0.1, 0.1, 0.1], 2).slice(4);
     expect(detectGrokking([...four, ...spike]).uncertaintyPeakStep).toBeNull();
@@ -333,7 +334,7 @@ describe("simulated ensembles", () => {
     each({ memory: none, insight: none }, (state) => {
       expect(state.phase).toBe("untrained");
       expect(state.uncertaintyPeakStep).toBeNull();
-      expect(state.caveats[0]).toMatch(/near uniform/);
+      expect(words(state)[0]).toMatch(/near uniform/);
     });
   });
   it("a large initialisation that training flattens is neither a peak nor a collapse", () => {
@@ -352,7 +353,7 @@ describe("simulated ensembles", () => {
     each({ memory, insight: none }, (state) => {
       expect(state.collapseStep).toBeNull();
       expect(state.reversals).toEqual([]);
-      expect(state.caveats[0]).toMatch(/still disagree/);
+      expect(words(state)[0]).toMatch(/still disagree/);
     });
   });
   it("one of two that never groks prevents the collapse; one of more is pointed out", () => {
@@ -362,7 +363,7 @@ describe("simulated ensembles", () => {
         expect(state.collapseStep).toBeNull();
       } else {
         expect(state.confidence).not.toBe("high");
-        expect(state.caveats).toContainEqual(
+        expect(words(state)).toContainEqual(
           expect.stringMatching(/dissenting member.*not every member need have grokked/),
         );
       }
@@ -387,13 +388,13 @@ describe("simulated ensembles", () => {
     each({ memory: fading, insight: none }, (state, trajectory) => {
       expect(trajectory.at(-1)!.mutualInformation).toBeLessThan(state.peakMutualInformation! / 2);
       expect(state.collapseStep).toBeNull();
-      expect(state.caveats[0]).toMatch(/less sure/);
+      expect(words(state)[0]).toMatch(/less sure/);
     });
   });
   it("generalising without memorising first shows no peak", () => {
     each({ memory: none, insight: (step) => 9 * rise(step, 3000, 400) }, (state) => {
       expect(state.phase).toBe("diverging");
-      expect(state.caveats[0]).toMatch(/no peak seen/);
+      expect(words(state)[0]).toMatch(/no peak seen/);
     });
   });
 });
@@ -433,6 +434,6 @@ describe("bad input", () => {
   it("an empty trajectory has a state and says that it is empty", () => {
     const state = detectGrokking([]);
     expect(state).toMatchObject({ step: null, phase: "untrained", collapseStep: null, confidence: "none" });
-    expect(state.caveats).toEqual(["no evaluation yet"]);
+    expect(words(state)).toEqual(["no evaluation yet"]);
   });
 });

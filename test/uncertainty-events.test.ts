@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
-import type { MetricsRecord, PredictiveMeasures, ProbeReference } from "../src/run/records.ts";
-import { firstSustained, normalisedAccuracy, runEvents } from "../src/uncertainty/events.ts";
-import { uncertaintyTrajectory } from "../src/uncertainty/observation.ts";
+import { labelledEvents, uncertaintyTrajectory } from "../src/run/events.ts";
+import type { MetricsRecord, ProbeReference } from "../src/run/records.ts";
+import { firstSustained, normalisedAccuracy } from "../src/uncertainty/events.ts";
+import type { PredictiveMeasures } from "../src/uncertainty/measures.ts";
 
 const scale = { chance: 0.1, ceiling: 0.9 };
 /** Accuracy at this normalised level, with a hair to spare for rounding. */
@@ -115,7 +116,7 @@ function record(
   };
 }
 
-describe("runEvents", () => {
+describe("labelledEvents", () => {
   // The ensemble's own predictive is right from step 10 on: it must not matter. Member 1 fails after step 30.
   const records = [
     record(0, [0.1, 0.1], [0.1, 0.1], [0.1, 0.1], [0.1, 0.1]),
@@ -127,11 +128,13 @@ describe("runEvents", () => {
   ];
 
   it("gives the events of the median member, of each member, and the final normalised accuracy", () => {
-    const events = runEvents(records, references);
+    const events = labelledEvents(records, references);
     expect(events.memorisedStep).toBe(10);
     expect(events.grokStep).toBeNull();
-    expect(runEvents(records.slice(0, 5), references).grokStep).toBeNull();
-    expect(runEvents([...records.slice(0, 5), { ...records[4], step: 50 }], references).grokStep).toBe(30);
+    expect(labelledEvents(records.slice(0, 5), references).grokStep).toBeNull();
+    expect(labelledEvents([...records.slice(0, 5), { ...records[4], step: 50 }], references).grokStep).toBe(
+      30,
+    );
     expect(events.final.seenTasks).toBeCloseTo(0.5, 12);
     expect(events.final.unseenTasks).toBeCloseTo(0.75, 12);
     expect(events.perMember).toEqual([
@@ -142,12 +145,12 @@ describe("runEvents", () => {
   });
   it("measures each set against its own ceiling", () => {
     // 0.85 is only 0.83 of the way to a ceiling of 1.
-    expect(runEvents(records, { ...references, seenTasks: reference(1) }).memorisedStep).toBeNull();
+    expect(labelledEvents(records, { ...references, seenTasks: reference(1) }).memorisedStep).toBeNull();
   });
   it("has no events without records or references", () => {
     const none = { memorisedStep: null, grokStep: null, final: { seenTasks: null, unseenTasks: null } };
-    expect(runEvents([], references)).toEqual({ ...none, perMember: [] });
-    expect(runEvents(records, {})).toMatchObject(none);
+    expect(labelledEvents([], references)).toEqual({ ...none, perMember: [] });
+    expect(labelledEvents(records, {})).toMatchObject(none);
   });
 });
 
@@ -159,6 +162,7 @@ describe("uncertaintyTrajectory", () => {
       totalEntropy: 1.5,
       expectedEntropy: 1,
       disagreement: 0.25,
+      variance: 0,
       classes: 23,
     };
     expect(uncertaintyTrajectory(records, 23)).toEqual([

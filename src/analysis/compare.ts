@@ -1,27 +1,16 @@
 /** Methods against each other on one run: their uncertainty over the steps, its fall, calibration and cost. */
 import { POSTERIOR_METHODS, type PosteriorMethod } from "../posterior/methods.ts";
-import type { EnsembleMeasures } from "../run/records.ts";
-import { detectGrokking, type Fall } from "../uncertainty/detector.ts";
+import { detectGrokking } from "../uncertainty/detector.ts";
+import { crossing, FALL_START, type Fall } from "../uncertainty/fall.ts";
+import type { EnsembleMeasures } from "../uncertainty/measures.ts";
+import { STATISTIC_NAMES, type StatisticValues } from "../uncertainty/statistics.ts";
 import type { PosteriorRecord } from "./posterior-job.ts";
-
-const MEASURES = [
-  "mutualInformation",
-  "totalEntropy",
-  "expectedEntropy",
-  "disagreement",
-  "accuracy",
-  "nll",
-  "brier",
-  "ece",
-] as const satisfies readonly (keyof EnsembleMeasures)[];
-
-export type ComparedMeasures = Record<(typeof MEASURES)[number], number>;
 
 /** One step of one method, on unseen tasks at the last position. */
 export interface MethodPoint {
   step: number;
-  /** Means over the members that a posterior was fitted around. */
-  mean: ComparedMeasures;
+  /** Means over the members that a posterior was fitted around; without a statistic that some record lacks. */
+  mean: StatisticValues;
   /** Smallest and largest mutual information of these members, nats. */
   range: [number, number];
   /** Mean over the members of log evidence / N, nats per prediction; null but for Laplace. */
@@ -126,14 +115,20 @@ function pointOf(step: number, records: readonly PosteriorRecord[]): MethodPoint
     laplace.length > 0 ? mean(laplace.map(value)) : null;
   return {
     step,
-    mean: Object.fromEntries(
-      MEASURES.map((name) => [name, mean(measures.map((m) => m[name]))]),
-    ) as ComparedMeasures,
+    mean: meanStatistics(measures),
     range: [Math.min(...information), Math.max(...information)],
     evidencePerTerm: ofLaplace((l) => l.logMarginalLikelihood / l.terms),
     priorPrecision: ofLaplace((l) => l.priorPrecision),
     effectiveParameters: ofLaplace((l) => l.effectiveParameters),
   };
+}
+
+function meanStatistics(measures: readonly EnsembleMeasures[]): StatisticValues {
+  const means = STATISTIC_NAMES.flatMap((name) => {
+    const values = measures.flatMap((m) => m[name] ?? []);
+    return values.length === measures.length ? [[name, mean(values)]] : [];
+  });
+  return Object.fromEntries(means);
 }
 
 /**
@@ -145,18 +140,10 @@ export function fallOf(values: readonly { step: number; value: number }[]): Fall
   const top = values[peak]?.value ?? 0;
   const after = values.findIndex((v, i) => i > peak && v.value <= top / 2);
   if (after < 0) return null;
-  const before = values.findLastIndex((v, i) => i < after && v.value >= 0.9 * top);
-  const start = crossing(values[before], values[before + 1], 0.9 * top);
+  const before = values.findLastIndex((v, i) => i < after && v.value >= FALL_START * top);
+  const start = crossing(values[before], values[before + 1], FALL_START * top);
   const end = crossing(values[after - 1], values[after], top / 2);
   return { start, end, steps: end - start };
-}
-
-function crossing(
-  a: { step: number; value: number },
-  b: { step: number; value: number },
-  level: number,
-): number {
-  return a.step + ((a.value - level) / (a.value - b.value)) * (b.step - a.step);
 }
 
 const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;

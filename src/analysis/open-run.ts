@@ -8,8 +8,8 @@ import { UsageError } from "../errors.ts";
 import { createJobPool, type JobPool } from "../pool/jobs.ts";
 import { type CheckpointStep, listCheckpoints } from "../run/checkpoints.ts";
 import { configHash, RunDirectory, readManifest } from "../run/directory.ts";
+import { readEvents } from "../run/events.ts";
 import type { RunEvents } from "../run/records.ts";
-import { eventsSoFar } from "../run/summary.ts";
 import { createProbeSets } from "../tasks/probes.ts";
 import { transformerShape } from "../training/model.ts";
 import type { AnalysisContext } from "./analyst.ts";
@@ -58,7 +58,7 @@ async function eventsOf(directory: RunDirectory, config: Config): Promise<RunEve
   const summary = await directory.readSummary();
   if (summary) return summary;
   const references = Object.fromEntries(createProbeSets(config).map((p) => [p.name, p.reference]));
-  return eventsSoFar(await directory.readMetrics(), references, config.task.modulus);
+  return readEvents(await directory.readMetrics(), references, config.task.modulus).events;
 }
 
 /** Workers are threads of compiled JavaScript, also when this file itself runs from source. */

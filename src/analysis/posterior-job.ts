@@ -8,11 +8,10 @@ import {
   type MethodOptions,
   type PosteriorMethod,
 } from "../posterior/methods.ts";
-import type { EnsembleMeasures } from "../run/records.ts";
 import type { ProbeSet } from "../tasks/probes.ts";
 import type { ProbeSetName } from "../training/messages.ts";
 import { recentBatches } from "../training/recent-batches.ts";
-import { ensembleMeasures } from "../uncertainty/measures.ts";
+import { type EnsembleMeasures, ensembleMeasures } from "../uncertainty/measures.ts";
 
 /** What to compute, without the parameters. */
 export interface PosteriorJob {

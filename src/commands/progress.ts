@@ -1,8 +1,8 @@
 /** Progress of a run for people, on stderr: live bars on a terminal, plain lines elsewhere. */
 import { MultiBar } from "cli-progress";
+import { readEvents } from "../run/events.ts";
 import type { MetricsRecord, RunEvents } from "../run/records.ts";
 import type { RunObserver, RunStart } from "../run/run.ts";
-import { eventsSoFar } from "../run/summary.ts";
 import { estimateCost } from "../training/cost.ts";
 
 /** Without a terminal, evaluations closer together than this are not all printed. */
@@ -193,7 +193,7 @@ class Milestones {
   #events(records: readonly MetricsRecord[]): RunEvents {
     const none = { memorisedStep: null, grokStep: null, uncertaintyPeakStep: null, collapseStep: null };
     if (records.length === 0) return none;
-    return eventsSoFar(records, this.#start.references(), this.#start.config.task.modulus);
+    return readEvents(records, this.#start.references(), this.#start.config.task.modulus).events;
   }
 }
 

@@ -1,5 +1,7 @@
 /** What one run says about the diagnostic itself: where low uncertainty was right, early, late or misleading. */
-import type { EnsembleMeasures, MetricsRecord } from "../run/records.ts";
+import type { MetricsRecord } from "../run/records.ts";
+import type { EnsembleMeasures } from "../uncertainty/measures.ts";
+import { inWords } from "../uncertainty/wording.ts";
 import { membersOf } from "./figures/events.ts";
 import { formatNumber, formatPercent, formatStep } from "./format.ts";
 import type { RunData } from "./read-run.ts";
@@ -55,7 +57,7 @@ function detectorRemarks({ detector }: RunData): string[] {
     ({ collapseStep, withdrawnStep }) =>
       `An earlier collapse at step ${formatStep(collapseStep)} was withdrawn at step ${formatStep(withdrawnStep)}.`,
   );
-  return [...confidence, ...reversals, ...detector.caveats.map(asSentence)];
+  return [...confidence, ...reversals, ...detector.caveats.map((caveat) => asSentence(inWords(caveat)))];
 }
 
 function asSentence(clause: string): string {

@@ -4,8 +4,9 @@ import { basename, join, resolve } from "node:path";
 import type { PosteriorRecord } from "../analysis/posterior-job.ts";
 import type { SpectrumRecord } from "../analysis/spectrum-job.ts";
 import { type Config, configSchema } from "../config/schema.ts";
+import { uncertaintyTrajectory } from "../run/events.ts";
 import type { MetricsRecord, RunEvents, RunSummary } from "../run/records.ts";
-import { type DetectorState, detectGrokking, uncertaintyTrajectory } from "../uncertainty/detector.ts";
+import { type DetectorState, detectGrokking } from "../uncertainty/detector.ts";
 
 export interface RunData {
   directory: string;

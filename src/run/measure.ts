@@ -2,8 +2,13 @@
 import type { MemberEvaluation } from "../pool/controller.ts";
 import type { ProbeSet } from "../tasks/probes.ts";
 import type { ProbePrediction } from "../training/messages.ts";
-import { ensembleMeasures, posteriorMeasures, predictiveMeasures } from "../uncertainty/measures.ts";
-import type { MemberMeasures, MetricsRecord } from "./records.ts";
+import {
+  ensembleMeasures,
+  type MemberMeasures,
+  posteriorMeasures,
+  predictiveMeasures,
+} from "../uncertainty/measures.ts";
+import type { MetricsRecord } from "./records.ts";
 
 export interface EvaluationSettings {
   learningRate: number;

@@ -3,59 +3,7 @@
  * `posteriors.jsonl` and `spectrum.jsonl` live with the analyses that make them.
  */
 import type { ProbeSetName } from "../training/messages.ts";
-
-/** Measures of one predictive distribution against labels and against the exact references; nats. */
-export interface PredictiveMeasures {
-  /** Top-1 accuracy, every position of the prompt (index = number of context examples), and at the last one. */
-  accuracy: number;
-  accuracyByPosition: number[];
-  /** Mean -log p(target) at the last position. */
-  nll: number;
-  /** Mean entropy of the predictive at the last position. */
-  entropy: number;
-}
-
-/** Measures of one member's predictive; with samples of its own posterior, of their mean. */
-export interface MemberMeasures extends PredictiveMeasures {
-  /** IVON's weights or dropout's masks: present if the member predicts with samples of them. */
-  posterior?: PosteriorMeasures;
-}
-
-/**
- * A member's own epistemic uncertainty, from the samples of its posterior. At the last position
- * `entropy = expectedEntropy + mutualInformation`, means over the prompts; nats.
- */
-export interface PosteriorMeasures {
-  /** S. The mutual information is a plug-in estimate, at most log S: compare at equal S only. */
-  samples: number;
-  /** Mean entropy of the samples' predictives. */
-  expectedEntropy: number;
-  mutualInformation: number;
-  mutualInformationByPosition: number[];
-}
-
-/**
- * Measures of an ensemble's predictions at the last position, with MI also per context position; nats. The mutual
- * information is that between members: the spread within a member's own posterior is part of `expectedEntropy`.
- */
-export interface EnsembleMeasures extends PredictiveMeasures {
-  brier: number;
-  ece: number;
-  adaptiveEce: number;
-  totalEntropy: number;
-  expectedEntropy: number;
-  mutualInformation: number;
-  disagreement: number;
-  variance: number;
-  mutualInformationByPosition: number[];
-  expectedEntropyByPosition: number[];
-  totalEntropyByPosition: number[];
-  /** Jensen-Shannon divergence (nats) and total variation to the memorising and the generalising predictor. */
-  distanceM: { jensenShannon: number; totalVariation: number };
-  distanceG: { jensenShannon: number; totalVariation: number };
-  /** 0 = generalising, 1 = memorising, from Jensen-Shannon; null where the two references coincide. */
-  relativeDistance: number | null;
-}
+import type { EnsembleMeasures, MemberMeasures } from "../uncertainty/measures.ts";
 
 export interface MemberRecord {
   member: number;

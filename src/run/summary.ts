@@ -1,10 +1,9 @@
 /** What a finished run comes to: summary.json. */
 import type { Config } from "../config/schema.ts";
 import { type MemberProgress, quorum } from "../pool/controller.ts";
-import { detectGrokking, uncertaintyTrajectory } from "../uncertainty/detector.ts";
-import { runEvents } from "../uncertainty/events.ts";
 import { verdict } from "../uncertainty/verdict.ts";
-import type { MemberSummary, MetricsRecord, RunEvents, RunSummary } from "./records.ts";
+import { readEvents, uncertaintyTrajectory } from "./events.ts";
+import type { MemberSummary, MetricsRecord, RunSummary } from "./records.ts";
 
 export interface SummaryInput {
   runDir: string;
@@ -21,22 +20,10 @@ export function survived({ perMember, members }: RunSummary): boolean {
   return perMember.filter((m) => m.failedStep === null).length >= quorum(members);
 }
 
-/** The events seen so far, labelled and label-free. */
-export function eventsSoFar(
-  records: readonly MetricsRecord[],
-  references: RunSummary["references"],
-  classes: number,
-): RunEvents {
-  const { memorisedStep, grokStep } = runEvents(records, references);
-  const { uncertaintyPeakStep, collapseStep } = detectGrokking(uncertaintyTrajectory(records, classes));
-  return { memorisedStep, grokStep, uncertaintyPeakStep, collapseStep };
-}
-
 export function summarise(input: SummaryInput): RunSummary {
   const { runDir, config, records, references, members, math, tokensPerSecond } = input;
-  const labelled = runEvents(records, references);
-  const trajectory = uncertaintyTrajectory(records, config.task.modulus);
-  const detector = detectGrokking(trajectory);
+  const { events, labelled, detector } = readEvents(records, references, config.task.modulus);
+  const information = uncertaintyTrajectory(records, config.task.modulus).map((o) => o.mutualInformation);
   const failures = members.flatMap((m) => (m.failure ? [m.failure] : []));
   const last = records.at(-1);
   const words = verdict(labelled, detector, { evaluationEvery: config.evaluation.every });
@@ -46,28 +33,25 @@ export function summarise(input: SummaryInput): RunSummary {
     members: config.ensemble.members,
     steps: config.training.steps,
     verdict: [words, ...failures.map((failure) => `${capital(failure.message)}.`)].join(" "),
-    memorisedStep: labelled.memorisedStep,
-    grokStep: labelled.grokStep,
-    uncertaintyPeakStep: detector.uncertaintyPeakStep,
-    collapseStep: detector.collapseStep,
+    ...events,
     accuracy: {
       seenTasks: last?.ensemble.seenTasks?.accuracy ?? Number.NaN,
       unseenTasks: last?.ensemble.unseenTasks?.accuracy ?? Number.NaN,
     },
     mutualInformation: {
-      peak: detector.peakMutualInformation ?? largest(trajectory.map((o) => o.mutualInformation)),
-      final: trajectory.at(-1)?.mutualInformation ?? Number.NaN,
+      peak: detector.peakMutualInformation ?? largest(information),
+      final: information.at(-1) ?? Number.NaN,
     },
     tokensPerSecond,
     math,
     perMember: members.map(({ member, failure }): MemberSummary => {
-      const events = labelled.perMember.find((m) => m.member === member);
+      const own = labelled.perMember.find((m) => m.member === member);
       const final = records.findLast((r) => r.members.some((m) => m.member === member));
       const record = final?.members.find((m) => m.member === member);
       return {
         member,
-        memorisedStep: events?.memorisedStep ?? null,
-        grokStep: events?.grokStep ?? null,
+        memorisedStep: own?.memorisedStep ?? null,
+        grokStep: own?.grokStep ?? null,
         finalLoss: record?.loss ?? Number.NaN,
         accuracy: {
           seenTasks: record?.sets.seenTasks?.accuracy ?? Number.NaN,

@@ -1,5 +1,6 @@
 /** Messages between the ensemble controller and its workers. Imports types only. */
 import type { Config } from "../config/schema.ts";
+import type { PosteriorSpread } from "../uncertainty/decompose.ts";
 
 /**
  * Everything needed to continue one member after `step` steps: the flat parameter vector and AdamW's two moments. Of an
@@ -39,14 +40,6 @@ export interface ProbePrediction {
   probabilities: Float32Array;
   /** How the samples of the member's own posterior differ; absent if it predicts without samples. */
   posterior?: PosteriorSpread;
-}
-
-/** The two parts of the entropy of a mean over posterior samples, (prompts, positions), nats. */
-export interface PosteriorSpread {
-  /** Mean entropy of the samples' predictives. */
-  expectedEntropy: Float32Array;
-  /** Entropy of their mean less `expectedEntropy`. */
-  mutualInformation: Float32Array;
 }
 
 export type ProbeSetName = "seenTasks" | "unseenTasks" | "seenTasksUnseenInputs" | "unseenTasksUnseenInputs";

@@ -16,7 +16,20 @@ export interface Decomposition {
   variance: Float64Array;
   /** p̄, (prompts, classes), every row summing to 1. */
   mean: Float64Array;
+  /** n_c, how many members find class c most probable, (prompts, classes). */
+  votes: Int32Array;
 }
+
+/** The two parts of the entropy of a mean over posterior samples, (prompts, positions), nats. */
+export interface PosteriorSpread {
+  /** Mean entropy of the samples' predictives. */
+  expectedEntropy: Float32Array;
+  /** Entropy of their mean less `expectedEntropy`. */
+  mutualInformation: Float32Array;
+}
+
+/** Largest possible mutual information of M members over C classes, nats. */
+export const informationBound = (members: number, classes: number) => Math.log(Math.min(members, classes));
 
 /**
  * Decompose the predictive entropy of `members` members (or posterior samples) for every prompt.
@@ -59,25 +72,24 @@ export function decomposeMembers(
 ): Decomposition {
   const M = members.length;
   const pairs = (M * (M - 1)) / 2;
-  const largestInformation = Math.log(Math.min(M, classes));
+  const largestInformation = informationBound(M, classes);
   const totalEntropy = new Float64Array(rows);
   const expectedEntropy = new Float64Array(rows);
   const mutualInformation = new Float64Array(rows);
   const disagreement = new Float64Array(rows);
   const variance = new Float64Array(rows);
   const mean = new Float64Array(rows * classes);
+  const votes = new Int32Array(rows * classes);
   const sums = new Float64Array(M);
-  const votes = new Int32Array(classes);
 
   for (let row = 0; row < rows; row++) {
     const offset = row * classes;
     let expected = 0;
-    votes.fill(0);
     for (let m = 0; m < M; m++) {
       const p = members[m];
       const sum = rowSum(p, offset, classes, () => `member ${m}, ${describeRow(row)}`);
       sums[m] = sum;
-      votes[argmax(p, offset, classes)]++;
+      votes[offset + argmax(p, offset, classes)]++;
       for (let c = 0; c < classes; c++) {
         const value = p[offset + c] / sum;
         mean[offset + c] += value / M;
@@ -93,7 +105,7 @@ export function decomposeMembers(
       const average = mean[offset + c];
       if (average > 0) total -= average * Math.log(average);
       for (let m = 0; m < M; m++) spread += (members[m][offset + c] / sums[m] - average) ** 2;
-      agreeingPairs += (votes[c] * (votes[c] - 1)) / 2;
+      agreeingPairs += (votes[offset + c] * (votes[offset + c] - 1)) / 2;
     }
     totalEntropy[row] = Math.max(0, total);
     expectedEntropy[row] = Math.max(0, expected);
@@ -101,5 +113,5 @@ export function decomposeMembers(
     disagreement[row] = M > 1 ? 1 - agreeingPairs / pairs : 0;
     variance[row] = spread / M;
   }
-  return { totalEntropy, expectedEntropy, mutualInformation, disagreement, variance, mean };
+  return { totalEntropy, expectedEntropy, mutualInformation, disagreement, variance, mean, votes };
 }

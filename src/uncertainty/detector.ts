@@ -28,13 +28,13 @@
  * What it cannot know: members can agree on a wrong answer, so a collapse is evidence and not proof. `caveats` and
  * `confidence` say how far the evidence goes.
  */
-
 import { requireCount, requireOpenFraction } from "../validate.ts";
+import { type Caveat, type Doubt, doubtsAbout, type Incident, type Limit } from "./caveats.ts";
+import { informationBound } from "./decompose.ts";
 import { SUSTAINED_EVALUATIONS } from "./events.ts";
-import { checkObservation, informationBound, type UncertaintyObservation } from "./observation.ts";
+import { crossing, FALL_START, type Fall } from "./fall.ts";
+import { checkObservation, type UncertaintyObservation } from "./observation.ts";
 import { mean } from "./rows.ts";
-
-export { type UncertaintyObservation, uncertaintyTrajectory } from "./observation.ts";
 
 export interface DetectorOptions {
   /** Smallest peak, as a share of min(log M, log C). Default 0.25. */
@@ -65,14 +65,6 @@ export interface Reversal {
   withdrawnStep: number;
 }
 
-/** The fall from 90 % of the peak to the collapse line, in steps, interpolated linearly between evaluations. */
-export interface Fall {
-  start: number;
-  end: number;
-  /** end - start: the smaller, the sharper the collapse. */
-  steps: number;
-}
-
 export interface DetectorState {
   /** Step and MI (nats) of the newest evaluation; null before the first. */
   step: number | null;
@@ -87,19 +79,8 @@ export interface DetectorState {
   fall: Fall | null;
   reversals: readonly Reversal[];
   confidence: Confidence;
-  /** Plain sentences: what the state does not show, and what speaks against it. */
-  caveats: readonly string[];
-}
-
-/** Start of the fall, as a fraction of the peak. */
-const FALL_START = 0.9;
-
-const percent = (share: number) => `${Math.round(100 * share)} %`;
-const nats = (value: number) => `${value.toFixed(2)} nats`;
-
-/** MI of M - 1 members certain of one class and one certain of another, nats. */
-function dissenterInformation(members: number): number {
-  return Math.log(members) - ((members - 1) / members) * Math.log(members - 1);
+  /** What the state does not show, what speaks against it, and what happened on the way; the first says most. */
+  caveats: readonly Caveat[];
 }
 
 /**
@@ -114,8 +95,7 @@ export class GrokkingDetector {
 
   private readonly history: UncertaintyObservation[] = [];
   private readonly reversals: Reversal[] = [];
-  /** Remarks on what happened to the trajectory itself. */
-  private readonly incidents: string[] = [];
+  private readonly incidents: Incident[] = [];
   /** Indices into the history; an episode is a stretch over which MI values can be compared. */
   private episodeStart = 0;
   private peak: number | null = null;
@@ -153,15 +133,12 @@ export class GrokkingDetector {
 
     if (previous && previous.members !== observation.members) {
       this.startEpisode(now, now);
-      this.incidents.push(
-        `the ensemble changed from ${previous.members} to ${observation.members} members at step ${observation.step}: mutual information does not compare across sizes, so the search for a peak began again`,
-      );
+      const { members: to, step } = observation;
+      this.incidents.push({ code: "membersChanged", from: previous.members, to, step });
     }
     this.uniformRun = this.isNearUniform(now) ? this.uniformRun + 1 : 0;
     if (this.uniformRun >= this.sustain && this.peak !== null) {
-      this.incidents.push(
-        `after the peak at step ${this.stepOf(this.peak)} the members returned to near-uniform predictions: that is forgetting, or the end of a confident initialisation, and not agreement`,
-      );
+      this.incidents.push({ code: "backToUniform", peakStep: this.stepOf(this.peak) });
       this.startEpisode(now - this.sustain + 1, now - this.sustain + 1);
     }
 
@@ -297,10 +274,10 @@ export class GrokkingDetector {
 
   /** Where MI passes `level` on its way from evaluation `index` (above) to the next one (not above). */
   private crossing(index: number, level: number): number {
-    const a = this.history[index];
-    const b = this.history[index + 1];
-    const share = (a.mutualInformation - level) / (a.mutualInformation - b.mutualInformation);
-    return a.step + share * (b.step - a.step);
+    const [a, b] = this.history
+      .slice(index, index + 2)
+      .map(({ step, mutualInformation: value }) => ({ step, value }));
+    return crossing(a, b, level);
   }
 
   /** Mean of a measure over the newest evaluations. */
@@ -308,76 +285,41 @@ export class GrokkingDetector {
     return mean(this.history.slice(-this.sustain).map((o) => o[measure]));
   }
 
-  /** What speaks against a standing collapse; each doubt lowers the confidence. */
-  private doubts(): string[] {
-    const peak = this.history[this.peak!];
-    const { members } = peak;
-    const information = this.recent("mutualInformation");
-    const doubts: string[] = [];
-    if (information > this.line(this.peak!) / 2) {
-      doubts.push(`mutual information is still ${percent(information / peak.mutualInformation)} of its peak`);
-    }
-    const disagreement = this.recent("disagreement");
-    if (disagreement > peak.disagreement / 2) {
-      doubts.push(
-        `the members' top answers still differ in ${percent(disagreement)} of pairs (${percent(peak.disagreement)} at the peak)`,
-      );
-    }
-    if (this.recent("totalEntropy") > peak.totalEntropy) {
-      doubts.push(
-        `total entropy rose from ${nats(peak.totalEntropy)} at the peak to ${nats(this.recent("totalEntropy"))}: the members agree on being unsure`,
-      );
-    }
-    if (members > 2 && information > dissenterInformation(members) / 2) {
-      doubts.push(
-        `${nats(information)} is more than half of what one dissenting member of ${members} can cause (${nats(dissenterInformation(members))}): not every member need have grokked`,
-      );
-    }
-    if (members === 2) doubts.push("only two members: their agreement is a single comparison");
-    if (this.reversals.length > 0) {
-      const steps = this.reversals.map(({ collapseStep }) => collapseStep).join(", ");
-      doubts.push(`an earlier collapse did not last (step ${steps})`);
-    }
-    return doubts;
+  private doubts(): Doubt[] {
+    return doubtsAbout({
+      peak: this.history[this.peak!],
+      line: this.line(this.peak!),
+      recent: {
+        mutualInformation: this.recent("mutualInformation"),
+        totalEntropy: this.recent("totalEntropy"),
+        disagreement: this.recent("disagreement"),
+      },
+      earlier: this.reversals.map(({ collapseStep }) => collapseStep),
+    });
   }
 
-  /** What the present phase leaves open. */
-  private limits(): string[] {
+  private limits(): Limit[] {
     const now = this.history.at(-1);
-    if (!now) return ["no evaluation yet"];
-    if (now.members === 1) return ["one member has no mutual information: the diagnostic needs at least two"];
+    if (!now) return [{ code: "noEvaluation" }];
+    if (now.members === 1) return [{ code: "oneMember" }];
+    const needed = this.sustain;
     if (this.collapse !== null) {
-      const limits = [
-        "agreement is not proof: members can agree on a wrong answer, which low mutual information and low total entropy cannot tell from a right one",
+      const evaluations = this.opposingRun;
+      return [
+        { code: "agreementIsNoProof" },
+        ...(evaluations > 0 ? [{ code: "collapseOpposed", evaluations, needed } as const] : []),
       ];
-      if (this.opposingRun > 0) {
-        limits.push(
-          `the newest ${this.opposingRun} of the ${this.sustain} evaluations that would withdraw the collapse speak against it`,
-        );
-      }
-      return limits;
     }
     if (this.peak !== null) {
-      if (this.agreeingRun > 0) {
-        return [
-          `the members agree, but only for ${this.agreeingRun} of the ${this.sustain} evaluations needed`,
-        ];
-      }
-      const level = `mutual information is at ${nats(now.mutualInformation)}, ${percent(now.mutualInformation / this.information(this.peak))} of its peak`;
-      return [
-        now.mutualInformation > this.line(this.peak)
-          ? `${level}: the members still disagree`
-          : `${level}, but the members are less sure than at the peak rather than of one opinion`,
-      ];
+      const { mutualInformation } = now;
+      if (this.agreeingRun > 0) return [{ code: "agreementIsNew", evaluations: this.agreeingRun, needed }];
+      const code = mutualInformation > this.line(this.peak) ? "membersDisagree" : "membersUnsure";
+      return [{ code, mutualInformation, shareOfPeak: mutualInformation / this.information(this.peak) }];
     }
-    if (this.isNearUniform(this.history.length - 1)) {
-      return [
-        `the members are near uniform (expected entropy ${nats(now.expectedEntropy)} of at most ${nats(Math.log(now.classes))}): low mutual information means nothing was learnt, or that the context leaves the answer open`,
-      ];
-    }
-    return [
-      `no peak seen: mutual information never reached ${nats(this.smallestPeak(now))} at two evaluations in a row; the members may have generalised without memorising first, agree on wrong answers, not have diverged yet, or have peaked between evaluations`,
-    ];
+    const { expectedEntropy, classes } = now;
+    if (this.isNearUniform(this.history.length - 1))
+      return [{ code: "nearUniform", expectedEntropy, largest: Math.log(classes) }];
+    return [{ code: "noPeak", smallest: this.smallestPeak(now) }];
   }
 }
 

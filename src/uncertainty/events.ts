@@ -1,7 +1,4 @@
-/** Labelled events of a run: when the training tasks are memorised and when the unseen ones are solved. */
-
-import type { MetricsRecord, ProbeReference } from "../run/records.ts";
-import type { ProbeSetName } from "../training/messages.ts";
+/** What a labelled event is: an accuracy that is near its ceiling and stays there. */
 import { refuse, requireCount, requirePositiveFraction } from "../validate.ts";
 
 /** Share of the way from chance to the ceiling that accuracy must reach. */
@@ -75,62 +72,4 @@ export interface LabelledRun extends LabelledEvents {
   /** Normalised accuracy at the last evaluation; null without evaluations or where nothing can be learnt. */
   final: { seenTasks: number | null; unseenTasks: number | null };
   perMember: (LabelledEvents & { member: number })[];
-}
-
-/** NaN for no values. */
-function median(values: number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const half = sorted.length / 2;
-  return (sorted[Math.ceil(half) - 1] + sorted[Math.floor(half)]) / 2;
-}
-
-/**
- * The labelled events of the run and of every member that occurs in the records. The run's are those of the median of
- * its members' accuracies: the mean predictive is right as soon as the members' errors differ, long before any of them
- * has generalised, and the mean accuracy can be held down by one member alone. A member that fails during the run keeps
- * the events it had shown by then. The references give chance and ceiling.
- *
- * @param records evaluations in order of step
- * @throws RangeError as firstSustained
- */
-export function runEvents(
-  records: readonly MetricsRecord[],
-  references: Partial<Record<ProbeSetName, ProbeReference>>,
-): LabelledRun {
-  const points = (set: ProbeSetName, accuracy: (record: MetricsRecord) => number | undefined) =>
-    records.flatMap((record) => {
-      const value = accuracy(record);
-      return references[set] === undefined || value === undefined
-        ? []
-        : [{ step: record.step, accuracy: value }];
-    });
-  const event = (set: ProbeSetName, trajectory: AccuracyPoint[]) =>
-    trajectory.length > 0 ? firstSustained(trajectory, references[set]!) : null;
-  const final = (set: ProbeSetName, trajectory: AccuracyPoint[]) =>
-    trajectory.length > 0 ? normalisedAccuracy(trajectory.at(-1)!.accuracy, references[set]!) : null;
-
-  const ofMedian = (set: ProbeSetName) =>
-    points(set, ({ members }) => {
-      const accuracies = members.flatMap(({ sets }) => sets[set]?.accuracy ?? []);
-      return accuracies.length > 0 ? median(accuracies) : undefined;
-    });
-  const seen = ofMedian("seenTasks");
-  const unseen = ofMedian("unseenTasks");
-  const members = [...new Set(records.flatMap((record) => record.members.map(({ member }) => member)))];
-  return {
-    memorisedStep: event("seenTasks", seen),
-    grokStep: event("unseenTasks", unseen),
-    final: { seenTasks: final("seenTasks", seen), unseenTasks: final("unseenTasks", unseen) },
-    perMember: members
-      .sort((a, b) => a - b)
-      .map((member) => {
-        const ofMember = (set: ProbeSetName) =>
-          points(set, (record) => record.members.find((m) => m.member === member)?.sets[set]?.accuracy);
-        return {
-          member,
-          memorisedStep: event("seenTasks", ofMember("seenTasks")),
-          grokStep: event("unseenTasks", ofMember("unseenTasks")),
-        };
-      }),
-  };
 }

@@ -1,18 +1,55 @@
 /** From the probabilities on a probe set to the measures of an evaluation record; nats. */
-
-import type { EnsembleMeasures, PosteriorMeasures, PredictiveMeasures } from "../run/records.ts";
 import { jensenShannon, relativeDistance, totalVariation } from "../tasks/distances.ts";
-import type { PosteriorSpread } from "../training/messages.ts";
 import { requireCount, requireLength, requireNonEmpty } from "../validate.ts";
-import {
-  accuracy,
-  adaptiveCalibrationError,
-  brierScore,
-  expectedCalibrationError,
-  negativeLogLikelihood,
-} from "./calibration.ts";
-import { decomposeMembers } from "./decompose.ts";
-import { argmax, mean, type Probabilities, rowSum } from "./rows.ts";
+import * as calibration from "./calibration.ts";
+import { decomposeMembers, type PosteriorSpread } from "./decompose.ts";
+import { argmax, type Probabilities, rowSum } from "./rows.ts";
+import { type StatisticValues, statisticsOf } from "./statistics.ts";
+
+/** Measures of one predictive distribution against labels and against the exact references; nats. */
+export interface PredictiveMeasures {
+  /** Top-1 accuracy, every position of the prompt (index = number of context examples), and at the last one. */
+  accuracy: number;
+  accuracyByPosition: number[];
+  /** Mean -log p(target) at the last position. */
+  nll: number;
+  /** Mean entropy of the predictive at the last position. */
+  entropy: number;
+}
+
+/** Measures of one member's predictive; with samples of its own posterior, of their mean. */
+export interface MemberMeasures extends PredictiveMeasures {
+  /** IVON's weights or dropout's masks: present if the member predicts with samples of them. */
+  posterior?: PosteriorMeasures;
+}
+
+/**
+ * A member's own epistemic uncertainty, from the samples of its posterior. At the last position
+ * `entropy = expectedEntropy + mutualInformation`, means over the prompts; nats.
+ */
+export interface PosteriorMeasures {
+  /** S. The mutual information is a plug-in estimate, at most log S: compare at equal S only. */
+  samples: number;
+  /** Mean entropy of the samples' predictives. */
+  expectedEntropy: number;
+  mutualInformation: number;
+  mutualInformationByPosition: number[];
+}
+
+/**
+ * Measures of an ensemble's predictions at the last position, with MI also per context position; nats. The mutual
+ * information is that between members: the spread within a member's own posterior is part of `expectedEntropy`.
+ */
+export interface EnsembleMeasures extends PredictiveMeasures, StatisticValues {
+  mutualInformationByPosition: number[];
+  expectedEntropyByPosition: number[];
+  totalEntropyByPosition: number[];
+  /** Jensen-Shannon divergence (nats) and total variation to the memorising and the generalising predictor. */
+  distanceM: { jensenShannon: number; totalVariation: number };
+  distanceG: { jensenShannon: number; totalVariation: number };
+  /** 0 = generalising, 1 = memorising, from Jensen-Shannon; null where the two references coincide. */
+  relativeDistance: number | null;
+}
 
 /** What the measures need of a probe set: B prompts with P predicted positions each; C classes. */
 export interface Probe {
@@ -92,9 +129,9 @@ export function predictiveMeasures(probabilities: Probabilities, probe: Probe): 
   const last = lastPosition(probabilities, shape, shape.classes);
   const lastTargets = lastPosition(targets, shape, 1);
   return {
-    accuracy: accuracy(last, lastTargets),
+    accuracy: calibration.accuracy(last, lastTargets),
     accuracyByPosition: accuracyByPosition(probabilities, targets, shape),
-    nll: negativeLogLikelihood(last, lastTargets),
+    nll: calibration.negativeLogLikelihood(last, lastTargets),
     entropy: meanEntropy(last, shape.prompts),
   };
 }
@@ -148,9 +185,18 @@ export function ensembleMeasures(
     describeRow(row, shape),
   );
   const last = lastPosition(parts.mean, shape, classes);
-  const lastTargets = lastPosition(targets, shape, 1);
-  const atLast = (values: Float64Array) => mean(lastPosition(values, shape, 1));
-  const totalEntropy = atLast(parts.totalEntropy);
+  const { accuracy, nll, ...statistics } = statisticsOf({
+    members: memberProbabilities.length,
+    classes,
+    targets: lastPosition(targets, shape, 1),
+    mean: last,
+    votes: lastPosition(parts.votes, shape, classes),
+    totalEntropy: lastPosition(parts.totalEntropy, shape, 1),
+    expectedEntropy: lastPosition(parts.expectedEntropy, shape, 1),
+    mutualInformation: lastPosition(parts.mutualInformation, shape, 1),
+    disagreement: lastPosition(parts.disagreement, shape, 1),
+    variance: lastPosition(parts.variance, shape, 1),
+  });
 
   const M = lastPosition(probe.references.M, shape, classes);
   const G = lastPosition(probe.references.G, shape, classes);
@@ -159,18 +205,11 @@ export function ensembleMeasures(
   const between = meanDistances(G, M, prompts).jensenShannon;
 
   return {
-    accuracy: accuracy(last, lastTargets),
+    accuracy,
     accuracyByPosition: accuracyByPosition(parts.mean, targets, shape),
-    nll: negativeLogLikelihood(last, lastTargets),
-    entropy: totalEntropy,
-    brier: brierScore(last, lastTargets),
-    ece: expectedCalibrationError(last, lastTargets),
-    adaptiveEce: adaptiveCalibrationError(last, lastTargets),
-    totalEntropy,
-    expectedEntropy: atLast(parts.expectedEntropy),
-    mutualInformation: atLast(parts.mutualInformation),
-    disagreement: atLast(parts.disagreement),
-    variance: atLast(parts.variance),
+    nll,
+    entropy: statistics.totalEntropy,
+    ...statistics,
     mutualInformationByPosition: meanByPosition(parts.mutualInformation, shape),
     expectedEntropyByPosition: meanByPosition(parts.expectedEntropy, shape),
     totalEntropyByPosition: meanByPosition(parts.totalEntropy, shape),

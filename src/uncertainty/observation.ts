@@ -1,27 +1,23 @@
 /** What the grokking detector sees of one evaluation: uncertainty, and no label. */
-
-import type { MetricsRecord } from "../run/records.ts";
-import type { ProbeSetName } from "../training/messages.ts";
 import { refuse, requireCount } from "../validate.ts";
+import { STATISTICS, UNLABELLED_STATISTICS, type UnlabelledStatistic } from "./statistics.ts";
 
-/** One evaluation: means over a fixed list of prompts on unseen tasks, nats. */
-export interface UncertaintyObservation {
+/** What the detector works with; the others are checked and left alone. */
+const NEEDED = ["mutualInformation", "totalEntropy", "expectedEntropy", "disagreement"] as const;
+
+type Needed = (typeof NEEDED)[number];
+type Other = Exclude<UnlabelledStatistic, Needed>;
+
+/** The unlabelled statistics of one evaluation: means over a fixed list of prompts on unseen tasks. */
+export interface UncertaintyObservation extends Record<Needed, number>, Partial<Record<Other, number>> {
   step: number;
-  mutualInformation: number;
-  totalEntropy: number;
-  expectedEntropy: number;
-  /** Fraction of member pairs with different top-1 classes. */
-  disagreement: number;
   /** M, members in the ensemble, and C, classes. */
   members: number;
   classes: number;
 }
 
-/** Slack (nats) when checking that the measures fit together: values may come rounded from a table. */
+/** Slack when checking that the measures fit together: values may come rounded from a table. */
 const CONSISTENCY = 1e-3;
-
-/** Largest possible mutual information of M members over C classes, nats. */
-export const informationBound = (members: number, classes: number) => Math.log(Math.min(members, classes));
 
 /**
  * Check that an observation is possible and can follow `previous`.
@@ -40,14 +36,10 @@ export function checkObservation(
   if (previous && o.classes !== previous.classes) {
     refuse("classes", o.classes, `${previous.classes}, as before in the trajectory`);
   }
-  const limits = {
-    mutualInformation: informationBound(o.members, o.classes),
-    totalEntropy: Math.log(o.classes),
-    expectedEntropy: Math.log(o.classes),
-    disagreement: 1,
-  };
-  for (const [name, limit] of Object.entries(limits) as [keyof typeof limits, number][]) {
-    if (!(o[name] >= -CONSISTENCY && o[name] <= limit + CONSISTENCY)) {
+  const given = UNLABELLED_STATISTICS.filter((name) => o[name] !== undefined);
+  for (const name of new Set([...NEEDED, ...given])) {
+    const limit = STATISTICS[name].bound(o.members, o.classes);
+    if (!(o[name]! >= -CONSISTENCY && o[name]! <= limit + CONSISTENCY)) {
       refuse(
         name,
         o[name],
@@ -63,21 +55,4 @@ export function checkObservation(
       `expectedEntropy + mutualInformation (${o.expectedEntropy} + ${o.mutualInformation})`,
     );
   }
-}
-
-/** The observations of a run on one probe set; evaluations that lack the set are left out. */
-export function uncertaintyTrajectory(
-  records: readonly MetricsRecord[],
-  classes: number,
-  set: ProbeSetName = "unseenTasks",
-): UncertaintyObservation[] {
-  return records.flatMap(({ step, members, ensemble }) => {
-    const measures = ensemble[set];
-    if (!measures) return [];
-    const { mutualInformation, totalEntropy, expectedEntropy, disagreement } = measures;
-    const predicting = members.filter((member) => member.sets[set]).length;
-    return [
-      { step, mutualInformation, totalEntropy, expectedEntropy, disagreement, members: predicting, classes },
-    ];
-  });
 }

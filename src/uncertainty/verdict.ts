@@ -2,6 +2,7 @@
 import { requireNonNegative } from "../validate.ts";
 import type { DetectorState } from "./detector.ts";
 import { EVENT_LEVEL, type LabelledRun } from "./events.ts";
+import { inWords, percent } from "./wording.ts";
 
 /** Two steps coincide when they differ by at most this share of the later one, or by one evaluation. */
 const COINCIDENCE = 0.1;
@@ -47,8 +48,6 @@ function sentence(clauses: string[]): string {
 }
 
 const ensembleSize = (members: number) => `${members} ${members === 1 ? "member" : "members"}`;
-
-const percent = (share: number) => `${Math.round(100 * share)} %`;
 
 function labelledClauses({ memorisedStep, grokStep, final }: LabelledRun): string[] {
   const clauses = [
@@ -112,7 +111,7 @@ function uncertaintyClauses({
 function judgement({ phase, confidence, caveats }: DetectorState): string {
   if (phase === "collapsed")
     return `the members came to agree (confidence ${confidence}), which suggests grokking`;
-  return `no sign of grokking, ${caveats[0]}`;
+  return `no sign of grokking, ${inWords(caveats[0])}`;
 }
 
 /** The label-free collapse against the labelled grok step. */
@@ -125,14 +124,14 @@ function comparison(
   if (grokStep === null) {
     if (final.unseenTasks === null) return `without labels: ${judgement(detector)}`;
     if (collapseStep === null)
-      return `no collapse and no grok: predictions and labels agree (${detector.caveats[0]})`;
+      return `no collapse and no grok: predictions and labels agree (${inWords(detector.caveats[0])})`;
     if (final.unseenTasks >= PARTIAL) {
       return `the uncertainty collapsed while generalisation is partial (${percent(final.unseenTasks)} at the end)`;
     }
     return "the uncertainty collapsed without generalisation: the diagnostic is wrong here, the members agree on wrong answers";
   }
   if (collapseStep === null) {
-    return `it grokked without a collapse: the diagnostic misses it (${detector.caveats[0]})`;
+    return `it grokked without a collapse: the diagnostic misses it (${inWords(detector.caveats[0])})`;
   }
   const difference = collapseStep - grokStep;
   const tolerance = Math.max(evaluationEvery, COINCIDENCE * Math.max(collapseStep, grokStep));

@@ -1,4 +1,4 @@
-import type { EnsembleMeasures } from "../../run/records.ts";
+import type { EnsembleMeasures } from "../../uncertainty/measures.ts";
 import type { RunData } from "../read-run.ts";
 import { categories, colour } from "../theme.ts";
 import { membersOf, overSteps } from "./events.ts";

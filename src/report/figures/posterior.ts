@@ -1,5 +1,6 @@
-import type { MetricsRecord, PosteriorMeasures } from "../../run/records.ts";
+import type { MetricsRecord } from "../../run/records.ts";
 import type { ProbeSetName } from "../../training/messages.ts";
+import type { PosteriorMeasures } from "../../uncertainty/measures.ts";
 import type { RunData } from "../read-run.ts";
 import { eventMarks, runAxis, setColour, taskSets } from "./events.ts";
 import { type Figure, fromZero, linePlot, type Series, type StepAxis } from "./plot.ts";
