@@ -4,15 +4,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import yargs from "yargs";
+import { bridge, type TaskRatio, taskRatio } from "../src/analysis/bridge.ts";
 import { theoryCommand } from "../src/commands/theory.ts";
 import { type ConfigInput, configSchema } from "../src/config/schema.ts";
 import { UsageError } from "../src/errors.ts";
 import { type RunData, readRun } from "../src/report/read-run.ts";
-import { bridgeFigures } from "../src/report/theory/bridge-figures.ts";
-import { bridgeSummary, bridgeTable, theoryPage } from "../src/report/theory/report.ts";
+import { bridgeSummary, bridgeTable } from "../src/report/theory/bridge-section.ts";
+import { bridgeFigures } from "../src/report/theory/figures/bridge.ts";
+import { theoryPage } from "../src/report/theory/report.ts";
+import { study } from "../src/report/theory/study.ts";
 import type { RunEvents } from "../src/run/records.ts";
 import * as theory from "../src/theory/index.ts";
-import { study } from "../src/theory/study.ts";
 import { syntheticRun, writeSyntheticRun } from "./fixtures/synthetic-run.ts";
 
 const options = { level: 0.01, u0: 0.01 };
@@ -38,8 +40,8 @@ function runOf(name: string, task: ConfigInput["task"], events: Partial<RunEvent
 const never = { memorisedStep: null, grokStep: null, uncertaintyPeakStep: null, collapseStep: null };
 
 describe("the analogue of lambda", () => {
-  const ratio = (task: ConfigInput["task"], kind?: theory.TaskRatio) =>
-    theory.taskRatio(configSchema.parse({ task }).task, kind);
+  const ratio = (task: ConfigInput["task"], kind?: TaskRatio) =>
+    taskRatio(configSchema.parse({ task }).task, kind);
 
   it("counts tasks: unseen, or all, per training task", () => {
     expect(ratio({ modulus: 23, trainTasks: 17 })).toBeCloseTo(6 / 17, 14);
@@ -76,7 +78,7 @@ describe("the bridge", () => {
   ];
 
   it("fits one unit of time, on memorisation only", () => {
-    const data = theory.bridge(three, options);
+    const data = bridge(three, options);
     expect(data.runs.map(({ name }) => name)).toEqual(["many", "middle", "few"]);
     const logs = data.runs.map(({ lambda, memorisedStep }) =>
       Math.log(memorisedStep! / theory.times({ lambda, level: 0.01 }).tTrain),
@@ -89,16 +91,16 @@ describe("the bridge", () => {
     );
     // Other events play no part.
     const moved = three.map((run) => ({ ...run, events: { ...run.events, grokStep: 11, collapseStep: 7 } }));
-    expect(theory.bridge(moved, options).stepsPerTime).toBe(data.stepsPerTime);
+    expect(bridge(moved, options).stepsPerTime).toBe(data.stepsPerTime);
     // One run is met exactly.
-    const one = theory.bridge(three.slice(0, 1), options);
+    const one = bridge(three.slice(0, 1), options);
     const [{ lambda }] = one.runs;
     expect(one.stepsPerTime! * theory.times({ lambda, level: 0.01 }).tTrain).toBeCloseTo(300, 8);
     expect(one.spread).toBe(1);
   });
 
   it("has delay and lag of each run beside the model's", () => {
-    const [many, middle, few] = theory.bridge(three, options).runs;
+    const [many, middle, few] = bridge(three, options).runs;
     expect(many).toMatchObject({
       delay: 200,
       lag: -50,
@@ -122,19 +124,19 @@ describe("the bridge", () => {
       { trainTasks: 10 },
       { memorisedStep: 500, grokStep: 4000, collapseStep: 4000 },
     );
-    const data = theory.bridge([beyond], options);
+    const data = bridge([beyond], options);
     expect(data.runs[0]).toMatchObject({ delay: 3500, model: { delayRatio: null, lagRatio: null } });
     expect(bridgeSummary(data, 0.01)).toContain("there the analogy fails");
-    expect(bridgeSummary(theory.bridge(three, options), 0.01)).not.toContain("fails");
+    expect(bridgeSummary(bridge(three, options), 0.01)).not.toContain("fails");
     // Counting all tasks puts every run there.
-    const all = theory.bridge(three, { ...options, ratio: "all" });
+    const all = bridge(three, { ...options, ratio: "all" });
     expect(all.runs.every(({ model }) => model.delayRatio === null)).toBe(true);
-    expect(() => theory.bridge([], options)).toThrow(/length of runs: got 0, must be at least 1/);
+    expect(() => bridge([], options)).toThrow(/length of runs: got 0, must be at least 1/);
   });
 
   it("counts runs in good English", () => {
     const far = runOf("far", { trainTasks: 8 }, { memorisedStep: 500, grokStep: 4000, collapseStep: 4000 });
-    const data = theory.bridge([...three, far], options);
+    const data = bridge([...three, far], options);
     const words = (...names: string[]) => {
       const runs = names.map((name) => data.runs.find((run) => run.name === name)!);
       return bridgeSummary({ ...data, runs }, 0.01);
@@ -153,7 +155,7 @@ describe("the bridge", () => {
   });
 
   it("draws every event at its step, and the curves in the fitted unit", () => {
-    const data = theory.bridge(three, options);
+    const data = bridge(three, options);
     const [times, lag] = bridgeFigures(data, 0.01).map((figure) => figure.spec as unknown as Spec);
     const points = (spec: Spec) =>
       spec.layer.flatMap(({ mark, data }) => (mark.type === "point" ? data.values : [])) as Point[];
@@ -176,7 +178,7 @@ describe("the bridge", () => {
   });
 
   it("draws nothing without a unit of time", () => {
-    const data = theory.bridge([runOf("none", {}, never)], options);
+    const data = bridge([runOf("none", {}, never)], options);
     expect(data.stepsPerTime).toBeNull();
     expect(bridgeFigures(data, 0.01)).toEqual([]);
     expect(bridgeSummary(data, 0.01)).toContain("cannot be set");
@@ -187,7 +189,7 @@ describe("the bridge", () => {
 
   it("has a section of the report of its own", async () => {
     const result = study();
-    result.bridge = theory.bridge(three, options);
+    result.bridge = bridge(three, options);
     const page = await theoryPage(result);
     expect(page.match(/<svg /g)).toHaveLength(8);
     expect(page).toContain("an analogy, not a prediction");

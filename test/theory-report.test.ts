@@ -5,18 +5,12 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import yargs from "yargs";
 import { theoryCommand } from "../src/commands/theory.ts";
 import { UsageError } from "../src/errors.ts";
-import { theoryFigures } from "../src/report/theory/figures.ts";
-import {
-  curvesCsv,
-  formatTime,
-  studyJson,
-  summary,
-  theoryPage,
-  timesTable,
-} from "../src/report/theory/report.ts";
+import { theoryFigures } from "../src/report/theory/figures/index.ts";
+import { curvesCsv, studyJson, summary, theoryPage } from "../src/report/theory/report.ts";
+import { study } from "../src/report/theory/study.ts";
+import { formatTime, timesTable } from "../src/report/theory/times-table.ts";
+import { trainStudy } from "../src/report/theory/trained.ts";
 import * as theory from "../src/theory/index.ts";
-import { study } from "../src/theory/study.ts";
-import { trainStudy } from "../src/theory/trained.ts";
 
 const small = study({ simulation: { d: 40, draws: 3, seed: 1 } });
 

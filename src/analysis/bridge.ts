@@ -8,7 +8,8 @@ import type { TaskConfig } from "../config/schema.ts";
 import type { RunData } from "../report/read-run.ts";
 import type { RunEvents } from "../run/records.ts";
 import { seenInputCount, TaskFamily } from "../tasks/family.ts";
-import { linearlySpaced, studyRow } from "../theory/study.ts";
+import { linearlySpaced } from "../theory/grid.ts";
+import { collapseTimes, times } from "../theory/times.ts";
 import { requireNonEmpty } from "../validate.ts";
 
 /**
@@ -69,7 +70,7 @@ export function bridge(
     .map((run) => bridgeRun(run, ratio, level, u0))
     .sort((a, b) => a.lambda - b.lambda || a.name.localeCompare(b.name));
   const units = rows.flatMap(({ lambda, memorisedStep }) =>
-    memorisedStep ? [Math.log(memorisedStep / studyRow(lambda, level, u0).tTrain)] : [],
+    memorisedStep ? [Math.log(memorisedStep / times({ lambda, level }).tTrain)] : [],
   );
   const centre = mean(units);
   const last = Math.max(1.1, 1.15 * rows[rows.length - 1].lambda);
@@ -79,10 +80,7 @@ export function bridge(
     stepsPerTime: centre === null ? null : Math.exp(centre),
     spread: centre === null ? null : Math.exp(Math.sqrt(mean(units.map((unit) => (unit - centre) ** 2))!)),
     runs: rows,
-    curves: linearlySpaced(first, last, 61).map((lambda) => {
-      const { tTrain, tGen, residual } = studyRow(lambda, level, u0);
-      return { lambda, tTrain, tGen, tU: residual.tU };
-    }),
+    curves: linearlySpaced(first, last, 61).map((lambda) => ({ lambda, ...modelTimes(lambda, level, u0) })),
   };
 }
 
@@ -94,7 +92,7 @@ function bridgeRun(
 ): BridgeRun {
   const { memorisedStep, uncertaintyPeakStep, collapseStep, grokStep } = events;
   const lambda = taskRatio(config.task, ratio);
-  const { tTrain, tGen, residual } = studyRow(lambda, level, u0);
+  const { tTrain, tGen, tU } = modelTimes(lambda, level, u0);
   return {
     name,
     trainTasks: config.task.trainTasks,
@@ -108,8 +106,13 @@ function bridgeRun(
     lag: combine(collapseStep, grokStep, (a, b) => a - b),
     delayRatio: combine(grokStep, memorisedStep, quotient),
     lagRatio: combine(collapseStep, grokStep, quotient),
-    model: { delayRatio: quotient(tGen, tTrain), lagRatio: quotient(residual.tU, tGen) },
+    model: { delayRatio: quotient(tGen, tTrain), lagRatio: quotient(tU, tGen) },
   };
+}
+
+/** Times of the linear model without label noise; t_U with residual noise. */
+function modelTimes(lambda: number, level: number, u0: number) {
+  return { ...times({ lambda, level }), tU: collapseTimes({ lambda, level, u0 }).residual };
 }
 
 function combine<T>(a: number | null, b: number | null, f: (a: number, b: number) => T): T | null {

@@ -2,7 +2,7 @@
 import type { Argv, CommandModule } from "yargs";
 import type { TaskRatio } from "../analysis/bridge.ts";
 import { UsageError } from "../errors.ts";
-import type { StudyOptions } from "../theory/study.ts";
+import type { StudyOptions } from "../report/theory/study.ts";
 
 interface TheoryArguments {
   lambda: number;
@@ -115,16 +115,14 @@ export const theoryCommand: CommandModule<object, TheoryArguments> = {
         "Times are those of gradient flow on half the mean squared error.",
       ) as unknown as Argv<TheoryArguments>,
   handler: async (args) => {
-    const { study } = await import("../theory/study.ts");
-    const { bridgeSummary, bridgeTable, studyJson, summary, timesTable, writeTheoryReport } = await import(
-      "../report/theory/report.ts"
-    );
+    const { study } = await import("../report/theory/study.ts");
+    const { studyJson, summary, writeTheoryReport } = await import("../report/theory/report.ts");
     // First, so that a wrong directory is told at once.
     const bridge = args.run.length > 0 ? await asUsage(() => readBridge(args)) : undefined;
     const result = await asUsage(async () => study(studyOptions(args)));
     if (bridge) result.bridge = bridge;
     if (args.regression) {
-      const { trainStudy } = await import("../theory/trained.ts");
+      const { trainStudy } = await import("../report/theory/trained.ts");
       const { d, draws, seed } = args;
       result.trained = await asUsage(() =>
         trainStudy(result, { d: Math.min(d, mostDimensions), draws: Math.min(draws, mostDraws), seed }),
@@ -134,14 +132,17 @@ export const theoryCommand: CommandModule<object, TheoryArguments> = {
     if (args.json) {
       console.log(studyJson(result));
     } else {
+      const { alignedText } = await import("../report/text-table.ts");
+      const { timesTable } = await import("../report/theory/times-table.ts");
       console.log(summary(result.times));
       console.log();
-      console.log(textTable(timesTable([result.times, ...result.table])));
+      console.log(alignedText(timesTable([result.times, ...result.table])));
       if (result.bridge) {
+        const { bridgeSummary, bridgeTable } = await import("../report/theory/bridge-section.ts");
         console.log();
         console.log(bridgeSummary(result.bridge, args.level));
         console.log();
-        console.log(textTable(bridgeTable(result.bridge)));
+        console.log(alignedText(bridgeTable(result.bridge)));
       }
     }
     console.error(`report: ${path}`);
@@ -184,12 +185,4 @@ async function asUsage<T>(compute: () => Promise<T>): Promise<T> {
   } catch (error) {
     throw error instanceof RangeError ? new UsageError(error.message) : error;
   }
-}
-
-/** Columns aligned to the right; the caption comes last. */
-function textTable({ head, rows, caption }: { head: string[]; rows: string[][]; caption: string }): string {
-  const lines = [head, ...rows];
-  const widths = head.map((_, i) => Math.max(...lines.map((line) => line[i].length)));
-  const format = (line: string[]) => line.map((cell, i) => cell.padStart(widths[i])).join("  ");
-  return [...lines.map(format), "", caption].join("\n");
 }

@@ -2,8 +2,6 @@
  * The Bayesian linear teacher-student model: exact finite-size dynamics, Marchenko-Pastur asymptotics, and the times at
  * which it groks and its uncertainty collapses.
  */
-
-export { type Bridge, type BridgeRun, bridge, type TaskRatio, taskRatio } from "../analysis/bridge.ts";
 export {
   criticalHalfTime,
   criticalPhi,
@@ -58,4 +56,3 @@ export {
   peakTimes,
   times,
 } from "./times.ts";
-export { type Trained, type TrainOptions, trainStudy } from "./trained.ts";

@@ -1,12 +1,13 @@
 /** The curves of a study once more, from regressions that are trained by gradient descent. */
-import type { MathMode } from "../core/build.ts";
-import { fixedNoise } from "./fixed-noise.ts";
-import { elboNoise, residualNoise } from "./learned-noise.ts";
-import type { NoiseMode } from "./modes.ts";
-import { trainRegression } from "./regression.ts";
-import type { Simulation } from "./simulate.ts";
-import { maxStepSize } from "./spectral.ts";
-import { logSpaced, type Study } from "./study.ts";
+import type { MathMode } from "../../core/build.ts";
+import { fixedNoise } from "../../theory/fixed-noise.ts";
+import { logSpaced } from "../../theory/grid.ts";
+import { elboNoise, residualNoise } from "../../theory/learned-noise.ts";
+import type { NoiseMode } from "../../theory/modes.ts";
+import { trainRegression } from "../../theory/regression.ts";
+import type { Simulation } from "../../theory/simulate.ts";
+import { maxStepSize } from "../../theory/spectral.ts";
+import type { CurveParameters } from "./curves.ts";
 
 export interface TrainOptions {
   /** Dimension; the cost grows like its cube. */
@@ -38,7 +39,10 @@ const largestInformation = 0.5 * Math.log1p(1e4);
  *
  * @throws as `trainRegression`
  */
-export async function trainStudy({ parameters, t }: Study, options: TrainOptions): Promise<Trained> {
+export async function trainStudy(
+  { parameters, t }: { parameters: CurveParameters; t: readonly number[] },
+  options: TrainOptions,
+): Promise<Trained> {
   const { lambda, noise, sn2, u0 } = parameters;
   const runs: Trained["runs"] = {};
   const grid = logSpaced(firstTime, Math.min(lastTime, t[t.length - 1]), 12);

@@ -1,11 +1,12 @@
 /** Runs of transformers as points over the curves of the linear model. */
 
-import type { Bridge, BridgeRun, TaskRatio } from "../../analysis/bridge.ts";
-import type { RunEvents } from "../../run/records.ts";
-import { type Figure, logTicks, type Mark, type Series, type YAxis } from "../figures/plot.ts";
-import { formatNumber } from "../format.ts";
-import { colour } from "../theme.ts";
-import { clipped, finite, type Sample, withSamples } from "./figures.ts";
+import type { Bridge, BridgeRun, TaskRatio } from "../../../analysis/bridge.ts";
+import type { RunEvents } from "../../../run/records.ts";
+import { type Figure, logTicks, type Mark, type Series, type YAxis } from "../../figures/plot.ts";
+import { formatNumber } from "../../format.ts";
+import { colour } from "../../theme.ts";
+import { clipped, finite } from "./axes.ts";
+import { type Sample, withSamples } from "./samples.ts";
 
 /** The run's analogue of lambda in words. */
 export const ratioNames: Record<TaskRatio, string> = {
