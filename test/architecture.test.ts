@@ -1,0 +1,153 @@
+/** The order of the rooms of src/: a file knows the rooms below its own, never those above. */
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, normalize, relative, sep } from "node:path";
+import { fileURLToPath } from "node:url";
+import ts from "typescript";
+import { expect, test } from "vitest";
+
+/** Folders, or single files, of src/ from the ground up. */
+const ROOMS = [
+  "errors",
+  "validate",
+  "random",
+  "safetensors",
+  "core",
+  "theory",
+  "tasks",
+  "config",
+  "uncertainty",
+  "training",
+  "curvature",
+  "posterior",
+  "pool",
+  "run",
+  "diagnosis",
+  "analysis",
+  "sweep",
+  "report",
+  "index",
+  "browser",
+  "commands",
+  "cli",
+];
+
+/** Arrows up that still stand, "file -> file". May only shrink. */
+const ARROWS_UP: string[] = [
+  "analysis/bridge.ts -> report/read-run.ts",
+  "tasks/family.ts -> config/schema.ts",
+  "tasks/probe-prompts.ts -> config/schema.ts",
+  "tasks/probe-prompts.ts -> training/messages.ts",
+  "tasks/probes.ts -> config/schema.ts",
+  "tasks/probes.ts -> run/records.ts",
+  "tasks/prompts.ts -> config/schema.ts",
+  "tasks/split.ts -> config/schema.ts",
+  "training/recent-batches.ts -> curvature/model.ts",
+];
+
+/** Files below `run` that may import from Node, since they are the Node part of their room. */
+const NODE_PARTS: string[] = [
+  "config/load.ts",
+  "config/presets.ts",
+  "core/build.ts",
+  "pool/jobs.ts",
+  "pool/pool.ts",
+  "pool/worker.ts",
+];
+
+/** What a worker thread must not load, for its start is on the way to the first step. */
+const HEAVY = ["zod", "yargs", "vega", "vega-lite", "yaml", "cli-progress"];
+
+/** What runs in worker threads, and what heavy packages it loads still. That may only shrink. */
+const THREADS: [string, string[]][] = [
+  ["pool/worker.ts", []],
+  ["analysis/worker.ts", ["zod"]],
+];
+
+interface Import {
+  /** As written, or relative to src/ if it begins with a dot. */
+  target: string;
+  /** Whether only types are taken, so that nothing is loaded. */
+  typeOnly: boolean;
+  /** Whether it is loaded only when the code asks for it. */
+  dynamic: boolean;
+}
+
+const root = fileURLToPath(new URL("../src/", import.meta.url));
+const files = new Map(
+  readdirSync(root, { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".ts"))
+    .map((name) => [name.split(sep).join("/"), importsOf(join(root, name))]),
+);
+
+function importsOf(path: string): Import[] {
+  const source = ts.createSourceFile(path, readFileSync(path, "utf8"), ts.ScriptTarget.Latest);
+  const found: Import[] = [];
+  const add = (node: ts.Node, typeOnly: boolean, dynamic = false) => {
+    if (!ts.isStringLiteral(node)) return;
+    const target = node.text.startsWith(".")
+      ? normalize(join(relative(root, dirname(path)), node.text))
+          .split(sep)
+          .join("/")
+      : node.text;
+    found.push({ target, typeOnly, dynamic });
+  };
+  const visit = (node: ts.Node): void => {
+    if (ts.isImportDeclaration(node))
+      add(node.moduleSpecifier, node.importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword);
+    else if (ts.isExportDeclaration(node) && node.moduleSpecifier) add(node.moduleSpecifier, node.isTypeOnly);
+    else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument))
+      add(node.argument.literal, true);
+    else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword)
+      add(node.arguments[0], false, true);
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  return found;
+}
+
+const roomOf = (file: string) => file.split("/")[0].replace(/\.ts$/, "");
+const height = (file: string) => ROOMS.indexOf(roomOf(file));
+
+/** A file and everything that is loaded with it. */
+function loadedBy(file: string, seen = new Set<string>()): Set<string> {
+  if (seen.has(file)) return seen;
+  seen.add(file);
+  for (const { target, typeOnly, dynamic } of files.get(file) ?? [])
+    if (!typeOnly && !dynamic) loadedBy(target, seen);
+  return seen;
+}
+
+test("every folder and file of src/ has its place in the order", () => {
+  expect([...new Set([...files.keys()].map(roomOf))].filter((room) => !ROOMS.includes(room))).toEqual([]);
+});
+
+test("every import resolves to a file", () => {
+  const inside = [...files].flatMap(([file, imports]) =>
+    imports.filter(({ target }) => target.endsWith(".ts")).map(({ target }) => [file, target]),
+  );
+  expect(inside.length).toBeGreaterThan(files.size);
+  expect(inside.filter(([, target]) => !files.has(target))).toEqual([]);
+});
+
+test("no arrow points up", () => {
+  const up = [...files].flatMap(([file, imports]) =>
+    imports
+      .filter(({ target }) => files.has(target) && roomOf(target) !== roomOf(file))
+      .filter(({ target }) => height(target) > height(file))
+      .map(({ target }) => `${file} -> ${target}`),
+  );
+  expect([...new Set(up)].sort()).toEqual([...ARROWS_UP].sort());
+});
+
+test("what lies below run/ imports nothing from Node", () => {
+  const below = [...files].filter(([file]) => height(file) < ROOMS.indexOf("run"));
+  const node = below.filter(([, imports]) =>
+    imports.some(({ target, typeOnly }) => !typeOnly && (target.startsWith("node:") || target === "piscina")),
+  );
+  expect(node.map(([file]) => file).sort()).toEqual([...NODE_PARTS].sort());
+});
+
+test.each(THREADS)("%s loads nothing heavy", (thread, still) => {
+  expect(files.has(thread)).toBe(true);
+  expect([...loadedBy(thread)].filter((name) => HEAVY.includes(name.split("/")[0]))).toEqual(still);
+});
