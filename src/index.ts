@@ -1,41 +1,48 @@
 /**
  * epigrok: ensembles of small transformers on in-context modular arithmetic, their epistemic uncertainty through
  * training, and grokking told without labels.
+ *
+ * The approximate posteriors are in `epigrok/posterior`, the linear model's mathematics in `epigrok/theory` (here also as
+ * `theory`). Nothing else is public.
  */
-export type { PosteriorRecord } from "./analysis/posterior-job.ts";
-export { type PosteriorOptions, runPosteriors } from "./analysis/posteriors.ts";
-export { runSpectra, type SpectrumOptions } from "./analysis/spectra.ts";
-export type { SpectrumRecord } from "./analysis/spectrum-job.ts";
-export { type Config, type ConfigInput, configSchema } from "./config/schema.ts";
+
+export { UsageError } from "./errors.ts";
+export * as theory from "./theory/index.ts";
+
+// A model in the numeric core.
+
 export {
-  type AdamWStepOptions,
   type Batch,
   createTransformer,
-  type DropoutKey,
-  type IvonSampleOptions,
-  type IvonStepOptions,
   type MathMode,
-  type ParameterInfo,
-  supportedMath,
-  Transformer,
+  type Transformer,
   type TransformerOptions,
   type TransformerShape,
 } from "./core/index.ts";
-export { UsageError } from "./errors.ts";
-export * as posterior from "./posterior/index.ts";
-export type { RunData } from "./report/read-run.ts";
-export { readRun } from "./report/read-run.ts";
-export { writeFigures, writeReport } from "./report/report.ts";
-export { uncertaintyTrajectory } from "./run/events.ts";
-export type * from "./run/records.ts";
+
+// Settings, and an ensemble trained with them.
+
+export { createConfig, listPresets } from "./config/presets.ts";
+export { type Config, type ConfigInput, configSchema } from "./config/schema.ts";
 export { type RunOptions, type RunOutcome, runEnsemble } from "./run/run.ts";
-export { jensenShannon, regret, relativeDistance, totalVariation } from "./tasks/distances.ts";
+
+// What a run leaves, and what can be made of it.
+
+export { type PosteriorOptions, runPosteriors } from "./analysis/posteriors.ts";
+export { runSpectra, type SpectrumOptions } from "./analysis/spectra.ts";
+export { ForeignRunError, MissingRunError, type RunData, readRun } from "./report/read-run.ts";
+export { writeFigures, writeReport } from "./report/report.ts";
+export { loadCheckpoint } from "./run/load-checkpoint.ts";
+export type { MetricsRecord, RunSummary } from "./run/records.ts";
+
+// Prompts, and what an exact Bayesian predicts for them.
+
 export { exactPosterior, exactPredictive } from "./tasks/exact.ts";
-export { TaskFamily } from "./tasks/family.ts";
 export { createProbeSets, type ProbeSet } from "./tasks/probes.ts";
-export { PromptSampler } from "./tasks/prompts.ts";
-export * as theory from "./theory/index.ts";
-export { estimateCost } from "./training/cost.ts";
+
+// Measures of predictions, and what their uncertainty says without labels.
+
+export { jensenShannon, totalVariation } from "./tasks/distances.ts";
 export {
   accuracy,
   adaptiveCalibrationError,
@@ -50,6 +57,6 @@ export {
   detectGrokking,
   GrokkingDetector,
 } from "./uncertainty/detector.ts";
-export type * from "./uncertainty/measures.ts";
-export { ensembleMeasures, predictiveMeasures } from "./uncertainty/measures.ts";
+export { type EnsembleMeasures, ensembleMeasures } from "./uncertainty/measures.ts";
+export type { UncertaintyObservation } from "./uncertainty/observation.ts";
 export { inWords } from "./uncertainty/wording.ts";

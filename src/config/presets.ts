@@ -4,7 +4,7 @@ import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UsageError } from "../errors.ts";
 import { type ConfigLayer, nearestName, readConfigFile, resolveConfig } from "./load.ts";
-import type { Config } from "./schema.ts";
+import type { Config, ConfigInput } from "./schema.ts";
 
 /** The same folder from src/ and from dist/: the package ships src/config/presets. */
 const directory = fileURLToPath(new URL("../../src/config/presets/", import.meta.url));
@@ -34,6 +34,16 @@ export function listPresets(): Preset[] {
     description: readConfigFile(presetPath(name)).description ?? "",
     config: resolveConfig([presetLayer(name)]),
   }));
+}
+
+/**
+ * The complete configuration of a run: `settings` over those of a preset, if one is named, over the defaults.
+ *
+ * @throws UsageError with one line for each unknown key and each value that is not allowed
+ */
+export function createConfig(settings: ConfigInput = {}, { preset }: { preset?: string } = {}): Config {
+  const below = preset === undefined ? [] : [presetLayer(preset)];
+  return resolveConfig([...below, { source: "settings", values: settings }]);
 }
 
 function presetPath(name: string): string {

@@ -30,6 +30,7 @@ export {
   scaledOperator,
 } from "../curvature/operators.ts";
 export { hutchinsonDiagonal, hutchinsonTrace, hutchPlusPlusTrace } from "../curvature/trace.ts";
+export { type RandomGenerator, stream } from "../random.ts";
 export { recentBatches } from "../training/recent-batches.ts";
 export { DropoutPosterior } from "./dropout.ts";
 export { EmpiricalPosterior } from "./empirical.ts";
