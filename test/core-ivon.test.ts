@@ -1,9 +1,10 @@
 /** IVON in the core, both builds: its fixed point on a quadratic, its samples, and 20 steps against float64. */
 import { describe, expect, it } from "vitest";
 import { ACTIVATIONS } from "../src/core/activations.ts";
-import { loadCoreModule, type MathMode } from "../src/core/build.ts";
+import { loadCoreModule } from "../src/core/build.ts";
 import { createTransformer, type IvonStepOptions, type TransformerShape } from "../src/core/index.ts";
 import { instantiateCore } from "../src/core/instance.ts";
+import type { MathMode } from "../src/core/module.ts";
 import { float32Tolerance, maxRelativeError } from "./reference/compare.ts";
 import { ReferenceIvon } from "./reference/ivon.ts";
 import { ivonNoise } from "./reference/philox.ts";

@@ -1,9 +1,10 @@
 /** Kernels of the core in isolation, both builds: matrix product, exp, tanh, activations. */
 import { describe, expect, it } from "vitest";
 import { ACT_FNS, ACTIVATIONS } from "../src/core/activations.ts";
-import { loadCoreModule, type MathMode } from "../src/core/build.ts";
+import { loadCoreModule } from "../src/core/build.ts";
 import type { CoreExports } from "../src/core/exports.ts";
 import { instantiateCore } from "../src/core/instance.ts";
+import type { MathMode } from "../src/core/module.ts";
 import { float32Tolerance } from "./reference/compare.ts";
 import { constant } from "./reference/dual.ts";
 import { activation } from "./reference/layers.ts";

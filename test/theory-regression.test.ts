@@ -1,7 +1,8 @@
 /** Bayesian regression trained in the core against naive twins, exact discrete dynamics and the closed forms. */
 import { describe, expect, it } from "vitest";
-import { loadCoreModule, type MathMode } from "../src/core/build.ts";
+import { loadCoreModule } from "../src/core/build.ts";
 import { LinearElbo } from "../src/core/linear-elbo.ts";
+import type { MathMode } from "../src/core/module.ts";
 import * as theory from "../src/theory/index.ts";
 import { fixedModes, learnedModes, type ModeSystem } from "../src/theory/modes.ts";
 import { drawData, type RegressionInput } from "../src/theory/regression.ts";

@@ -1,6 +1,6 @@
 /** What the jobs of one run share: configuration, numeric core and probe sets, made once per worker. */
 import type { Config } from "../config/schema.ts";
-import type { CoreModule } from "../core/build.ts";
+import type { CoreModule } from "../core/module.ts";
 import { createProbeSets, type ProbeSet } from "../tasks/probes.ts";
 import { type PosteriorOutcome, type PosteriorRequest, posteriorJob } from "./posterior-job.ts";
 import { type SpectrumOutcome, type SpectrumRequest, spectrumJob } from "./spectrum-job.ts";

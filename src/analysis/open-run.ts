@@ -2,7 +2,8 @@
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { type Config, configSchema } from "../config/schema.ts";
-import { type CoreModule, loadCoreModule } from "../core/build.ts";
+import { loadCoreModule } from "../core/build.ts";
+import type { CoreModule } from "../core/module.ts";
 import { type ParameterInfo, Transformer } from "../core/transformer.ts";
 import { UsageError } from "../errors.ts";
 import { createJobPool, type JobPool } from "../pool/jobs.ts";

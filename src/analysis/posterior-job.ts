@@ -1,6 +1,6 @@
 /** One posterior of one checkpoint (or, for the ensemble, of one step), reduced to measures. */
 import type { Config } from "../config/schema.ts";
-import type { CoreModule } from "../core/build.ts";
+import type { CoreModule } from "../core/module.ts";
 import type { IvonCurvature } from "../posterior/ivon.ts";
 import {
   fitAndPredict,

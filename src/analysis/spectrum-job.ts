@@ -1,6 +1,6 @@
 /** The curvature of the training loss around one checkpoint. */
 import type { Config } from "../config/schema.ts";
-import type { CoreModule } from "../core/build.ts";
+import type { CoreModule } from "../core/module.ts";
 import { Transformer } from "../core/transformer.ts";
 import { extremeEigenpairs, spectralDensity } from "../curvature/lanczos.ts";
 import { DivergedChainError } from "../curvature/langevin.ts";

@@ -1,24 +1,15 @@
-/**
- * The two builds of the numeric core and the choice between them: `fast` uses fused multiply-add (relaxed SIMD, one
- * rounding, results depend on the CPU), `strict` multiplies and adds (the same bytes on every machine).
- */
+/** The builds of the numeric core, two maths at two widths, and the choice between them. */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { setFlagsFromString } from "node:v8";
+import { UsageError } from "../errors.ts";
+import { wideObstacle } from "./known-answer.ts";
+import type { CoreModule, MathMode, SimdWidth } from "./module.ts";
+import { obstacleToWideSimd, type SimdChoice, simdChoice } from "./simd.ts";
 
-export type MathMode = "fast" | "strict";
-
-/** A compiled build. `module` can be posted to worker threads. */
-export interface CoreModule {
-  module: WebAssembly.Module;
-  math: MathMode;
-  /** SHA-256 of the Wasm file, hexadecimal. */
-  sha256: string;
-}
-
-const FILES: Record<MathMode, URL> = {
-  strict: new URL("../../build/core.simd.wasm", import.meta.url),
-  fast: new URL("../../build/core.fma.wasm", import.meta.url),
+const FILES: Record<MathMode, Record<SimdWidth, string>> = {
+  strict: { 128: "core.simd.wasm", 256: "core.simd256.wasm" },
+  fast: { 128: "core.fma.wasm", 256: "core.fma256.wasm" },
 };
 
 /** A module whose one function is `f32x4.relaxed_madd`: valid only where relaxed SIMD is. */
@@ -34,31 +25,56 @@ const SIMD_PROBE = new Uint8Array([
   0x02, 0x01, 0x00, 0x0a, 0x0b, 0x01, 0x09, 0x00, 0x20, 0x00, 0x20, 0x01, 0xfd, 0xe4, 0x01, 0x0b,
 ]);
 
-/** Whether this process can run each build. Node 20 has relaxed SIMD behind a flag, set here, before any compilation. */
+/** Whether this process can run each math. Node 20 has relaxed SIMD behind a flag, set here, before any compilation. */
 export function supportedMath(): { simd: boolean; relaxedSimd: boolean } {
   const simd = WebAssembly.validate(SIMD_PROBE);
   if (simd && !WebAssembly.validate(RELAXED_PROBE)) setFlagsFromString("--experimental-wasm-relaxed-simd");
   return { simd, relaxedSimd: WebAssembly.validate(RELAXED_PROBE) };
 }
 
-const compiled = new Map<MathMode, Promise<CoreModule>>();
+/** Each build is compiled, and each comparison made, once per process. */
+const loaded = new Map<string, Promise<unknown>>();
+
+function once<T>(key: string, make: () => Promise<T>): Promise<T> {
+  if (!loaded.has(key)) loaded.set(key, make());
+  return loaded.get(key) as Promise<T>;
+}
 
 /**
- * Compile a build once per process. `fast` falls back to `strict` where relaxed SIMD is missing; the result says which
- * one it is. Throws if the engine has no Wasm SIMD.
+ * A compiled core. `fast` falls back to `strict` where relaxed SIMD is missing, `auto` to 128 bits where 256 are not to
+ * be had; the result says what it is.
+ *
+ * @param simd by default what this process was told, see `simdChoice`
+ * @throws Error if the engine has no Wasm SIMD, UsageError if 256 bits are asked for where they are not to be had
  */
-export function loadCoreModule(math: MathMode): Promise<CoreModule> {
-  const { simd, relaxedSimd } = supportedMath();
-  if (!simd) throw new Error("this JavaScript engine has no WebAssembly SIMD; Node 20.19 or later is needed");
-  const chosen: MathMode = math === "fast" && relaxedSimd ? "fast" : "strict";
-  let pending = compiled.get(chosen);
-  if (!pending) {
-    pending = readFile(FILES[chosen]).then(async (bytes) => ({
-      module: await WebAssembly.compile(bytes),
-      math: chosen,
-      sha256: createHash("sha256").update(bytes).digest("hex"),
-    }));
-    compiled.set(chosen, pending);
-  }
-  return pending;
+export async function loadCoreModule(math: MathMode, simd: SimdChoice = simdChoice()): Promise<CoreModule> {
+  const supported = supportedMath();
+  if (!supported.simd)
+    throw new Error("this JavaScript engine has no WebAssembly SIMD; Node 20.19 or later is needed");
+  const available = math === "fast" && supported.relaxedSimd ? "fast" : "strict";
+  if (simd === "128") return narrowCore(available, null);
+  const { core, obstacle } = await once(`${available} wide`, () => widest(available));
+  if (simd === "256" && obstacle)
+    throw new UsageError(`simd: got 256, must be 128 or auto here: ${obstacle}`);
+  return core;
+}
+
+async function widest(math: MathMode): Promise<{ core: CoreModule; obstacle: string | null }> {
+  const known = obstacleToWideSimd();
+  if (known) return { core: await narrowCore(math, known), obstacle: known };
+  const [narrow, wide] = await Promise.all([narrowCore(math, null), compile(math, 256)]);
+  const core: CoreModule = { ...narrow, module: wide.module, simd: 256 };
+  const obstacle = wideObstacle(core, narrow);
+  return obstacle ? { core: { ...narrow, narrowBecause: obstacle }, obstacle } : { core, obstacle: null };
+}
+
+async function narrowCore(math: MathMode, narrowBecause: string | null): Promise<CoreModule> {
+  const { module, bytes } = await once(`${math} narrow`, () => compile(math, 128));
+  const sha256 = createHash("sha256").update(bytes).digest("hex");
+  return { module, math, simd: 128, sha256, narrowBecause };
+}
+
+async function compile(math: MathMode, simd: SimdWidth) {
+  const bytes = await readFile(new URL(`../../build/${FILES[math][simd]}`, import.meta.url));
+  return { module: await WebAssembly.compile(bytes), bytes };
 }

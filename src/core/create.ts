@@ -1,4 +1,5 @@
-import { loadCoreModule, type MathMode } from "./build.ts";
+import { loadCoreModule } from "./build.ts";
+import type { MathMode } from "./module.ts";
 import { Transformer, type TransformerOptions, type TransformerShape } from "./transformer.ts";
 
 /** A transformer with all parameters zero; initialise it with `setParameters`. */

@@ -1,8 +1,9 @@
 export type { ActFn } from "./activations.ts";
 export type { BackpropagatedVectors } from "./backpropagated-vectors.ts";
-export { type CoreModule, loadCoreModule, type MathMode, supportedMath } from "./build.ts";
+export { loadCoreModule, supportedMath } from "./build.ts";
 export { createTransformer } from "./create.ts";
 export type { FactorSums, KroneckerSums, SquareSums } from "./kronecker.ts";
+export type { CoreModule, MathMode } from "./module.ts";
 export {
   type AdamWStepOptions,
   type Batch,

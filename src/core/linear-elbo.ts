@@ -1,7 +1,8 @@
 /** Bayesian linear regression in the numeric core: gradient descent on the negative ELBO, in float32. */
-import type { CoreModule } from "./build.ts";
+
 import type { CoreExports } from "./exports.ts";
 import { instantiateCore } from "./instance.ts";
+import type { CoreModule } from "./module.ts";
 
 export interface LinearElboProblem {
   /** Dimension and number of points. */

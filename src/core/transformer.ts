@@ -3,10 +3,10 @@
 import { requireCount } from "../validate.ts";
 import { ACT_FNS, ACTIVATIONS, type ActFn } from "./activations.ts";
 import { type BackpropagatedVectors, requireVectors } from "./backpropagated-vectors.ts";
-import type { CoreModule, MathMode } from "./build.ts";
 import type { CoreExports } from "./exports.ts";
 import { instantiateCore } from "./instance.ts";
 import { type FactorSums, splitFactors } from "./kronecker.ts";
+import type { CoreModule, MathMode } from "./module.ts";
 import { sortedBatch } from "./sorted-batch.ts";
 
 /** Shape of a decoder, in TransformerLens' names. */

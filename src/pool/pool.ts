@@ -5,7 +5,7 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Piscina } from "piscina";
-import type { CoreModule } from "../core/build.ts";
+import type { CoreModule } from "../core/module.ts";
 import type { MemberState, SegmentRequest, SegmentResult } from "../training/messages.ts";
 
 /** What a worker gets with a segment. */

@@ -3,7 +3,7 @@
  * A pure function of its request (random numbers are keyed by seed and member), without file access: fit for a worker.
  */
 import { type Config, ivonSchema, type TrainingConfig } from "../config/schema.ts";
-import type { CoreModule } from "../core/build.ts";
+import type { CoreModule } from "../core/module.ts";
 import { Transformer } from "../core/transformer.ts";
 import { extremeEigenpairs } from "../curvature/lanczos.ts";
 import { type Batch, meanLossAndGradient, totalTerms } from "../curvature/model.ts";

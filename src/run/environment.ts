@@ -13,6 +13,7 @@ export function packageVersion(): string {
 
 export interface CoreIdentity {
   math: "fast" | "strict";
+  simd: 128 | 256;
   sha256: string;
 }
 
@@ -26,6 +27,7 @@ export async function describeEnvironment(
     node: process.version,
     v8: process.versions.v8,
     math: core.math,
+    simd: core.simd,
     wasmSha256: core.sha256,
     platform: process.platform,
     arch: process.arch,

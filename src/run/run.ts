@@ -2,7 +2,8 @@
 
 import { differingKeys } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
-import { type CoreModule, loadCoreModule } from "../core/build.ts";
+import { loadCoreModule } from "../core/build.ts";
+import type { CoreModule } from "../core/module.ts";
 import { memoryBytes, type ParameterInfo, Transformer } from "../core/transformer.ts";
 import { messageOf, UsageError } from "../errors.ts";
 import {

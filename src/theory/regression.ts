@@ -3,8 +3,9 @@
  * negative ELBO in the mean and in a square root of the covariance, in float32. Nothing here knows an eigenvalue; that
  * the curves follow the closed forms is a result.
  */
-import { loadCoreModule, type MathMode } from "../core/build.ts";
+import { loadCoreModule } from "../core/build.ts";
 import { LinearElbo } from "../core/linear-elbo.ts";
+import type { MathMode } from "../core/module.ts";
 import { normals, stream } from "../random.ts";
 import {
   refuse,

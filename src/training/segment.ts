@@ -3,7 +3,7 @@
  * s' and the predictions there. One step is: prompts of (seed, member, step) -> forward, loss, backward -> optimiser.
  */
 import type { Config } from "../config/schema.ts";
-import type { CoreModule } from "../core/build.ts";
+import type { CoreModule } from "../core/module.ts";
 import { type Batch, Transformer } from "../core/transformer.ts";
 import { drawProbePrompts, type ProbePrompts } from "../tasks/probe-prompts.ts";
 import { PromptSampler } from "../tasks/prompts.ts";

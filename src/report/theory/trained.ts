@@ -1,5 +1,5 @@
 /** The curves of a study once more, from regressions that are trained by gradient descent. */
-import type { MathMode } from "../../core/build.ts";
+import type { MathMode } from "../../core/module.ts";
 import { fixedNoise } from "../../theory/fixed-noise.ts";
 import { logSpaced } from "../../theory/grid.ts";
 import { elboNoise, residualNoise } from "../../theory/learned-noise.ts";
