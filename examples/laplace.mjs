@@ -20,7 +20,7 @@ console.log(`prior precision ${posterior.fields.priorPrecision.toPrecision(3)}`)
 console.log(`log marginal likelihood ${posterior.logMarginalLikelihood().toFixed(1)} nats`);
 
 // Draws of the posterior take the place of an ensemble's members.
-const rng = stream(config.seed, member, "evaluation", step);
+const rng = stream(config.seed, member, "posteriorPredictions");
 for (const probe of createProbeSets(config)) {
   const draws = posterior.predict(model, probe.batch, { nSamples: 32, rng });
   const { accuracy, mutualInformation } = ensembleMeasures(draws, probe);
