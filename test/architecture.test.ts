@@ -49,7 +49,7 @@ const NODE_PARTS: string[] = [
   "config/load.ts",
   "config/presets.ts",
   "core/build.ts",
-  "pool/jobs.ts",
+  "core/simd.ts",
   "pool/pool.ts",
   "pool/worker.ts",
 ];

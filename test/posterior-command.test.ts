@@ -10,7 +10,8 @@ import { DEFAULT_SETTINGS, methodOf, parseMethods, posteriorJobs } from "../src/
 import { parseSteps, selectSteps, thin } from "../src/analysis/selection.ts";
 import type { SpectrumRecord } from "../src/analysis/spectrum-job.ts";
 import { configSchema } from "../src/config/schema.ts";
-import { createJobPool, runJobs } from "../src/pool/jobs.ts";
+import { runJobs } from "../src/pool/jobs.ts";
+import { startThreads } from "../src/pool/pool.ts";
 import { ivonFile } from "../src/run/checkpoints.ts";
 import type { MetricsRecord } from "../src/run/records.ts";
 import { epigrok } from "./fixtures/cli.ts";
@@ -115,13 +116,11 @@ describe("jobs", () => {
   it("whose worker dies fail, and the next one gets a new worker", async () => {
     const filename = join(root, "dying.mjs");
     writeFileSync(filename, "export const die = () => process.exit(7);\nexport const live = (x) => x + 1;\n");
-    const pool = createJobPool({ workers: 1, workerData: null, filename });
-    await expect(pool.run("die", 1)).rejects.toThrow(/exited with code: 7/);
-    expect(await pool.run("live", 1)).toBe(2);
-    await pool.close();
-    expect(() => createJobPool({ workers: 1, workerData: null, filename: join(root, "no.js") })).toThrow(
-      /npm run build/,
-    );
+    const threads = startThreads({ workers: 1, filename });
+    await expect(threads.run(1, { name: "die" })).rejects.toThrow(/exited with code: 7/);
+    expect(await threads.run(1, { name: "live" })).toBe(2);
+    await threads.close();
+    expect(() => startThreads({ workers: 1, filename: join(root, "no.js") })).toThrow(/npm run build/);
   });
 });
 

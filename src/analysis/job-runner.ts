@@ -80,10 +80,10 @@ export async function runOpenJobs<Job extends JobKey, Outcome>(
   const used = Math.min(workers, open.length);
   observer?.started?.({ all: jobs.length, open, workers: used });
   if (open.length === 0) return { status: "finished", records, failures };
-  const finished = await withWorkers(run, { workers: used, signal }, (pool) =>
+  const finished = await withWorkers(run, { workers: used, signal }, (threads) =>
     runJobs({
       ...{ jobs: open, workers: used, signal },
-      run: async (job: Job) => pool.run<Outcome>(task, { ...job, ...(await load(job)) }),
+      run: async (job: Job) => threads.run<Outcome>({ ...job, ...(await load(job)) }, { name: task }),
       done: async (job, outcome) => {
         const record = { ...job, ...outcome };
         await run.directory.appendLine(file, record);

@@ -6,7 +6,8 @@ import { loadCoreModule } from "../core/build.ts";
 import type { CoreModule } from "../core/module.ts";
 import { type ParameterInfo, Transformer } from "../core/transformer.ts";
 import { UsageError } from "../errors.ts";
-import { createJobPool, type JobPool } from "../pool/jobs.ts";
+import { startThreads } from "../pool/pool.ts";
+import type { Threads } from "../pool/segments.ts";
 import { type CheckpointStep, listCheckpoints } from "../run/checkpoints.ts";
 import { configHash, RunDirectory, readManifest } from "../run/directory.ts";
 import { readEvents } from "../run/events.ts";
@@ -69,17 +70,17 @@ const workerFile = fileURLToPath(new URL("../../dist/analysis/worker.js", import
 export async function withWorkers<T>(
   { config, core }: OpenRun,
   { workers, signal }: { workers: number; signal?: AbortSignal },
-  use: (pool: JobPool) => Promise<T>,
+  use: (threads: Threads) => Promise<T>,
 ): Promise<T> {
   const workerData: AnalysisContext = { config, core };
-  const pool = createJobPool({ workers, workerData, filename: workerFile });
-  const end = () => void pool.close();
+  const threads = startThreads({ workers, workerData, filename: workerFile });
+  const end = () => void threads.close();
   signal?.addEventListener("abort", end);
   try {
-    return await use(pool);
+    return await use(threads);
   } finally {
     signal?.removeEventListener("abort", end);
-    await pool.close();
+    await threads.close();
   }
 }
 

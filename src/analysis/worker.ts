@@ -1,5 +1,5 @@
 /** A worker thread for analyses of checkpoints: each exported function is a pure function of its request. */
-import { workerData } from "piscina";
+import { workerData } from "node:worker_threads";
 import { type AnalysisContext, createAnalyst } from "./analyst.ts";
 import type { PosteriorOutcome, PosteriorRequest } from "./posterior-job.ts";
 import type { SpectrumOutcome, SpectrumRequest } from "./spectrum-job.ts";

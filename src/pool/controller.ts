@@ -12,6 +12,7 @@ import type {
   SegmentRequest,
   SegmentResult,
 } from "../training/messages.ts";
+import { runLanes, WriteQueue } from "./jobs.ts";
 
 /** How often a segment is tried when its worker crashes. */
 const ATTEMPTS = 3;
@@ -95,8 +96,7 @@ export async function trainEnsemble(options: ControllerOptions): Promise<MemberP
   const busy = new Set<number>();
   const needed = quorum(members.length);
   let aggregated = options.aggregated;
-  let queue: Promise<void> = Promise.resolve();
-  let broken = false;
+  const queue = new WriteQueue(stop);
 
   const nextStep = (progress: MemberProgress) => steps.find((step) => step > progress.evaluated);
   const canReach = (step: number) => members.filter((m) => !m.failure || m.evaluated >= step).length;
@@ -112,15 +112,6 @@ export async function trainEnsemble(options: ControllerOptions): Promise<MemberP
     return least;
   }
 
-  function enqueue(save: () => Promise<void>): Promise<void> {
-    queue = queue.then(save);
-    queue.catch(() => {
-      if (!broken) stop();
-      broken = true;
-    });
-    return queue;
-  }
-
   /** Reports every evaluation that no live member has still to reach. */
   function aggregate(): void {
     for (;;) {
@@ -131,35 +122,36 @@ export async function trainEnsemble(options: ControllerOptions): Promise<MemberP
       for (const [i, m] of members.entries())
         members[i] = { ...m, pending: m.pending.filter((p) => p.step > step) };
       aggregated = step;
-      enqueue(() => saveEvaluation(step, parts));
+      queue.add(() => saveEvaluation(step, parts));
     }
-  }
-
-  /** One worker's life: segment after segment until no idle member has anything left to do. */
-  async function lane(): Promise<void> {
-    let saved = Promise.resolve();
-    for (let before = leastAdvanced(); before && !stopped() && !broken; before = leastAdvanced()) {
-      busy.add(before.member);
-      const toStep = nextStep(before)!;
-      const { state, member, sums: carried } = before;
-      const outcome = await attempt(() => runSegment({ config, member, state, toStep, carried }), stopped);
-      await saved;
-      if (outcome === null) break;
-      // `pending` may have shrunk meanwhile, so the update starts from the member as it is now.
-      const { after, evaluation } = advance(members[member], outcome, toStep);
-      members[member] = after;
-      busy.delete(member);
-      saved = enqueue(() => saveMember(after, evaluation));
-      aggregate();
-    }
-    await saved;
   }
 
   aggregate();
-  const lanes = Array.from({ length: Math.min(options.workers, members.length) }, lane);
-  await Promise.allSettled(lanes);
-  await queue;
-  await Promise.all(lanes);
+  await runLanes<MemberProgress, SegmentResult | Error | null>({
+    workers: Math.min(options.workers, members.length),
+    next: () => {
+      const progress = stopped() ? undefined : leastAdvanced();
+      if (progress) busy.add(progress.member);
+      return progress;
+    },
+    run: (before) => {
+      const { state, member, sums: carried } = before;
+      const toStep = nextStep(before)!;
+      return attempt(() => runSegment({ config, member, state, toStep, carried }), stopped);
+    },
+    done: async (before, outcome) => {
+      if (outcome === null) return;
+      const { member } = before;
+      // `pending` may have shrunk meanwhile, so the update starts from the member as it is now.
+      const { after, evaluation } = advance(members[member], outcome, nextStep(before)!);
+      members[member] = after;
+      busy.delete(member);
+      const saved = queue.add(() => saveMember(after, evaluation));
+      aggregate();
+      await saved;
+    },
+    queue,
+  });
   return members;
 }
 

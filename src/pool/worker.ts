@@ -2,10 +2,10 @@
 import { move, transferableSymbol, valueSymbol } from "piscina";
 import type { SegmentResult } from "../training/messages.ts";
 import { trainSegment } from "../training/segment.ts";
-import type { WorkerTask } from "./pool.ts";
+import type { SegmentTask } from "./segments.ts";
 
 /** The type is what arrives on the other side: Piscina unwraps the value and transfers its buffers. */
-export default function runSegment({ request, core, stopWord, progress }: WorkerTask): SegmentResult {
+export default function runSegment({ request, core, stopWord, progress }: SegmentTask): SegmentResult {
   const stopFlag = new Int32Array(stopWord);
   const display = new Float64Array(progress);
   const slot = 2 * request.member;

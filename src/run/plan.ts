@@ -2,7 +2,8 @@
 import type { Config } from "../config/schema.ts";
 import { loadCoreModule } from "../core/build.ts";
 import { Transformer } from "../core/transformer.ts";
-import { createWorkerPool, type WorkerPool } from "../pool/pool.ts";
+import { createWorkerPool } from "../pool/pool.ts";
+import type { WorkerPool } from "../pool/segments.ts";
 import { type Cost, estimateCost, gradientsPerStep } from "../training/cost.ts";
 import type { SegmentResult } from "../training/messages.ts";
 import { transformerShape } from "../training/model.ts";

@@ -14,7 +14,8 @@ import {
   quorum,
   trainEnsemble,
 } from "../pool/controller.ts";
-import { createWorkerPool, type WorkerPool, type WorkerPoolOptions } from "../pool/pool.ts";
+import { createWorkerPool, type WorkerPoolOptions } from "../pool/pool.ts";
+import type { WorkerPool } from "../pool/segments.ts";
 import { createProbeSets, type ProbeSet } from "../tasks/probes.ts";
 import { ivonGaussian } from "../training/ivon.ts";
 import { learningRateAt } from "../training/learning-rate.ts";
