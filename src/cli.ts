@@ -10,6 +10,7 @@ import { reportCommand } from "./commands/report.ts";
 import { runCommand } from "./commands/run.ts";
 import { spectrumCommand } from "./commands/spectrum.ts";
 import { theoryCommand } from "./commands/theory.ts";
+import { enableWideSimd, SIMD_CHOICES, type SimdChoice, setSimdChoice, simdChoice } from "./core/simd.ts";
 import { messageOf, UsageError } from "./errors.ts";
 import { packageVersion } from "./run/environment.ts";
 
@@ -32,11 +33,18 @@ const parser = yargs(hideBin(process.argv))
   .demandCommand(1, "which command?")
   .recommendCommands()
   .strict()
+  .option("simd", {
+    type: "string",
+    choices: SIMD_CHOICES,
+    global: true,
+    requiresArg: true,
+    describe: "width of the arithmetic; no influence on the results  [default: EPIGROK_SIMD, or auto]",
+  })
   .completion("completion", "print a completion script for bash or zsh")
   .version(packageVersion())
   .help()
   .alias("help", "h")
-  .middleware(refuseRepeated)
+  .middleware([refuseRepeated, chooseWidth])
   .wrap(Math.min(100, process.stdout.columns ?? 100))
   .exitProcess(false)
   .fail((message, error) => {
@@ -52,6 +60,12 @@ function refuseRepeated(args: Record<string, unknown>): void {
   for (const [name, value] of Object.entries(args))
     if (Array.isArray(value) && !LISTS.includes(name))
       throw new UsageError(`--${name} is given more than once`);
+}
+
+/** Before anything is compiled: the flag of V8 holds for what comes after it. */
+function chooseWidth({ simd }: { simd?: SimdChoice }): void {
+  if (simd !== undefined) setSimdChoice(simd);
+  if (simdChoice() !== "128") enableWideSimd();
 }
 
 // A reader such as `head` may close the pipe before everything is printed.

@@ -29,7 +29,7 @@ const reference = { chance: 0.2, ceiling: 1 } as ProbeReference;
 const start: RunStart = {
   runDir: "/runs/x",
   config: fakeConfig(2),
-  math: "strict",
+  core: { math: "strict", simd: 128, narrowBecause: null },
   workers: 1,
   records: [],
   memberSteps: [0, 0],
@@ -79,7 +79,7 @@ describe("progress", () => {
     const sink = new Sink(false);
     play(createProgress(sink, false), [0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 1, 1, 1, 1]);
     const lines = sink.text.trimEnd().split("\n");
-    expect(lines[0]).toMatch(/^\/runs\/x: 2 members of \d+ parameters, 1 worker, strict math$/);
+    expect(lines[0]).toMatch(/^\/runs\/x: 2 members of \d+ parameters, 1 worker, strict math 128 bits wide$/);
     const steps = lines.flatMap((line) => line.match(/^step (\d+)\/20 /)?.[1] ?? []);
     // A qualified peak is news at step 1, accuracy held for three evaluations at step 9.
     expect(steps).toEqual(["0", "1", "6", "9"]);

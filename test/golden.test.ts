@@ -15,9 +15,9 @@ const root = temporaryDirectory();
 
 const sha256 = (text: string) => createHash("sha256").update(text).digest("hex").slice(0, 16);
 
-/** Of JSON without places and measured times, which differ between equal runs, and without hashes of all settings. */
+/** Of JSON without places, measured times and the width of the arithmetic, which differ between equal runs, and without hashes of all settings. */
 function withoutTimes(json: string): string {
-  const differs = /^(runDir|tokensPerSecond|fitSeconds|predictSeconds|seconds|settings)$/;
+  const differs = /^(runDir|tokensPerSecond|simd|fitSeconds|predictSeconds|seconds|settings)$/;
   return JSON.stringify(JSON.parse(json), (key, value) => (differs.test(key) ? undefined : value));
 }
 

@@ -12,6 +12,7 @@ import { normals, stream } from "../random.ts";
 import { PromptSampler } from "../tasks/prompts.ts";
 import { initialParameters, transformerShape } from "../training/model.ts";
 import { trainSegment } from "../training/segment.ts";
+import { widthHint } from "./progress.ts";
 
 export interface Check {
   name: string;
@@ -52,10 +53,12 @@ function nodeVersion(): string {
   return `${process.version}, V8 ${process.versions.v8}, ${process.platform} ${process.arch}`;
 }
 
-function simd(): string {
+async function simd(): Promise<string> {
   const { simd, relaxedSimd } = supportedMath();
   if (!simd) throw new Error("this JavaScript engine has no WebAssembly SIMD");
-  return relaxedSimd ? "128-bit, with fused multiply-add" : "128-bit, without fused multiply-add";
+  const core = await loadCoreModule("fast");
+  const fused = relaxedSimd ? "with fused multiply-add" : "without fused multiply-add";
+  return [`${core.simd} bits wide, ${fused}`, ...widthHint(core)].join("; ");
 }
 
 async function build(): Promise<string> {

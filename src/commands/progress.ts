@@ -1,9 +1,14 @@
 /** Progress of a run for people, on stderr: live bars on a terminal, plain lines elsewhere. */
+import { relative } from "node:path";
+import { fileURLToPath } from "node:url";
 import { MultiBar } from "cli-progress";
+import type { CoreModule } from "../core/module.ts";
+import { newerNodeMerges } from "../core/simd.ts";
 import { readEvents } from "../run/events.ts";
 import type { MetricsRecord, RunEvents } from "../run/records.ts";
 import type { RunObserver, RunStart } from "../run/run.ts";
 import { estimateCost } from "../training/cost.ts";
+import { quoted } from "./signals.ts";
 
 /** Without a terminal, evaluations closer together than this are not all printed. */
 const PLAIN_INTERVAL_SECONDS = 5;
@@ -37,7 +42,7 @@ function plainProgress(print: (line: string) => void): Progress {
     started(start) {
       speed = new Speedometer(start);
       milestones = new Milestones(start);
-      print(opening(start));
+      for (const line of opening(start)) print(line);
     },
     evaluated(record, { seconds }, records) {
       const news = milestones.news(records);
@@ -76,7 +81,7 @@ function liveProgress(stream: NodeJS.WritableStream): Progress {
     started(start) {
       const speed = new Speedometer(start);
       milestones = new Milestones(start);
-      stream.write(`${opening(start)}\n`);
+      for (const line of opening(start)) stream.write(`${line}\n`);
       const members = start.memberSteps.map((step, member) =>
         bars.create(speed.steps, step, { label: member, loss: "-", seen: "-", unseen: "-" }),
       );
@@ -118,13 +123,25 @@ function liveProgress(stream: NodeJS.WritableStream): Progress {
   };
 }
 
-function opening({ runDir, config, workers, math, records }: RunStart): string {
+function opening({ runDir, config, workers, core, records }: RunStart): string[] {
   const { parameters } = estimateCost(config);
   const resumed = records.length > 0 ? `, resumed after step ${records[records.length - 1].step}` : "";
-  return (
+  return [
     `${runDir}: ${count(config.ensemble.members, "member")} of ${parameters} parameters, ` +
-    `${count(workers, "worker")}, ${math} math${resumed}`
-  );
+      `${count(workers, "worker")}, ${core.math} math ${core.simd} bits wide${resumed}`,
+    ...widthHint(core),
+  ];
+}
+
+/** How the same could be had sooner, or why it could not. */
+export function widthHint({ narrowBecause }: Pick<CoreModule, "narrowBecause">): string[] {
+  if (narrowBecause === null) return [];
+  if (!newerNodeMerges()) return [`128 bits wide: ${narrowBecause}`];
+  const root = fileURLToPath(new URL("../..", import.meta.url));
+  const name = root.includes("node_modules") ? "epigrok" : relative(process.cwd(), root) || ".";
+  return [
+    `Node 24 or later does the same about 1.7 times as fast on a processor with AVX2: npx -p node@26 -p ${quoted(name)} epigrok ...`,
+  ];
 }
 
 const count = (n: number, noun: string) => `${n} ${noun}${n === 1 ? "" : "s"}`;

@@ -237,7 +237,7 @@ async function planText(config: Config, plan: RunPlan): Promise<string> {
     `# memory       ${Math.ceil(plan.memoryBytes / 2 ** 20)} MiB for ${plan.workers} workers and all states`,
     `# compute      ${shortNumber(plan.flopsPerStep)}FLOP a step, ${shortNumber(plan.totalFlops)}FLOP in all (nominal)`,
     `# evaluations  ${plan.evaluations}`,
-    `# speed        ${shortNumber(plan.tokensPerSecond)} tokens/s, measured (${plan.math} math)`,
+    `# speed        ${shortNumber(plan.tokensPerSecond)} tokens/s, measured (${plan.math} math ${plan.simd} bits wide)`,
     `# time         ${formatDuration(plan.estimatedSeconds)} on ${plan.workers} workers, estimated from it`,
   ].join("\n");
 }

@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import { parse } from "yaml";
 import { z } from "zod";
+import { SIMD_VARIABLE } from "../core/simd.ts";
 import { messageOf, UsageError } from "../errors.ts";
 import { splitTasks } from "../tasks/split.ts";
 import { type Config, configSchema } from "./schema.ts";
@@ -49,7 +50,9 @@ export function readConfigFile(path: string): {
  */
 export function environmentLayers(environment: NodeJS.ProcessEnv): ConfigLayer[] {
   const fold = (key: string) => key.replaceAll("_", "").toLowerCase();
-  const given = Object.entries(environment).filter(([name]) => name.startsWith(ENVIRONMENT_PREFIX));
+  const given = Object.entries(environment).filter(
+    ([name]) => name.startsWith(ENVIRONMENT_PREFIX) && name !== SIMD_VARIABLE,
+  );
   // Listing the keys is slow, and rarely needed.
   if (given.length === 0) return [];
   const known = new Map(configKeys().map((key) => [fold(key), key]));

@@ -16,6 +16,7 @@ const MAX_MEASURED_STEPS = 200;
 
 export interface RunPlan extends Cost {
   math: "fast" | "strict";
+  simd: 128 | 256;
   workers: number;
   evaluations: number;
   /** WebAssembly memory of all workers, and the controller's copies of all members' states, in bytes. */
@@ -48,6 +49,7 @@ export async function planRun(config: Config, wantedWorkers: number): Promise<Ru
     return {
       ...cost,
       math: core.math,
+      simd: core.simd,
       workers,
       evaluations,
       memoryBytes: workers * memoryBytes + ensemble.members * 3 * 4 * parameterCount,

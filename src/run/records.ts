@@ -67,6 +67,8 @@ export interface RunSummary extends RunEvents {
   mutualInformation: { peak: number; final: number };
   tokensPerSecond: number;
   math: "fast" | "strict";
+  /** Width of the arithmetic in the last part of the run, which the numbers do not depend on. */
+  simd: 128 | 256;
   perMember: MemberSummary[];
   references: Partial<Record<ProbeSetName, ProbeReference>>;
 }

@@ -41,7 +41,7 @@ export interface RunObserver {
 export interface RunStart {
   runDir: string;
   config: Config;
-  math: "fast" | "strict";
+  core: Pick<CoreModule, "math" | "simd" | "narrowBecause">;
   workers: number;
   /** Evaluations of an earlier, interrupted part of the run. */
   records: readonly MetricsRecord[];
@@ -152,7 +152,7 @@ async function train(
     observer.started?.({
       runDir: directory.path,
       config,
-      math: core.math,
+      core,
       workers,
       records: recorder.records,
       memberSteps: members.map((m) => m.state?.step ?? 0),
@@ -312,6 +312,7 @@ class Recorder {
       references: this.references,
       members,
       math: this.#core.math,
+      simd: this.#core.simd,
       tokensPerSecond: this.#timing.tokens / this.#seconds(),
     });
   }

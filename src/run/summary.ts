@@ -12,6 +12,7 @@ export interface SummaryInput {
   references: RunSummary["references"];
   members: readonly MemberProgress[];
   math: RunSummary["math"];
+  simd: RunSummary["simd"];
   tokensPerSecond: number;
 }
 
@@ -21,7 +22,7 @@ export function survived({ perMember, members }: RunSummary): boolean {
 }
 
 export function summarise(input: SummaryInput): RunSummary {
-  const { runDir, config, records, references, members, math, tokensPerSecond } = input;
+  const { runDir, config, records, references, members, math, simd, tokensPerSecond } = input;
   const { events, labelled, detector } = readEvents(records, references, config.task.modulus);
   const information = uncertaintyTrajectory(records, config.task.modulus).map((o) => o.mutualInformation);
   const failures = members.flatMap((m) => (m.failure ? [m.failure] : []));
@@ -44,6 +45,7 @@ export function summarise(input: SummaryInput): RunSummary {
     },
     tokensPerSecond,
     math,
+    simd,
     perMember: members.map(({ member, failure }): MemberSummary => {
       const own = labelled.perMember.find((m) => m.member === member);
       const final = records.findLast((r) => r.members.some((m) => m.member === member));
