@@ -35,7 +35,7 @@ const declares = (code: string, name: string) =>
 
 /** Command lines: in backquotes, and those of blocks of shell code without their comments. */
 function commandLines(text: string): string[] {
-  const blocks = matches(text, /```sh\n([\s\S]*?)```/g).flatMap((block) => block.split("\n"));
+  const blocks = matches(text, /```(?:sh)?\n([\s\S]*?)```/g).flatMap((block) => block.split("\n"));
   const inline = matches(text.replaceAll(/```[\s\S]*?```/g, ""), /`([^`]+)`/g);
   return [...blocks, ...inline].flatMap((line) =>
     line.split(/#| && /).map((command) => command.trim().replace(/^npx /, "")),

@@ -28,6 +28,7 @@ export function presetLayer(name: string): ConfigLayer {
   return { source: `preset ${name}`, values: readConfigFile(presetPath(name)).values };
 }
 
+/** The presets that come with the package, by name, with their descriptions and complete configurations. */
 export function listPresets(): Preset[] {
   return presetNames().map((name) => ({
     name,

@@ -90,6 +90,7 @@ export interface EigenpairOptions {
   maxIterations?: number;
 }
 
+/** What `extremeEigenpairs` has found. */
 export interface Eigenpairs {
   /** (k), from the wanted end inwards: descending for `largest`, ascending for `smallest`. */
   eigenvalues: Float64Array;

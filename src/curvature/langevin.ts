@@ -10,6 +10,7 @@ export class DivergedChainError extends RangeError {
   }
 }
 
+/** The density of a `LangevinChain` and its steps. */
 export interface LangevinOptions {
   /** e. On a quadratic of curvature k the chain is stable for e k < 4. */
   stepSize: number;

@@ -22,6 +22,7 @@ import type { Vector } from "./vector.ts";
  */
 const FARTHEST = 10;
 
+/** How the chains of a learning coefficient are run. */
 export interface LearningCoefficientOptions {
   /** n, the number of terms of the likelihood; it must be said, since n beta depends on it. */
   trainingTerms: number;
@@ -40,6 +41,7 @@ export interface LearningCoefficientOptions {
   member?: number;
 }
 
+/** A local learning coefficient with what it was taken from. */
 export interface LearningCoefficient {
   /** Mean over the chains. */
   llc: number;
@@ -56,6 +58,7 @@ export interface LearningCoefficient {
   diagnostics: ChainDiagnostics;
 }
 
+/** Whether the chains behind a learning coefficient can be trusted. */
 export interface ChainDiagnostics {
   /**
    * Gelman and Rubin's potential scale reduction of the losses, split chains; near 1 when the chains agree. NaN for fewer
@@ -71,6 +74,8 @@ export interface ChainDiagnostics {
 }
 
 /**
+ * The local learning coefficient n beta (mean loss of chains around `centre` - L(centre)) of any loss.
+ *
  * @param lossAndGradient mean loss (nats) and gradient on all data, or on a random batch chosen by (chain, step)
  * @param baseLoss L(theta*) on all data, nats
  * @throws RangeError for an option outside its range, DivergedChainError for a chain that leaves its neighbourhood

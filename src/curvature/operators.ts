@@ -59,6 +59,7 @@ export function ggnOperator(model: CurvatureModel, batches: readonly Batch[]): L
   return meanOverBatches(model, batches, (batch, v) => model.ggnVectorProduct(batch, v));
 }
 
+/** Which Fisher matrix `fisherOperator` is. */
 export interface FisherOptions {
   /**
    * `exact` sums over all classes and equals the GGN; `mc` uses labels drawn once from the model; `empirical` uses

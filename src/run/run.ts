@@ -52,6 +52,7 @@ export interface RunStart {
   references: () => RunSummary["references"];
 }
 
+/** Where and with what `runEnsemble` runs; nothing here has an influence on the results. */
 export interface RunOptions {
   /** The run directory. */
   out: string;
@@ -68,6 +69,7 @@ export interface RunOptions {
   createPool?: (options: WorkerPoolOptions) => WorkerPool;
 }
 
+/** How a run ended. */
 export interface RunOutcome {
   runDir: string;
   /** `finished`: the summary is there. `stopped`: by the signal; a `resume` continues. */

@@ -21,6 +21,7 @@ import { lambertWExp } from "./special.ts";
 /** What is stepped: the standard deviation, log variance, log std, the variance itself, or softplus^-1 of the std. */
 export type Parametrisation = "std" | "logVariance" | "logStd" | "variance" | "softplusStd";
 
+/** Every parametrisation, by name. */
 export const parametrisations = [
   "std",
   "logVariance",
@@ -113,6 +114,7 @@ function softplusFlow(a: ArrayLike<number>, tau: number) {
   };
 }
 
+/** Whose covariance `covarianceFlow` follows, in which parameters, and when. */
 export interface CovarianceFlowInput<T extends Values, L extends Values> {
   t: T;
   lambda: L;

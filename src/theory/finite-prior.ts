@@ -4,6 +4,7 @@ import { requireNonNegative, requireOneOf, requirePositive, requirePositiveOrInf
 import { learnedModes, type ModeCurves, type ModeSystem } from "./modes.ts";
 import { spectrum } from "./quadrature.ts";
 
+/** The model of `finitePrior`: learned noise and a prior of finite variance. */
 export interface FinitePriorInput {
   /** Times in non-decreasing order. */
   t: readonly number[];

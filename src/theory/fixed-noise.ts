@@ -45,6 +45,7 @@ export function fixedNoiseParameters(parameters: FixedNoiseParameters, lambda: n
   return { w2, k2, sn2, sig2, wp2, u0, gam: q / wp2, q };
 }
 
+/** The curves of `fixedNoise`, which says what each is. */
 export type FixedNoiseField = "G" | "T" | "R" | "V" | "VS" | "MI";
 
 /**

@@ -14,6 +14,7 @@ import { broadcast, type Curves, type Values } from "./broadcast.ts";
 import { integrate, type Spectrum } from "./quadrature.ts";
 import { integralF, lost, noiseGain } from "./spectral.ts";
 
+/** Teacher, label noise and initial covariance of a model that learns its noise. */
 export interface LearnedNoiseParameters {
   /** |w*|^2 + E|m(0)|^2; 1 by default. */
   w?: number;
@@ -25,6 +26,7 @@ export interface LearnedNoiseParameters {
 
 export type LearnedNoise = Required<LearnedNoiseParameters>;
 
+/** The curves of `residualNoise` and `elboNoise`, which say what each is. */
 export type LearnedNoiseField = "G" | "T" | "R" | "V" | "VS" | "MI" | "sig2";
 
 export function learnedNoiseParameters(parameters: LearnedNoiseParameters): LearnedNoise {

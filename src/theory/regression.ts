@@ -30,6 +30,7 @@ import { maxStepSize } from "./spectral.ts";
 /** `full`: C = RR' with any square R. `meanField`: one standard deviation per coordinate of x. */
 export type Covariance = "full" | "meanField";
 
+/** A teacher and its student of finite size, and how `trainRegression` trains it. */
 export interface RegressionInput
   extends Pick<SimulationInput, "w2" | "k2" | "sn2" | "sig2" | "wp2" | "u0" | "draws" | "seed"> {
   /** Input dimension. */

@@ -23,6 +23,7 @@ import {
   noiseModes,
 } from "./modes.ts";
 
+/** What `simulate` draws, and at which times. */
 export interface SimulationInput {
   /** Input dimension. */
   d: number;
@@ -54,11 +55,13 @@ export interface SimulationInput {
   tolerance?: number;
 }
 
+/** The curves of `simulate`: those of `fixedNoise`, and sig2. */
 export type SimulationField = keyof ModeCurves;
 
 /** One list over the times per field. */
 export type SimulationCurves = Record<SimulationField, number[]>;
 
+/** The curves of every draw of `simulate`, with their mean and spread. */
 export interface Simulation {
   lambda: number;
   t: number[];
