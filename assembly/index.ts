@@ -38,6 +38,12 @@ export {
   kronecker_backward as kroneckerBackward, kronecker_clear as kroneckerClear, kronecker_forward as kroneckerForward,
 };
 export { squares_backward as squaresBackward, squares_clear as squaresClear };
+/** The model, to be written before `plan`. */
+export {
+  ACTIVATION as activation, CURVATURE as curvature, D as dModel, F as dMlp, H as nHeads, IVON as ivon,
+  KRONECKER as kronecker, L as nLayers, MOMENTS as moments, NCTX as nCtx, NT as microBatchTokens, ROLES as roles,
+  TIED as tiedEmbeddings, V as dVocab,
+} from "./layout";
 export { plan, selectTensor, tensorCount } from "./layout";
 
 export function grow(bytes: f64): bool {

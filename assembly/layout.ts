@@ -10,17 +10,25 @@ import { TANGENT, tangents_place } from "./tangents";
 
 export { TANGENT, tangent } from "./tangents";
 
-// ---- dimensions -----------------------------------------------------------------------------------------------
+// ---- the model: written from outside, by the names in index.ts, before `plan` -----------------------------------
 /** Vocabulary. */ export let V: i32 = 0;
 /** Residual width. */ export let D: i32 = 0;
 /** Heads. */ export let H: i32 = 0;
-/** Head dimension, even. */ export let HD: i32 = 0;
 /** Blocks. */ export let L: i32 = 0;
 /** MLP width. */ export let F: i32 = 0;
 /** Longest sequence. */ export let NCTX: i32 = 0;
 /** Period of the token-role embedding; 0 for none. */ export let ROLES: i32 = 0;
+/** Code of the MLP's activation. */ export let ACTIVATION: i32 = 0;
 /** The unembedding is the token embedding. */ export let TIED: bool = false;
 /** Most tokens in a micro-batch. */ export let NT: i32 = 0;
+
+// What to reserve memory for besides predictions. Each but IVON's has the backward pass with it.
+/** An optimiser's moments. */ export let MOMENTS: bool = false;
+/** What IVON needs besides moments. */ export let IVON: bool = false;
+/** All tangents, and squared gradients. */ export let CURVATURE: bool = false;
+/** Kronecker factors. */ export let KRONECKER: bool = false;
+
+/** Head dimension, even. */ export let HD: i32 = 0;
 
 // ---- parameters: offsets in floats into a flat vector -----------------------------------------------------------
 export let P_ROLE: i32 = 0; // wre [ROLES, D]; wte [V, D] is at 0
@@ -277,26 +285,12 @@ function planFactors(): void {
 }
 
 /**
- * Lay out a model and its micro-batch buffers. Returns the bytes of memory needed as a float64, so that sizes beyond
- * 4 GiB can be refused before memory grows. `training` reserves for the backward pass and the optimiser's moments,
- * `ivon` for what IVON needs besides, `curvature` for the backward pass, all tangents and squared gradients, `kronecker`
- * for the backward pass and Kronecker factors. Traps if there is no `activation` of this code.
+ * Lay out the model that was written, and its micro-batch buffers. Returns the bytes of memory needed as a float64, so
+ * that sizes beyond 4 GiB can be refused before memory grows. Traps if there is no activation of this code.
  */
-export function plan(
-  dVocab: i32, dModel: i32, nHeads: i32, nLayers: i32, dMlp: i32, nCtx: i32, roles: i32, activation: i32, tied: bool,
-  maxTokens: i32, training: bool, ivon: bool, curvature: bool, kronecker: bool,
-): f64 {
-  V = dVocab;
-  D = dModel;
-  H = nHeads;
-  HD = dModel / nHeads;
-  L = nLayers;
-  F = dMlp;
-  NCTX = nCtx;
-  ROLES = roles;
-  activation_select(activation);
-  TIED = tied;
-  NT = maxTokens;
+export function plan(): f64 {
+  HD = D / H;
+  activation_select(ACTIVATION);
 
   P_ROLE = V * D;
   P_BLOCK = P_ROLE + ROLES * D;
@@ -313,13 +307,13 @@ export function plan(
   FACTORS = K_HEAD + V * V + D * D;
 
   cursor = <f64>((__heap_base + 63) & ~63);
-  const backward = training || curvature || kronecker;
+  const backward = MOMENTS || CURVATURE || KRONECKER;
   if (backward) gradient = reserve(PARAMETERS);
-  if (training) {
+  if (MOMENTS) {
     firstMoment = reserve(PARAMETERS);
     secondMoment = reserve(PARAMETERS);
   }
-  if (ivon) {
+  if (IVON) {
     mean = reserve(PARAMETERS);
     gradientSum = reserve(PARAMETERS);
     hessianSum = reserve(PARAMETERS);
@@ -347,18 +341,18 @@ export function plan(
   ropeCos = reserve(<f64>NCTX * <f64>HD);
   ropeSin = reserve(<f64>NCTX * <f64>HD);
   scratchA = reserve(PACKED_A_FLOATS);
-  const widest = max(max((kronecker ? 3 : 2) * D, F), V);
+  const widest = max(max((KRONECKER ? 3 : 2) * D, F), V);
   if (backward) scratchB = reserve((rows + <f64>KC) * <f64>((widest + 7) & ~7));
 
   const twinned = cursor;
   parameters = reserve(PARAMETERS);
   planPacked(backward);
   planActivations(backward);
-  tangents_place(curvature ? <usize>(cursor - twinned) : 0);
+  tangents_place(CURVATURE ? <usize>(cursor - twinned) : 0);
   cursor += <f64>TANGENT;
-  if (curvature || kronecker) dLogits = reserve(rows * <f64>VS);
-  if (curvature) squares = reserve(2 * <f64>PARAMETERS);
-  if (kronecker) planFactors();
+  if (CURVATURE || KRONECKER) dLogits = reserve(rows * <f64>VS);
+  if (CURVATURE) squares = reserve(2 * <f64>PARAMETERS);
+  if (KRONECKER) planFactors();
   end = cursor;
   return cursor;
 }

@@ -3,12 +3,15 @@ import { writeSync } from "node:fs";
 import { isMainThread } from "node:worker_threads";
 
 if (!isMainThread) {
-  const { Transformer } = await import("../dist/core/transformer.js");
-  const { trainStep } = Transformer.prototype;
-  Transformer.prototype.trainStep = function (...args) {
-    const result = trainStep.apply(this, args);
-    writeSync(1, "first step\n");
-    Transformer.prototype.trainStep = trainStep;
-    return result;
+  const { Instance } = WebAssembly;
+  let told = false;
+  WebAssembly.Instance = (...args) => {
+    const { exports } = new Instance(...args);
+    const adamwStep = (...options) => {
+      exports.adamwStep(...options);
+      if (!told) writeSync(1, "first step\n");
+      told = true;
+    };
+    return { exports: { ...exports, adamwStep } };
   };
 }

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Transformer } from "../dist/core/index.js";
+import { instantiateTransformer } from "../dist/core/index.js";
 import { transformerShape } from "../dist/training/model.js";
 import { PRESETS, STEPS } from "./configs.mjs";
 
@@ -17,8 +17,8 @@ const WORKER_BYTES = 64 * MIB;
 /** Bytes that one worker may take: parameters and moments, 1.5 times the activations of a micro-batch, 64 MiB. */
 function allowedBytes(config, core) {
   const shape = transformerShape(config);
-  const { memoryBytes, parameterCount } = new Transformer(core, shape, { training: false });
-  // Without training there are the parameters, once more as packed for the products, and the activations.
+  const { memoryBytes, parameterCount } = instantiateTransformer(core, shape, { optimizer: "none" });
+  // Without an optimiser there are the parameters, once more as packed for the products, and the activations.
   const activations = memoryBytes - 2 * 4 * parameterCount;
   return parameterCount * (4 + ADAMW_BYTES) + 1.5 * activations + WORKER_BYTES;
 }

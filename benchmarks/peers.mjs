@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { Transformer } from "../dist/core/index.js";
+import { instantiateTransformer } from "../dist/core/index.js";
 import { PromptSampler } from "../dist/tasks/prompts.js";
 import { initialParameters, transformerShape } from "../dist/training/model.js";
 import { once } from "./measure.mjs";
@@ -72,7 +72,7 @@ function compare(name, command, config, builds, seconds) {
 
 /** Parameters and batch of the configuration's first step, and this package's loss and gradient there. */
 function firstStep(config, core) {
-  const model = new Transformer(core, transformerShape(config));
+  const model = instantiateTransformer(core, transformerShape(config));
   const flat = initialParameters(model.parameters, config, 0);
   const sampler = new PromptSampler(config.task, config.seed, config.evaluation.prompts);
   const batch = sampler.createBatch(config.training.batchSize, config.training.lossPositions);

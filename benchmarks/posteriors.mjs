@@ -1,6 +1,6 @@
 /** Curvature products as multiples of a gradient, and Laplace posteriors: fit, draws, predictions. */
 import { batchesFor } from "../dist/analysis/open-run.js";
-import { Transformer } from "../dist/core/index.js";
+import { instantiateTransformer } from "../dist/core/index.js";
 import { fitAndPredict } from "../dist/posterior/methods.js";
 import { stream } from "../dist/random.js";
 import { drawProbePrompts } from "../dist/tasks/probe-prompts.js";
@@ -17,7 +17,7 @@ export const curvatureBenches = (builds) =>
     builds.map(({ math, core }) => ({
       ...{ group: "curvature", name: preset, build: math },
       measure() {
-        const model = new Transformer(core, transformerShape(config), { curvature: true });
+        const model = instantiateTransformer(core, transformerShape(config), { curvature: true });
         const parameters = initialParameters(model.parameters, config, 0);
         model.setParameters(parameters);
         const [batch] = recentBatches(config, 0, 0, 1);

@@ -6,7 +6,7 @@ import { fitLaplace, recentBatches, stream } from "epigrok/posterior";
 const { config, model, member, step } = await loadCheckpoint(
   process.argv[2] ?? "runs/example",
   { member: 0 },
-  { training: false, curvature: true },
+  { optimizer: "none", curvature: true },
 );
 
 // The data that the likelihood is of: the last batches this member was trained on.

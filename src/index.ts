@@ -18,6 +18,7 @@ export {
   type Transformer,
   type TransformerOptions,
   type TransformerShape,
+  type TransformerWith,
 } from "./core/index.ts";
 
 // Settings, and an ensemble trained with them.

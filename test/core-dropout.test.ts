@@ -18,7 +18,7 @@ const base: Shape = { ...TINY_SHAPE, dModel: 12, dropout: 0.3 };
 
 function setUp(shape: Shape, batchSize: number, length: number, positions: number[], math: MathMode) {
   const reference = new ReferenceTransformer(shape, dropoutFactor(shape.dropout, length, key));
-  return modelPair(shape, batchSize, length, positions, { math, seed: 4, reference, curvature: true });
+  return modelPair(shape, batchSize, length, positions, { math, seed: 4, reference }, { curvature: true });
 }
 
 const cases: [string, Shape, number, number, number[]][] = [
@@ -161,7 +161,7 @@ describe.each(builds)("the %s build", (math) => {
 describe("what is refused", () => {
   it.each([1, -0.1, Number.NaN])("rate %d", async (dropout) => {
     await expect(createTransformer({ ...base, dropout }, { math: "strict" })).rejects.toThrow(
-      `dropout: got ${dropout}, must be from 0 to below 1`,
+      `dropout: got ${dropout}, must be at least 0 and below 1`,
     );
   });
 

@@ -4,7 +4,9 @@ import { ACT_FNS, ACTIVATIONS } from "../src/core/activations.ts";
 import { loadCoreModule } from "../src/core/build.ts";
 import type { CoreExports } from "../src/core/exports.ts";
 import { instantiateCore } from "../src/core/instance.ts";
+import { planMemory } from "../src/core/layout.ts";
 import type { MathMode } from "../src/core/module.ts";
+import { resolveShape } from "../src/core/shape.ts";
 import { float32Tolerance } from "./reference/compare.ts";
 import { constant } from "./reference/dual.ts";
 import { activation } from "./reference/layers.ts";
@@ -121,7 +123,10 @@ describe.each(builds)("the %s build", (math) => {
 
   /** Plans a tiny model with the activation of this code; returns its memory's end. */
   const planned = (core: CoreExports, code: number) => {
-    const end = core.plan(3, 2, 1, 1, 1, 1, 0, code, false, 1, false, false, false, false);
+    const tiny = { dVocab: 3, dModel: 2, nHeads: 1, nLayers: 1, dMlp: 1, nCtx: 1 };
+    planMemory(core, resolveShape({ ...tiny, actFn: "relu", tiedEmbeddings: false }), { optimizer: "none" });
+    core.activation.value = code;
+    const end = core.plan();
     core.grow(end + 65536);
     return end;
   };

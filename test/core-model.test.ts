@@ -265,12 +265,14 @@ describe.each(builds)("the %s build", (math) => {
     const moments = { first: vector(0), second: vector(0) };
     expect(model.getMoments(moments)).toEqual({ first: vector(2), second: vector(3) });
     expect(moments).toEqual(model.getMoments());
-    expect(() => model.getParameters(new Float32Array(3))).toThrow(/into: got 3 elements, this model has/);
+    expect(() => model.getParameters(new Float32Array(3))).toThrow(
+      /length of into: got 3, must be \d+, the parameters of this model/,
+    );
   });
 
   it("probabilities are the softmax of the logits", async () => {
     const { parameters, batch } = setUp(base, 4, 6, [1, 3, 5], 2);
-    const model = await createTransformer(base, { math, training: false });
+    const model = await createTransformer(base, { math, optimizer: "none" });
     model.setParameters(Float32Array.from(parameters));
     const logits = model.logits(batch);
     const probabilities = model.probabilities(batch);
@@ -313,7 +315,7 @@ describe("what is refused", () => {
 
   it.each([
     [{ dModel: 0 }, /dModel: got 0/],
-    [{ dModel: 9 }, /dModel: got 9 with nHeads 2/],
+    [{ dModel: 9 }, /dModel: got 9, must be an even multiple of nHeads = 2/],
     [{ dModel: 6, nHeads: 2 }, /even/],
     [{ nLayers: 1.5 }, /nLayers: got 1.5/],
     [{ ropeBase: 1 }, /ropeBase: got 1/],
@@ -332,15 +334,23 @@ describe("what is refused", () => {
     const model = await createTransformer(base, options);
     const { batch } = setUp(base, 2, 6, [1, 3, 5], 1);
     const gradient = (change: object) => () => model.lossAndGradient({ ...batch, ...change });
-    expect(gradient({ length: 7 })).toThrow(/length: got 7, must be 1 to nCtx = 6/);
+    expect(gradient({ length: 7 })).toThrow(/length: got 7, must be an integer from 1 to 6/);
     expect(gradient({ batchSize: 0 })).toThrow(/batchSize: got 0/);
-    expect(gradient({ batchSize: 3 })).toThrow(/tokens: got 12 elements/);
-    expect(gradient({ positions: Int32Array.of(3, 3, 5) })).toThrow(/positions\[1\]: got 3/);
+    expect(gradient({ batchSize: 3 })).toThrow(/length of tokens: got 12, must be 18, batchSize x length/);
+    expect(gradient({ positions: Int32Array.of(3, 3, 5) })).toThrow(
+      /positions\[1\]: got 3, must be an integer from 4 to 5/,
+    );
     expect(gradient({ positions: Int32Array.of(1, 3, 6) })).toThrow(/positions\[2\]: got 6/);
-    expect(gradient({ positions: new Int32Array(0) })).toThrow(/positions: got none/);
-    expect(gradient({ tokens: batch.tokens.map(() => 7) })).toThrow(/tokens\[0\]: got 7, must be 0 .. 6/);
+    expect(gradient({ positions: new Int32Array(0) })).toThrow(
+      /length of positions: got 0, must be at least 1/,
+    );
+    expect(gradient({ tokens: batch.tokens.map(() => 7) })).toThrow(
+      /tokens\[0\]: got 7, must be an integer from 0 to 6/,
+    );
     expect(gradient({ targets: batch.targets.map(() => -1) })).toThrow(/targets\[0\]: got -1/);
-    expect(gradient({ targets: new Int32Array(2) })).toThrow(/targets: got 2 elements/);
-    expect(() => model.setParameters(new Float32Array(3))).toThrow(/parameters: got 3 elements/);
+    expect(gradient({ targets: new Int32Array(2) })).toThrow(
+      /length of targets: got 2, must be 6, batchSize x positions/,
+    );
+    expect(() => model.setParameters(new Float32Array(3))).toThrow(/length of parameters: got 3/);
   });
 });

@@ -144,7 +144,7 @@ describe("Laplace on the core", () => {
 
   it("last layer with tied embeddings predicts as the untied model with the same weights", async () => {
     const { core, parameters, batches } = await pair("strict", true);
-    const untied = await createTransformer(TINY, { math: "strict", training: true, curvature: true });
+    const untied = await createTransformer(TINY, { math: "strict", curvature: true });
     const head = untied.parameters.find(({ name }) => name === "lm_head.weight")!;
     const flat = new Float32Array(untied.parameterCount);
     flat.set(parameters);
@@ -186,7 +186,7 @@ it("last-layer gradients are those of each prediction by itself", async () => {
 it("Monte-Carlo dropout: one set of masks a draw, equal in all batches, none of training's; another shape is refused", async () => {
   const shape = { ...TINY, dropout: 0.4 };
   const { parameters, batches } = tinyTwin(72);
-  const model = (await createTransformer(shape, { math: "strict" })) as CurvatureModel;
+  const model = await createTransformer(shape, { math: "strict", curvature: true });
   const posterior = new DropoutPosterior(parameters);
   const draws = posterior.predict(model, batches[0], { nSamples: 3, rng: rng() });
   const seed = rng().next() >>> 0;
@@ -201,12 +201,12 @@ it("Monte-Carlo dropout: one set of masks a draw, equal in all batches, none of 
   const start = { ...batches[0], tokens, targets, batchSize: 2 };
   const alone = posterior.predict(model, start, { nSamples: 1, rng: rng() });
   expect(alone[0]).toEqual(draws[0].slice(0, alone[0].length));
-  const other = (await createTransformer({ ...shape, dMlp: 6 }, { math: "strict" })) as CurvatureModel;
+  const other = await createTransformer({ ...shape, dMlp: 6 }, { math: "strict", curvature: true });
   const predict = (m: CurvatureModel, nSamples: number) => () =>
     posterior.predict(m, batches[0], { nSamples, rng: rng() });
   expect(predict(other, 1)).toThrow(/model: got .* parameters/);
   expect(predict(model, 0)).toThrow(/nSamples: got 0/);
-  const plain = (await createTransformer(TINY, { math: "strict" })) as CurvatureModel;
+  const plain = await createTransformer(TINY, { math: "strict", curvature: true });
   expect(predict(plain, 1)).toThrow(/dropout: got 0, must be above 0/);
 });
 

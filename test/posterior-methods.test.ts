@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { posteriorJob } from "../src/analysis/posterior-job.ts";
 import { configSchema } from "../src/config/schema.ts";
 import { loadCoreModule } from "../src/core/build.ts";
-import { Transformer } from "../src/core/transformer.ts";
+import { instantiateTransformer } from "../src/core/transformer.ts";
 import { extremeEigenpairs } from "../src/curvature/lanczos.ts";
 import { meanLoss, meanLossAndGradient } from "../src/curvature/model.ts";
 import { ggnOperator } from "../src/curvature/operators.ts";
@@ -117,7 +117,7 @@ for (const method of POSTERIOR_METHODS) {
       const draw = () => testStream(1);
       expect(loaded.sample(draw())).toEqual(first.posterior.sample(draw()));
       const shape = { ...transformerShape(config), dropout: method === "dropout" ? 0.1 : 0 };
-      const model = new Transformer(core, shape, { training: true, curvature: true });
+      const model = instantiateTransformer(core, shape, { curvature: true });
       const predict = (posterior: Posterior) =>
         posterior.predict(model, probes[0].batch, { nSamples: 3, rng: draw() });
       expect(predict(loaded)).toEqual(predict(first.posterior));
@@ -179,7 +179,7 @@ it("every probe set sees the same draws of the weights", () => {
 
 it("ensemble: each member's own predictions", () => {
   const { predictions } = outcome(request("ensemble", { checkpoints }));
-  const model = new Transformer(core, transformerShape(config), { training: false });
+  const model = instantiateTransformer(core, transformerShape(config), { optimizer: "none" });
   checkpoints.forEach((parameters, m) => {
     model.setParameters(parameters);
     model.probabilities(probes[0].batch).forEach((p, i) => {
@@ -229,7 +229,7 @@ describe("checkpoints of an IVON run", () => {
   const stored = { hessian: state.secondMoment, effectiveSampleSize: 28_800, weightDecay: 1e-4 };
   const around = (method: PosteriorMethod, overrides: Partial<PosteriorRequest> = {}) =>
     request(method, { config: ivonConfig, checkpoints: [state.parameters], ...overrides });
-  const model = new Transformer(core, transformerShape(ivonConfig), { training: true, curvature: true });
+  const model = instantiateTransformer(core, transformerShape(ivonConfig), { curvature: true });
   const lossAt = (parameters: Float32Array) => {
     model.setParameters(parameters);
     return meanLoss(model, data);
@@ -302,7 +302,7 @@ describe("checkpoints of an IVON run", () => {
 it("swag is of 40 iterates of AdamW on the prompts that come next, at half the rate, after a fifth of the steps", () => {
   const { posterior } = outcome(request("swag", { member: 2, options: { steps: 100, maxRank: 3 } }));
   const { mean, variance, deviations } = posterior as SwagPosterior;
-  const model = new Transformer(core, transformerShape(config), { training: true });
+  const model = instantiateTransformer(core, transformerShape(config));
   model.setParameters(checkpoints[0]);
   const { training, task } = config;
   const sampler = new PromptSampler(task, config.seed, config.evaluation.prompts);
@@ -353,7 +353,7 @@ it("ivon goes on from h = 0.5, and changes no parameter by more than its learnin
 
 it("SGLD: the default step is half of 1 / (N x largest GGN eigenvalue + delta)", () => {
   const terms = 300 * 32 * 3;
-  const model = new Transformer(core, transformerShape(config), { training: true, curvature: true });
+  const model = instantiateTransformer(core, transformerShape(config), { curvature: true });
   model.setParameters(checkpoints[0]);
   const rng = testStream(1);
   const [largest] = extremeEigenpairs(ggnOperator(model, data), { k: 1, rng }).eigenvalues;
@@ -371,7 +371,7 @@ it("SGLD follows the gradient of N times the mean loss over all of the data", ()
   // Descent at the rate e N / 2 = 0.01; noise of variance e a step is far below it.
   const options = { steps: 2, trainingTerms: 1e10, stepSize: 2e-12, priorPrecision: 1 };
   const { posterior } = outcome(request("sgld", { options, nSamples: 1 }));
-  const model = new Transformer(core, transformerShape(config), { training: true });
+  const model = instantiateTransformer(core, transformerShape(config));
   const theta = Float64Array.from(checkpoints[0]);
   for (let step = 0; step < 2; step++) {
     model.setParameters(Float32Array.from(theta));
@@ -387,7 +387,7 @@ it("SGLD follows the gradient of N times the mean loss over all of the data", ()
 
 it("SGLD at its default step size keeps the loss near that of the checkpoint", () => {
   const { posterior } = outcome(request("sgld", { options: { steps: 400 } }));
-  const model = new Transformer(core, transformerShape(config), { training: true, curvature: true });
+  const model = instantiateTransformer(core, transformerShape(config), { curvature: true });
   model.setParameters(checkpoints[0]);
   const before = meanLoss(model, data);
   model.setParameters(posterior.sample(testStream(1)));

@@ -49,6 +49,7 @@ describe("the public surface", () => {
         "Transformer",
         "TransformerOptions",
         "TransformerShape",
+        "TransformerWith",
         "UncertaintyObservation",
         "UsageError",
         "accuracy",

@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { OPERATORS, type SpectrumOutcome, spectrumJob } from "../src/analysis/spectrum-job.ts";
 import { configSchema } from "../src/config/schema.ts";
 import { loadCoreModule } from "../src/core/build.ts";
-import { Transformer } from "../src/core/transformer.ts";
+import { instantiateTransformer } from "../src/core/transformer.ts";
 import { learningCoefficient } from "../src/curvature/llc.ts";
 import { denseMatrix, ggnOperator, hessianOperator } from "../src/curvature/operators.ts";
 import { symmetricEigen } from "../src/curvature/vector.ts";
@@ -33,7 +33,7 @@ describe.each(OPERATORS)("the %s", (operator) => {
   let outcome: SpectrumOutcome;
 
   beforeAll(() => {
-    const model = new Transformer(core, transformerShape(config), { training: true, curvature: true });
+    const model = instantiateTransformer(core, transformerShape(config), { curvature: true });
     model.setParameters(parameters);
     const make = operator === "ggn" ? ggnOperator : hessianOperator;
     const matrix = denseMatrix(make(model, data));
@@ -82,7 +82,7 @@ describe.each(OPERATORS)("the %s", (operator) => {
     const halvings = Math.log2(1 / (nBeta * outcome.largest[0] + 100) / stepSize);
     expect(halvings).toBeCloseTo(Math.round(halvings), 12);
     expect(halvings).toBeGreaterThan(-0.5);
-    const model = new Transformer(core, transformerShape(config), { training: true, curvature: true });
+    const model = instantiateTransformer(core, transformerShape(config), { curvature: true });
     const stated = { trainingTerms: 64, localisation: 100, chains: 2, burnIn: 100, draws: 200 };
     const { llc, standardError, diagnostics } = learningCoefficient(model, parameters, data, {
       ...{ ...stated, stepSize, seed: 3, member },
@@ -113,6 +113,6 @@ it("names what is wrong", () => {
   expect(run({ batches: 0 })).toThrow(/count: got 0/);
   expect(run({ parameters: parameters.slice(1) })).toThrow(RangeError);
   expect(run({ parameters: parameters.slice(1) })).toThrow(
-    /parameters: got \d+ elements, this model has \d+/,
+    /length of parameters: got 311, must be 312, the parameters of this model/,
   );
 });

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { type Config, configSchema } from "../src/config/schema.ts";
 import { loadCoreModule } from "../src/core/build.ts";
-import { Transformer } from "../src/core/transformer.ts";
+import { instantiateTransformer } from "../src/core/transformer.ts";
 import type { MemberProgress } from "../src/pool/controller.ts";
 import { ivonPosterior } from "../src/posterior/ivon.ts";
 import { normals, stream } from "../src/random.ts";
@@ -122,7 +122,7 @@ describe("an IVON member", () => {
       effectiveSampleSize: lambda,
       weightDecay: IVON.weightDecay,
     });
-    const model = new Transformer(core, transformerShape(wide));
+    const model = instantiateTransformer(core, transformerShape(wide));
     const rng = testStream(3);
     const shape = { members: 64, prompts: batch.targets.length, classes: 7 };
     const draw = () => {
@@ -154,7 +154,7 @@ describe("an IVON member", () => {
     expect(one.state).toEqual(none.state);
     expect(none.predictions.every((p) => p.posterior === undefined)).toBe(true);
     const probes = drawProbePrompts(config.task, config.seed, config.evaluation.prompts);
-    const model = new Transformer(core, transformerShape(config));
+    const model = instantiateTransformer(core, transformerShape(config));
     model.setParameters(none.state.parameters);
     for (const { name, batch } of probes)
       expect(on(none, name).probabilities).toEqual(model.probabilities(batch));
@@ -293,7 +293,7 @@ describe.each([
   });
 
   it("keeps the curvature beside each checkpoint of an IVON member, as it was at that step", async () => {
-    const { parameters: table } = new Transformer(core, transformerShape(config));
+    const { parameters: table } = instantiateTransformer(core, transformerShape(config));
     const kept = await listCheckpoints(runDir);
     expect(kept.map(({ step }) => step)).toEqual([0, 20, 40, 60]);
     for (const { step, members, withCurvature } of kept) {

@@ -3,8 +3,9 @@ import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { type Config, configSchema } from "../config/schema.ts";
 import { loadCoreModule } from "../core/build.ts";
+import type { ParameterInfo } from "../core/layout.ts";
 import type { CoreModule } from "../core/module.ts";
-import { type ParameterInfo, Transformer } from "../core/transformer.ts";
+import { instantiateTransformer } from "../core/transformer.ts";
 import { UsageError } from "../errors.ts";
 import { startThreads } from "../pool/pool.ts";
 import type { Threads } from "../pool/segments.ts";
@@ -40,7 +41,7 @@ export async function withRun<T>(runDir: string, use: (run: OpenRun) => Promise<
   const directory = await RunDirectory.open(runDir, "resume");
   try {
     const core = await loadCoreModule(config.math);
-    const { parameters } = new Transformer(core, transformerShape(config), { training: false });
+    const { parameters } = instantiateTransformer(core, transformerShape(config), { optimizer: "none" });
     const kept = await listCheckpoints(directory.path);
     return await use({
       directory,

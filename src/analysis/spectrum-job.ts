@@ -1,11 +1,11 @@
 /** The curvature of the training loss around one checkpoint. */
 import type { Config } from "../config/schema.ts";
 import type { CoreModule } from "../core/module.ts";
-import { Transformer } from "../core/transformer.ts";
+import { instantiateTransformer } from "../core/transformer.ts";
 import { extremeEigenpairs, spectralDensity } from "../curvature/lanczos.ts";
 import { DivergedChainError } from "../curvature/langevin.ts";
 import { type ChainDiagnostics, learningCoefficient } from "../curvature/llc.ts";
-import { totalTerms } from "../curvature/model.ts";
+import { type CurvatureModel, totalTerms } from "../curvature/model.ts";
 import { ggnOperator, hessianOperator } from "../curvature/operators.ts";
 import { hutchPlusPlusTrace, type TraceEstimate } from "../curvature/trace.ts";
 import { stream } from "../random.ts";
@@ -77,7 +77,10 @@ export function spectrumJob(
   { config, core }: { config: Config; core: CoreModule },
 ): SpectrumOutcome {
   const started = performance.now();
-  const model = new Transformer(core, transformerShape(config), { training: true, curvature: true });
+  const model = instantiateTransformer(core, transformerShape(config), {
+    optimizer: "none",
+    curvature: true,
+  });
   model.setParameters(parameters);
   const data = recentBatches(config, member, step, batches);
   const operator = name === "ggn" ? ggnOperator(model, data) : hessianOperator(model, data);
@@ -113,7 +116,7 @@ const HALVINGS = 8;
  * surroundings, which throw such a chain out; the step is then halved.
  */
 function coefficient(
-  model: Transformer,
+  model: CurvatureModel,
   parameters: Float32Array,
   data: ReturnType<typeof recentBatches>,
   largest: number,

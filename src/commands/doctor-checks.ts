@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type Config, configSchema } from "../config/schema.ts";
 import { loadCoreModule, supportedMath } from "../core/build.ts";
 import type { CoreModule } from "../core/module.ts";
-import { Transformer } from "../core/transformer.ts";
+import { instantiateTransformer } from "../core/transformer.ts";
 import { messageOf } from "../errors.ts";
 import { createWorkerPool } from "../pool/pool.ts";
 import { normals, stream } from "../random.ts";
@@ -91,7 +91,7 @@ const GRADIENT_TOLERANCE = 2e-2;
 async function gradient(): Promise<string> {
   const config = tinyConfig();
   const core = await loadCoreModule("fast");
-  const model = new Transformer(core, transformerShape(config));
+  const model = instantiateTransformer(core, transformerShape(config));
   const sampler = new PromptSampler(config.task, config.seed, config.evaluation.prompts);
   const batch = sampler.createBatch(config.training.batchSize, config.training.lossPositions);
   sampler.sampleInto(batch, 0, 1);

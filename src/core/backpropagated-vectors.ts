@@ -1,5 +1,6 @@
 /** What is backpropagated from the logits for the diagonal and the Kronecker factors of the Gauss-Newton matrix. */
-import { requireCount, requireWhole } from "../validate.ts";
+import { requireCount, requireWord } from "../validate.ts";
+import type { ModelMemory } from "./memory.ts";
 
 /**
  * Backpropagated vectors, in the term of Dangel et al. 2025 ("KFAC from scratch"): columns of the root
@@ -24,6 +25,32 @@ export type BackpropagatedVectors =
 export function requireVectors(vectors: BackpropagatedVectors): void {
   if (vectors === "exact") return;
   requireCount("probes", vectors.probes);
-  requireWhole("seed", vectors.seed, 2 ** 32 - 1);
-  requireWhole("stream", vectors.stream, 2 ** 32 - 1);
+  requireWord("seed", vectors.seed);
+  requireWord("stream", vectors.stream);
+}
+
+/**
+ * Calls `backward` for each vector of the micro-batch whose probabilities are in the core, and which begins with
+ * sequence `first` of the batch.
+ */
+export function backpropagate(
+  { core, shape }: ModelMemory,
+  vectors: BackpropagatedVectors,
+  perSequence: number,
+  first: number,
+  backward: () => void,
+): void {
+  if (vectors === "exact") {
+    for (let p = 0; p < perSequence; p++)
+      for (let c = 0; c < shape.dVocab; c++) {
+        core.logitRootColumn(p, c);
+        backward();
+      }
+    return;
+  }
+  const { probes, seed, stream } = vectors;
+  for (let probe = 0; probe < probes; probe++) {
+    core.logitRootSigns(seed, stream, probe, first * perSequence, 1 / Math.sqrt(probes));
+    backward();
+  }
 }

@@ -1,22 +1,28 @@
 /** What the Wasm module exports (assembly/index.ts): numbers and byte addresses only. */
-export interface CoreExports {
+
+/** The model that `plan` lays out, each field a mutable global of the core; 0 and 1 for no and yes. */
+export type ModelFields = Record<
+  | "dVocab"
+  | "dModel"
+  | "nHeads"
+  | "nLayers"
+  | "dMlp"
+  | "nCtx"
+  | "roles"
+  | "activation"
+  | "tiedEmbeddings"
+  | "microBatchTokens"
+  | "moments"
+  | "ivon"
+  | "curvature"
+  | "kronecker",
+  { value: number }
+>;
+
+export interface CoreExports extends ModelFields {
   memory: WebAssembly.Memory;
-  plan(
-    dVocab: number,
-    dModel: number,
-    nHeads: number,
-    nLayers: number,
-    dMlp: number,
-    nCtx: number,
-    roles: number,
-    activation: number,
-    tied: boolean,
-    maxTokens: number,
-    training: boolean,
-    ivon: boolean,
-    curvature: boolean,
-    kronecker: boolean,
-  ): number;
+  /** Bytes of memory that the model needs. */
+  plan(): number;
   grow(bytes: number): boolean;
   initialise(ropeBase: number): void;
   packWeights(backward: boolean): void;

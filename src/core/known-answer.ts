@@ -3,7 +3,8 @@
  * merging of vectors is experimental, so this is asked before every use of it.
  */
 import type { CoreModule } from "./module.ts";
-import { Transformer, type TransformerShape } from "./transformer.ts";
+import type { TransformerShape } from "./shape.ts";
+import { instantiateTransformer } from "./transformer.ts";
 
 /** No size is a multiple of the other ones' tile: whole tiles and edges are both met. */
 const SHAPE: TransformerShape = {
@@ -35,7 +36,7 @@ export function wideObstacle(wide: CoreModule, narrow: CoreModule): string | nul
 
 /** Forward, backward and AdamW, then a curvature product; seconds are those of the fastest step. */
 function train(core: CoreModule): { result: Float32Array[]; seconds: number } {
-  const model = new Transformer(core, SHAPE, { curvature: true });
+  const model = instantiateTransformer(core, SHAPE, { curvature: true });
   const parameters = Float32Array.from(
     { length: model.parameterCount },
     (_, i) => 0.2 * Math.sin(i * 12.9898),

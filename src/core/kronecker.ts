@@ -1,5 +1,10 @@
-/** Kronecker factors as the core sums them, and how its flat array of sums is read. */
-import type { ParameterInfo } from "./transformer.ts";
+/** Kronecker factors of the Gauss-Newton matrix. */
+import { type BackpropagatedVectors, backpropagate, requireVectors } from "./backpropagated-vectors.ts";
+import { type Batch, requireInputs, termsOf } from "./batch.ts";
+import type { Gradients } from "./gradient.ts";
+import type { ParameterInfo } from "./layout.ts";
+import type { ModelMemory } from "./memory.ts";
+import type { FullShape } from "./shape.ts";
 
 /**
  * Sums over the R rows on which one layer acts, of a weight W (rows, columns). For a linear layer y = W a
@@ -24,14 +29,47 @@ export interface SquareSums {
 
 export type FactorSums = KroneckerSums | SquareSums;
 
+/** What a transformer with memory for Kronecker factors offers. */
+export interface KroneckerFactors extends Gradients {
+  /**
+   * Kronecker factors of the Gauss-Newton matrix (Martens & Grosse 2015), as sums over all B x P predictions, one entry a
+   * tensor in flat order; the rows of a sequence count as independent (Eschenhagen et al. 2023, "expand"). Targets are
+   * not used, dropout is off.
+   *
+   * @throws RangeError for a batch that does not fit the shape, or a number of probes, seed or stream that is not allowed
+   */
+  kroneckerFactors(batch: Batch, vectors: BackpropagatedVectors): FactorSums[];
+}
+
+export function kronecker(memory: ModelMemory): Pick<KroneckerFactors, "kroneckerFactors"> {
+  const { core, shape, parameters } = memory;
+  return {
+    kroneckerFactors(batch, vectors) {
+      requireInputs(batch, shape);
+      requireVectors(vectors);
+      const { length, batchSize, positions } = batch;
+      memory.pack();
+      core.kroneckerClear();
+      memory.eachMicroBatch(batch, undefined, (sequences, first) => {
+        core.kroneckerForward(sequences, length, positions.length);
+        backpropagate(memory, vectors, positions.length, first, core.kroneckerBackward);
+      });
+      const sums = memory.floats(core.factorsPointer(), core.factorsLength()).slice();
+      return splitFactors(sums, parameters, shape, {
+        tokens: batchSize * length,
+        predictions: termsOf(batch),
+      });
+    },
+  };
+}
+
 /** A view of the core's sums as one entry a tensor, in flat order. */
-export function splitFactors(
+function splitFactors(
   flat: Float32Array,
   parameters: readonly ParameterInfo[],
-  shape: { dVocab: number; dModel: number; nLayers: number; tiedEmbeddings: boolean },
+  { dVocab, dModel, nLayers, tiedEmbeddings }: FullShape,
   { tokens, predictions }: { tokens: number; predictions: number },
 ): FactorSums[] {
-  const { dVocab, dModel, nLayers, tiedEmbeddings } = shape;
   const lastBlock = `transformer.h.${nLayers - 1}.`;
   const atPredictions = ["attn.o", "mlp.c_fc", "mlp.c_proj"].map((layer) => `${lastBlock}${layer}.weight`);
   let at = 0;

@@ -1,5 +1,5 @@
 /** Bayesian linear regression in the numeric core: gradient descent on the negative ELBO, in float32. */
-
+import { requireLength } from "../validate.ts";
 import type { CoreExports } from "./exports.ts";
 import { instantiateCore } from "./instance.ts";
 import type { CoreModule } from "./module.ts";
@@ -62,12 +62,12 @@ export class LinearElbo {
   /** @throws RangeError for arrays of the wrong length, or for a problem beyond 4 GiB */
   constructor(core: CoreModule, problem: LinearElboProblem) {
     const { d, N, inputs, labels, teacher, mean, factor } = problem;
-    requireLength("inputs", inputs, N * d);
-    requireLength("labels", labels, N);
-    requireLength("teacher", teacher, d);
-    requireLength("mean", mean, d);
+    requireLength("inputs", inputs, N * d, "N x d");
+    requireLength("labels", labels, N, "N");
+    requireLength("teacher", teacher, d, "d");
+    requireLength("mean", mean, d, "d");
     this.#full = factor.length !== d || d === 1;
-    requireLength("factor", factor, this.#full ? d * d : d);
+    requireLength("factor", factor, this.#full ? d * d : d, "d x d or d");
     this.#d = d;
     // A fresh instance: what lies between d and the stride has to be 0.
     this.#core = instantiateCore(core);
@@ -121,9 +121,4 @@ export class LinearElbo {
       values.set(source.subarray(i * this.#stride, i * this.#stride + this.#d), i * this.#d);
     return values;
   }
-}
-
-function requireLength(name: string, values: Float32Array, length: number): void {
-  if (values.length !== length)
-    throw new RangeError(`${name}: got ${values.length} elements, must be ${length}`);
 }

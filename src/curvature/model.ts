@@ -1,14 +1,17 @@
-/** What the posteriors need of a model. `Transformer` fits; the tests also use a float64 twin. */
+/** What curvature and posteriors need of a model. The core's transformers fit; the tests also use a float64 twin. */
 
 import type { BackpropagatedVectors } from "../core/backpropagated-vectors.ts";
+import { type Batch, termsOf } from "../core/batch.ts";
+import type { DropoutKey } from "../core/dropout.ts";
 import type { FactorSums } from "../core/kronecker.ts";
-import type { Batch, DropoutKey, ParameterInfo } from "../core/transformer.ts";
+import type { ParameterInfo } from "../core/layout.ts";
 import { refuse } from "../validate.ts";
 import type { Vector } from "./vector.ts";
 
 export type { Batch };
 
-export interface CurvatureModel {
+/** A model with predictions and gradients. */
+export interface GradientModel {
   readonly parameterCount: number;
   readonly parameters: readonly ParameterInfo[];
   readonly shape: {
@@ -23,6 +26,12 @@ export interface CurvatureModel {
   logits(batch: Batch, dropout?: DropoutKey): Vector;
   /** Mean NLL over the B P predictions, nats, and its gradient. */
   lossAndGradient(batch: Batch): { loss: number; gradient: Vector };
+  /** Input of the unembedding, (B, P, dModel). */
+  features(batch: Batch): Vector;
+}
+
+/** One that has memory for curvature too. */
+export interface CurvatureModel extends GradientModel {
   /** J v, (B, P, V). */
   jacobianVectorProduct(batch: Batch, v: Vector): Vector;
   /** J' c for c (B, P, V). */
@@ -33,15 +42,12 @@ export interface CurvatureModel {
   ggnVectorProduct(batch: Batch, v: Vector): Vector;
   /** Diagonal of the GGN summed over predictions, from gradients of `chunk` sequences at a time. */
   ggnDiagonal(batch: Batch, vectors: BackpropagatedVectors, chunk?: number): Float64Array;
-  /** Sums over the batch that make Kronecker factors of the GGN, one entry a tensor in flat order. */
-  kroneckerFactors(batch: Batch, vectors: BackpropagatedVectors): FactorSums[];
-  /** Input of the unembedding, (B, P, dModel). */
-  features(batch: Batch): Vector;
 }
 
-/** Number of predictions of a batch: B P terms of the likelihood. */
-export function termsOf(batch: Batch): number {
-  return batch.batchSize * batch.positions.length;
+/** One that has memory for Kronecker factors too. */
+export interface KroneckerModel extends CurvatureModel {
+  /** Sums over the batch that make Kronecker factors of the GGN, one entry a tensor in flat order. */
+  kroneckerFactors(batch: Batch, vectors: BackpropagatedVectors): FactorSums[];
 }
 
 /**
@@ -70,7 +76,7 @@ export function* splitBatch(batch: Batch, sequences: number): Generator<Batch> {
 }
 
 /** Mean NLL of all predictions of the batches, nats. */
-export function meanLoss(model: CurvatureModel, batches: readonly Batch[]): number {
+export function meanLoss(model: GradientModel, batches: readonly Batch[]): number {
   const terms = totalTerms(batches);
   let sum = 0;
   for (const batch of batches) {
@@ -86,7 +92,7 @@ export function meanLoss(model: CurvatureModel, batches: readonly Batch[]): numb
 
 /** Mean NLL of all predictions of the batches, nats, and its gradient, summed in float64. */
 export function meanLossAndGradient(
-  model: CurvatureModel,
+  model: GradientModel,
   batches: readonly Batch[],
 ): { loss: number; gradient: Float64Array } {
   const terms = totalTerms(batches);

@@ -3,16 +3,10 @@
  * list of batches, at the parameters the model holds when a product is taken: a batch drawn anew, or parameters moved
  * between two products, would make them different matrices (`checkDeterminism` finds out).
  */
+import { termsOf } from "../core/batch.ts";
 import { normals, type RandomGenerator, uniform } from "../random.ts";
 import { refuse, requireCount, requireLength, requireOneOf } from "../validate.ts";
-import {
-  type Batch,
-  type CurvatureModel,
-  logitHessianProduct,
-  softmaxRows,
-  termsOf,
-  totalTerms,
-} from "./model.ts";
+import { type Batch, type CurvatureModel, logitHessianProduct, softmaxRows, totalTerms } from "./model.ts";
 import { addScaled, scale, type Vector } from "./vector.ts";
 
 /** A symmetric real matrix (size, size) known by its products. */

@@ -4,7 +4,7 @@
  */
 import { type Config, ivonSchema, type TrainingConfig } from "../config/schema.ts";
 import type { CoreModule } from "../core/module.ts";
-import { Transformer } from "../core/transformer.ts";
+import { type CurvatureTransformer, instantiateTransformer } from "../core/transformer.ts";
 import { extremeEigenpairs } from "../curvature/lanczos.ts";
 import { type Batch, meanLossAndGradient, totalTerms } from "../curvature/model.ts";
 import { ggnOperator } from "../curvature/operators.ts";
@@ -131,7 +131,7 @@ export function fitAndPredict(request: PosteriorRequest, core: CoreModule): Post
   const shape = transformerShape(config);
   const dropout = request.options?.dropout ?? shape.dropout ?? 0;
   const kronecker = method === "laplace-kfac";
-  const model = new Transformer(core, { ...shape, dropout }, { training: true, curvature: true, kronecker });
+  const model = instantiateTransformer(core, { ...shape, dropout }, { curvature: true, kronecker });
   for (const parameters of checkpoints) requireLength("checkpoint", parameters, model.parameterCount);
 
   const started = performance.now();
@@ -171,7 +171,7 @@ function evidenceOf(posterior: LaplacePosterior): LaplaceEvidence {
 /** One posterior per checkpoint, or the ensemble of them. */
 function fitEach(
   request: PosteriorRequest,
-  model: Transformer,
+  model: CurvatureTransformer,
   trainingTerms: number,
 ): { parts: Posterior[]; laplace: LaplaceEvidence[] } {
   const { method, checkpoints, data, seed, member, options } = request;
@@ -230,7 +230,7 @@ function continueTraining(
 /** Iterates of AdamW at a constant learning rate: 40 of them, after a fifth of the steps. */
 function continueWithSwag(
   request: PosteriorRequest,
-  model: Transformer,
+  model: CurvatureTransformer,
   parameters: Float32Array,
 ): Posterior {
   const { training } = request.config;
@@ -270,7 +270,7 @@ function ownIvon({ checkpoints, ivon }: PosteriorRequest, index: number): Poster
 
 function continueWithIvon(
   request: PosteriorRequest,
-  model: Transformer,
+  model: CurvatureTransformer,
   parameters: Float32Array,
   trainingTerms: number,
   rng: RandomGenerator,
@@ -301,7 +301,7 @@ function continueWithIvon(
  */
 function sampleWithSgld(
   request: PosteriorRequest,
-  model: Transformer,
+  model: CurvatureTransformer,
   parameters: Float32Array,
   trainingTerms: number,
   rng: RandomGenerator,
@@ -328,13 +328,21 @@ function sampleWithSgld(
   });
 }
 
-function gradientAt(model: Transformer, batches: readonly Batch[], theta: Float64Array): Float64Array {
+function gradientAt(
+  model: CurvatureTransformer,
+  batches: readonly Batch[],
+  theta: Float64Array,
+): Float64Array {
   model.setParameters(Float32Array.from(theta));
   return meanLossAndGradient(model, batches).gradient;
 }
 
 /** To a few percent: it only sets a step size. */
-function largestEigenvalue(model: Transformer, data: readonly Batch[], rng: RandomGenerator): number {
+function largestEigenvalue(
+  model: CurvatureTransformer,
+  data: readonly Batch[],
+  rng: RandomGenerator,
+): number {
   return extremeEigenpairs(ggnOperator(model, data), { k: 1, rng, tolerance: 0.05 }).eigenvalues[0];
 }
 

@@ -1,7 +1,7 @@
 /** Reading the checkpoints of a run directory. */
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { ParameterInfo } from "../core/transformer.ts";
+import type { ParameterInfo } from "../core/layout.ts";
 import { messageOf } from "../errors.ts";
 import type { IvonCurvature } from "../posterior/ivon.ts";
 import { decodeSafetensors, type Safetensors, type Tensor } from "../safetensors.ts";

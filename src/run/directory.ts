@@ -8,7 +8,7 @@ import { mkdir, open, readFile, rm, truncate } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import writeFileAtomic from "write-file-atomic";
 import type { Config } from "../config/schema.ts";
-import type { ParameterInfo } from "../core/transformer.ts";
+import type { ParameterInfo } from "../core/layout.ts";
 import { messageOf, UsageError } from "../errors.ts";
 import type { MemberEvaluation, MemberProgress } from "../pool/controller.ts";
 import type { IvonCurvature } from "../posterior/ivon.ts";

@@ -1,17 +1,18 @@
 /** A checkpoint of a run as a model to compute with. */
 import { type Config, configSchema } from "../config/schema.ts";
 import { loadCoreModule } from "../core/build.ts";
-import { Transformer, type TransformerOptions } from "../core/transformer.ts";
+import type { TransformerOptions } from "../core/layout.ts";
+import { instantiateTransformer, type Transformer, type TransformerWith } from "../core/transformer.ts";
 import { UsageError } from "../errors.ts";
 import { transformerShape } from "../training/model.ts";
 import { type CheckpointKey, listCheckpoints, readCheckpoint } from "./checkpoints.ts";
 import { readManifest } from "./directory.ts";
 
-export interface LoadedCheckpoint extends CheckpointKey {
+export interface LoadedCheckpoint<Model extends Transformer> extends CheckpointKey {
   /** The configuration of the run. */
   config: Config;
   /** With the member's parameters; those of an IVON member are the mean of its posterior. */
-  model: Transformer;
+  model: Model;
 }
 
 /**
@@ -20,11 +21,11 @@ export interface LoadedCheckpoint extends CheckpointKey {
  * @param options what the model reserves memory for besides predictions: nothing, unless asked for
  * @throws UsageError if there is no run or no such checkpoint; Error if its file is damaged
  */
-export async function loadCheckpoint(
+export async function loadCheckpoint<const Options extends TransformerOptions = { optimizer: "none" }>(
   runDir: string,
   { member = 0, step }: Partial<CheckpointKey> = {},
-  options: TransformerOptions = { training: false },
-): Promise<LoadedCheckpoint> {
+  options: Options = { optimizer: "none" } as Options,
+): Promise<LoadedCheckpoint<TransformerWith<Options>>> {
   const manifest = await readManifest(runDir);
   if (!manifest) throw new UsageError(`there is no run in ${runDir}`);
   const config = configSchema.parse(manifest.config);
@@ -35,7 +36,7 @@ export async function loadCheckpoint(
       `${runDir} has no checkpoint of member ${member}${step === undefined ? "" : ` at step ${step}`}; ` +
         `steps kept: ${kept.map((checkpoint) => checkpoint.step).join(", ") || "none"}`,
     );
-  const model = new Transformer(await loadCoreModule(config.math), transformerShape(config), options);
+  const model = instantiateTransformer(await loadCoreModule(config.math), transformerShape(config), options);
   const key = { member, step: found.step };
   model.setParameters(await readCheckpoint(runDir, key, model.parameters));
   return { ...key, config, model };

@@ -1,7 +1,7 @@
 /** What a run would cost on this machine: counted, and measured on a few training steps. Writes nothing. */
 import type { Config } from "../config/schema.ts";
 import { loadCoreModule } from "../core/build.ts";
-import { Transformer } from "../core/transformer.ts";
+import { instantiateTransformer } from "../core/transformer.ts";
 import { createWorkerPool } from "../pool/pool.ts";
 import type { WorkerPool } from "../pool/segments.ts";
 import { type Cost, estimateCost, gradientsPerStep } from "../training/cost.ts";
@@ -33,7 +33,7 @@ export async function planRun(config: Config, wantedWorkers: number): Promise<Ru
   const core = await loadCoreModule(config.math);
   const workers = Math.min(wantedWorkers, ensemble.members);
   const cost = estimateCost(config);
-  const { memoryBytes, parameterCount } = new Transformer(core, transformerShape(config), {
+  const { memoryBytes, parameterCount } = instantiateTransformer(core, transformerShape(config), {
     optimizer: training.optimizer,
   });
   const pool = createWorkerPool({ workers, members: ensemble.members, core });

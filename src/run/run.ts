@@ -3,8 +3,9 @@
 import { differingKeys } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { loadCoreModule } from "../core/build.ts";
+import { memoryBytes, type ParameterInfo } from "../core/layout.ts";
 import type { CoreModule } from "../core/module.ts";
-import { memoryBytes, type ParameterInfo, Transformer } from "../core/transformer.ts";
+import { instantiateTransformer } from "../core/transformer.ts";
 import { messageOf, UsageError } from "../errors.ts";
 import {
   type MemberEvaluation,
@@ -326,7 +327,7 @@ class Recorder {
 
   #model() {
     const shape = transformerShape(this.#config);
-    this.#parameters ??= new Transformer(this.#core, shape, { training: false }).parameters;
+    this.#parameters ??= instantiateTransformer(this.#core, shape, { optimizer: "none" }).parameters;
     return { shape, parameters: this.#parameters };
   }
 }

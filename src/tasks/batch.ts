@@ -4,7 +4,7 @@
  * of which n positions predict.
  */
 
-import type { Batch } from "../core/transformer.ts";
+import type { Batch } from "../core/batch.ts";
 
 export type { Batch };
 

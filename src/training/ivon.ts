@@ -1,6 +1,6 @@
 /** What a configuration says about a member's IVON posterior N(m, 1 / (lambda (h + delta))), in the core's terms. */
 import type { Config, IvonConfig } from "../config/schema.ts";
-import type { IvonSampleOptions } from "../core/transformer.ts";
+import type { IvonSampleOptions } from "../core/ivon.ts";
 
 /** The parameters that no sample changes; `step` and `sample` are the rest of a sample's key. */
 export type IvonGaussian = Omit<IvonSampleOptions, "step" | "sample">;

@@ -1,6 +1,7 @@
 /** The model of a configuration, and its initial parameters. */
 import type { Config } from "../config/schema.ts";
-import type { ParameterInfo, TransformerShape } from "../core/transformer.ts";
+import type { ParameterInfo } from "../core/layout.ts";
+import type { TransformerShape } from "../core/shape.ts";
 import { normals, stream } from "../random.ts";
 import { promptLength } from "../tasks/batch.ts";
 

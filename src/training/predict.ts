@@ -3,11 +3,11 @@
  * masks, predicts with the mean over samples of it and tells how much they differ.
  */
 import type { Config } from "../config/schema.ts";
-import type { DropoutKey, Transformer } from "../core/transformer.ts";
+import type { DropoutKey } from "../core/dropout.ts";
 import { IVON_SAMPLES, MASK_STREAMS, stream } from "../random.ts";
 import type { ProbePrompts } from "../tasks/probe-prompts.ts";
 import { decomposeMembers } from "../uncertainty/decompose.ts";
-import { ivonGaussian } from "./ivon.ts";
+import type { MemberModel } from "./member-model.ts";
 import type { ProbePrediction } from "./messages.ts";
 
 /**
@@ -17,20 +17,26 @@ import type { ProbePrediction } from "./messages.ts";
  * @throws RangeError if a prediction is not a distribution
  */
 export function predict(
-  model: Transformer,
+  model: MemberModel,
   probes: readonly ProbePrompts[],
   config: Config,
   member: number,
   step: number,
 ): ProbePrediction[] {
+  const { transformer } = model;
   const samples = config.evaluation.posteriorSamples ?? 0;
   if (samples === 0)
-    return probes.map(({ name, batch }) => ({ set: name, probabilities: model.probabilities(batch) }));
+    return probes.map(({ name, batch }) => ({ set: name, probabilities: transformer.probabilities(batch) }));
   const sampleAt = posteriorSampler(model, config, member, step);
   const predictions = probes.map(({ name, batch }) => {
     const rows = batch.batchSize * batch.positions.length;
-    const sampled = Array.from({ length: samples }, (_, s) => model.probabilities(batch, sampleAt(s)));
-    const parts = decomposeMembers(sampled, rows, model.shape.dVocab, (row) => `${name}, prediction ${row}`);
+    const sampled = Array.from({ length: samples }, (_, s) => transformer.probabilities(batch, sampleAt(s)));
+    const parts = decomposeMembers(
+      sampled,
+      rows,
+      transformer.shape.dVocab,
+      (row) => `${name}, prediction ${row}`,
+    );
     return {
       set: name,
       probabilities: Float32Array.from(parts.mean),
@@ -40,25 +46,22 @@ export function predict(
       },
     };
   });
-  model.ivonRestore();
+  model.restoreWeights();
   return predictions;
 }
 
 /** Puts the weights of sample s into the model, and returns the key of its masks. */
 function posteriorSampler(
-  model: Transformer,
+  model: MemberModel,
   config: Config,
   member: number,
   step: number,
 ): (sample: number) => DropoutKey | undefined {
-  const { seed, training } = config;
-  const gaussian = training.ivon && ivonGaussian(config, training.ivon, member);
   // A mask's key has no place for member, step and sample, so the first two become its seed.
-  const maskSeed = stream(seed, member, "dropout", step).next() >>> 0;
+  const maskSeed = stream(config.seed, member, "dropout", step).next() >>> 0;
   return (sample) => {
-    if (gaussian)
-      model.ivonSample({ ...gaussian, step, sample: IVON_SAMPLES.memberPredictions.first + sample });
-    return model.shape.dropout > 0
+    model.sampleWeights(member, step, IVON_SAMPLES.memberPredictions.first + sample);
+    return model.transformer.shape.dropout > 0
       ? { seed: maskSeed, stream: MASK_STREAMS.memberPredictions.first, step: sample }
       : undefined;
   };

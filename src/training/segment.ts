@@ -3,14 +3,13 @@
  * s' and the predictions there. One step is: prompts of (seed, member, step) -> forward, loss, backward -> optimiser.
  */
 import type { Config } from "../config/schema.ts";
+import type { Batch } from "../core/batch.ts";
 import type { CoreModule } from "../core/module.ts";
-import { type Batch, Transformer } from "../core/transformer.ts";
 import { drawProbePrompts, type ProbePrompts } from "../tasks/probe-prompts.ts";
 import { PromptSampler } from "../tasks/prompts.ts";
-import { ivonGaussian } from "./ivon.ts";
-import { learningRateAt } from "./learning-rate.ts";
+import { createMemberModel, type MemberModel } from "./member-model.ts";
 import type { MemberState, SegmentRequest, SegmentResult } from "./messages.ts";
-import { initialParameters, transformerShape } from "./model.ts";
+import { initialParameters } from "./model.ts";
 import { predict } from "./predict.ts";
 
 export interface SegmentContext {
@@ -24,40 +23,40 @@ export interface SegmentContext {
 }
 
 /** What all segments of a run share in one worker; made once per configuration. */
-interface Workbench {
+interface Trainer {
   key: string;
-  model: Transformer;
+  model: MemberModel;
   sampler: PromptSampler;
   batch: Batch;
   probes: ProbePrompts[];
 }
 
-let workbench: Workbench | undefined;
+let trainer: Trainer | undefined;
 
-function workbenchOf(config: Config, core: CoreModule): Workbench {
+function trainerOf(config: Config, core: CoreModule): Trainer {
   const key = `${core.math} ${JSON.stringify(config)}`;
-  if (workbench?.key !== key) {
+  if (trainer?.key !== key) {
     const { task, seed, evaluation, training } = config;
     const sampler = new PromptSampler(task, seed, evaluation.prompts);
-    workbench = {
+    trainer = {
       key,
-      model: new Transformer(core, transformerShape(config), { optimizer: training.optimizer }),
+      model: createMemberModel(config, core),
       sampler,
       batch: sampler.createBatch(training.batchSize, training.lossPositions),
       probes: drawProbePrompts(task, seed, evaluation.prompts),
     };
   }
-  return workbench;
+  return trainer;
 }
 
 /** The state of a member before its first step. */
 export function initialState(config: Config, member: number, core: CoreModule): MemberState {
-  const { model } = workbenchOf(config, core);
+  const { parameters, parameterCount } = trainerOf(config, core).model.transformer;
   return {
     step: 0,
-    parameters: initialParameters(model.parameters, config, member),
-    firstMoment: new Float32Array(model.parameterCount),
-    secondMoment: new Float32Array(model.parameterCount).fill(config.training.ivon?.hessianInit ?? 0),
+    parameters: initialParameters(parameters, config, member),
+    firstMoment: new Float32Array(parameterCount),
+    secondMoment: new Float32Array(parameterCount).fill(config.training.ivon?.hessianInit ?? 0),
   };
 }
 
@@ -69,10 +68,11 @@ export function initialState(config: Config, member: number, core: CoreModule): 
  */
 export function trainSegment(request: SegmentRequest, context: SegmentContext): SegmentResult {
   const { config, member, toStep } = request;
-  const { model, sampler, batch, probes } = workbenchOf(config, context.core);
+  const { model, sampler, batch, probes } = trainerOf(config, context.core);
+  const { transformer } = model;
   const from = request.state ?? initialState(config, member, context.core);
-  model.setParameters(from.parameters);
-  model.setMoments({ first: from.firstMoment, second: from.secondMoment });
+  transformer.setParameters(from.parameters);
+  transformer.setMoments({ first: from.firstMoment, second: from.secondMoment });
 
   const started = performance.now();
   let step = from.step;
@@ -81,7 +81,7 @@ export function trainSegment(request: SegmentRequest, context: SegmentContext): 
   while (step < toStep && !context.stop()) {
     const t = step + 1;
     sampler.sampleInto(batch, member, t);
-    const { loss, gradientNorm } = trainStep(model, batch, config, member, t);
+    const { loss, gradientNorm } = model.trainStep(batch, member, t);
     if (!Number.isFinite(loss)) {
       nonFiniteStep = t;
       break;
@@ -96,12 +96,12 @@ export function trainSegment(request: SegmentRequest, context: SegmentContext): 
   const predictions = step === toStep ? predict(model, probes, config, member, step) : [];
   // Nobody else has the initial state.
   const own = context.takeState || !request.state ? from : undefined;
-  const moments = model.getMoments(own && { first: own.firstMoment, second: own.secondMoment });
+  const moments = transformer.getMoments(own && { first: own.firstMoment, second: own.secondMoment });
   return {
     member,
     state: {
       step,
-      parameters: model.getParameters(own?.parameters),
+      parameters: transformer.getParameters(own?.parameters),
       firstMoment: moments.first,
       secondMoment: moments.second,
     },
@@ -112,25 +112,4 @@ export function trainSegment(request: SegmentRequest, context: SegmentContext): 
     trainSeconds: (trained - started) / 1000,
     evaluationSeconds: (performance.now() - trained) / 1000,
   };
-}
-
-function trainStep(model: Transformer, batch: Batch, config: Config, member: number, step: number) {
-  const { training, seed } = config;
-  const { ivon } = training;
-  const common = {
-    step,
-    learningRate: learningRateAt(step, training),
-    dropout: { seed, stream: member, step },
-  };
-  if (!ivon) return model.trainStep(batch, { ...training, ...common });
-  const { beta2, samples, clipRadius } = ivon;
-  const { beta1 } = training;
-  return model.ivonTrainStep(batch, {
-    ...ivonGaussian(config, ivon, member),
-    ...common,
-    beta1,
-    beta2,
-    samples,
-    clipRadius,
-  });
 }

@@ -4,7 +4,7 @@
  * its rows, which treats the rows of a sequence as independent (Eschenhagen et al. 2023, arXiv 2311.00636, "expand").
  */
 import type { FactorSums, KroneckerSums } from "../../core/kronecker.ts";
-import { type Batch, type CurvatureModel, totalTerms } from "../../curvature/model.ts";
+import { type Batch, type CurvatureModel, type KroneckerModel, totalTerms } from "../../curvature/model.ts";
 import { addScaled, type Vector } from "../../curvature/vector.ts";
 import { requireCount } from "../../validate.ts";
 import { BlockCurvature } from "../gaussian/block.ts";
@@ -30,6 +30,7 @@ export function kroneckerFactored(
 ): BlockCurvature {
   const mean = factor / totalTerms(batches);
   if (probes !== "exact") requireCount("probes", probes);
+  requireKronecker(model);
   const layers = sumOverBatches(
     batches.map((batch, stream) =>
       model.kroneckerFactors(batch, probes === "exact" ? probes : { probes, seed, stream }),
@@ -49,6 +50,11 @@ export function kroneckerFactored(
       );
     }),
   );
+}
+
+function requireKronecker(model: CurvatureModel): asserts model is KroneckerModel {
+  if (!("kroneckerFactors" in model))
+    throw new Error("model: got one without kroneckerFactors, must be created with kronecker: true");
 }
 
 /** Sums of lists that name the same layers in the same order, in float64. */

@@ -1,6 +1,7 @@
 /** The Laplace approximation as a posterior: a Gaussian around a checkpoint, over all parameters or the last layer. */
 
-import { type Batch, type CurvatureModel, termsOf } from "../../curvature/model.ts";
+import { termsOf } from "../../core/batch.ts";
+import type { Batch, CurvatureModel } from "../../curvature/model.ts";
 import type { Vector } from "../../curvature/vector.ts";
 import type { RandomGenerator } from "../../random.ts";
 import type { Safetensors, Tensor } from "../../safetensors.ts";

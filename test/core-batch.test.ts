@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { sortedBatch } from "../src/core/sorted-batch.ts";
+import { sortedBatch } from "../src/core/batch.ts";
 
 it("orders sequences by their tokens, targets along with them, equal ones as they were", () => {
   const batch = {

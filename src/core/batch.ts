@@ -1,0 +1,73 @@
+/** Batches, and what a model refuses of them. */
+import { requireCount, requireInteger, requireLength, requireNonEmpty, requireWhole } from "../validate.ts";
+import type { FullShape } from "./shape.ts";
+
+/** A batch of B sequences of T tokens with P predictions each. */
+export interface Batch {
+  /** (B, T) row-major, values 0 .. dVocab-1. */
+  tokens: Int32Array;
+  /** B. */
+  batchSize: number;
+  /** T, at most nCtx. */
+  length: number;
+  /** (P) strictly increasing times at which the next token is predicted. */
+  positions: Int32Array;
+  /** (B, P) what should be predicted there. */
+  targets: Int32Array;
+}
+
+/**
+ * Everything but the targets, which predictions do not use.
+ * @throws RangeError naming the first field or element that is not allowed
+ */
+export function requireInputs({ tokens, batchSize, length, positions }: Batch, shape: FullShape): void {
+  requireCount("batchSize", batchSize);
+  requireCount("length", length, shape.nCtx);
+  requireLength("tokens", tokens, batchSize * length, "batchSize x length");
+  requireNonEmpty("positions", positions);
+  for (let p = 0, next = 0; p < positions.length; next = positions[p++] + 1)
+    requireInteger(`positions[${p}]`, positions[p], next, length - 1);
+  requireTokens("tokens", tokens, shape);
+}
+
+/** @throws RangeError naming the first field or element that is not allowed */
+export function requireInputsAndTargets(batch: Batch, shape: FullShape): void {
+  requireInputs(batch, shape);
+  const { targets, batchSize, positions } = batch;
+  requireLength("targets", targets, batchSize * positions.length, "batchSize x positions");
+  requireTokens("targets", targets, shape);
+}
+
+function requireTokens(name: string, tokens: Int32Array, { dVocab }: FullShape): void {
+  for (let i = 0; i < tokens.length; i++)
+    if (tokens[i] < 0 || tokens[i] >= dVocab) requireWhole(`${name}[${i}]`, tokens[i], dVocab - 1);
+}
+
+/** Number of predictions of a batch: B P terms of the likelihood. */
+export function termsOf({ batchSize, positions }: Batch): number {
+  return batchSize * positions.length;
+}
+
+/**
+ * The batch with its sequences in lexicographic order of their tokens, so that equal prefixes are neighbours, which the
+ * core computes once. A mean over the batch does not depend on the order.
+ */
+export function sortedBatch(batch: Batch): Batch {
+  const { tokens, targets, batchSize, length, positions } = batch;
+  const compare = (a: number, b: number) => {
+    for (let t = 0; t < length; t++) {
+      const difference = tokens[a * length + t] - tokens[b * length + t];
+      if (difference !== 0) return difference;
+    }
+    return a - b;
+  };
+  const order = Int32Array.from({ length: batchSize }, (_, s) => s).sort(compare);
+  const reordered = (values: Int32Array, width: number) => {
+    const out = new Int32Array(values.length);
+    order.forEach((from, to) => {
+      out.set(values.subarray(from * width, (from + 1) * width), to * width);
+    });
+    return out;
+  };
+  return { ...batch, tokens: reordered(tokens, length), targets: reordered(targets, positions.length) };
+}
