@@ -16,8 +16,11 @@ import { dropout_select, dropout_sequence } from "./layers/dropout";
 import { logit_root_column, logit_root_signs } from "./layers/logit_root";
 import { kronecker_backward, kronecker_clear, kronecker_forward } from "./kronecker";
 import { squares_backward, squares_clear } from "./squares";
-import { forward_jvp, ggn_vector, hessian_vector, pack_direction } from "./tangent";
-import { Q, backward, forward, forward_backward, initialise, pack_weights, predictions } from "./transformer";
+import { Q, predictions } from "./micro_batch";
+import { tangent } from "./tangent";
+import {
+  backward, forward, forward_backward, forward_jvp, ggn_vector, hessian_vector, initialise, pack_direction, pack_weights,
+} from "./transformer";
 
 export { adamw_step as adamwStep };
 export {
@@ -73,12 +76,12 @@ export function factorsPointer(): usize { return layout.factors; }
 export function squaresPointer(): usize { return layout.squares; }
 export function factorsLength(): i32 { return layout.FACTORS; }
 /** The direction v of the second-order products, and J v after `forwardJvp`. */
-export function directionPointer(): usize { return layout.tangent(layout.parameters); }
-export function logitsTangentPointer(): usize { return layout.tangent(layout.logits); }
+export function directionPointer(): usize { return tangent(layout.parameters); }
+export function logitsTangentPointer(): usize { return tangent(layout.logits); }
 
 /** `gradient` += the gradient of sum(cotangent x logits), the cotangent having been written over the logits. */
 export function backwardLogits(): void {
-  backward(layout.logits);
+  backward(layout.logits, false);
 }
 
 export function zeroGradient(): void {

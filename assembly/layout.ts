@@ -6,9 +6,7 @@
 
 import { KC, PACKED_A_FLOATS, packedSize } from "./gemm";
 import { activation_keeps_input, activation_select } from "./layers/activation";
-import { TANGENT, tangents_place } from "./tangents";
-
-export { TANGENT, tangent } from "./tangents";
+import { TANGENT, tangents_place } from "./tangent";
 
 // ---- the model: written from outside, by the names in index.ts, before `plan` -----------------------------------
 /** Vocabulary. */ export let V: i32 = 0;
@@ -144,7 +142,7 @@ export let PK_Q_BACK: usize = 0, PK_KV_BACK: usize = 0, PK_O_BACK: usize = 0, PK
 /** Inputs of one micro-batch, int32, written by TypeScript: tokens (n, T), positions (P), targets (n, P). */
 export let tokens: usize = 0, positions: usize = 0, targets: usize = 0;
 
-// Row maps of one micro-batch, int32 (rows): see embedding.ts.
+// Row maps of one micro-batch, int32 (rows): see micro_batch.ts.
 export let distinctSlot: usize = 0, distinctToken: usize = 0, distinctRole: usize = 0;
 export let tokenToDistinct: usize = 0, queryToDistinct: usize = 0, queryToToken: usize = 0, identity: usize = 0;
 export let tokenPosition: usize = 0, queryPosition: usize = 0;

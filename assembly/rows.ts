@@ -1,14 +1,30 @@
-// Copies and sums of rows through an index map: gather out[r] = src[map[r]], scatter dst[map[r]] += src[r].
+// Copies and sums of rows through an index map: gather out[r] = src[map[r]], scatter dst[map[r]] += src[r]; with
+// `tangents` those of the operands' tangents as well.
 import { madd } from "./simd";
+import { tangent } from "./tangent";
+
+/** Address of element `index` of 4-byte elements. */
+// @ts-ignore: decorator
+@inline
+export function at(base: usize, index: i32): usize {
+  return base + (<usize>index << 2);
+}
 
 // @ts-ignore: decorator
 @inline
 export function mapped(map: usize, r: i32): usize {
-  return <usize>load<i32>(map + (<usize>r << 2));
+  return <usize>load<i32>(at(map, r));
+}
+
+/** x (rows, d) = 0. */
+export function rows_clear(x: usize, rows: i32, d: i32, tangents: bool): void {
+  memory.fill(x, 0, <usize>(rows * d) << 2);
+  if (tangents) memory.fill(tangent(x), 0, <usize>(rows * d) << 2);
 }
 
 /** out (rows, d) = src[map[r]]. */
-export function rows_gather(out: usize, src: usize, map: usize, rows: i32, d: i32): void {
+export function rows_gather(out: usize, src: usize, map: usize, rows: i32, d: i32, tangents: bool): void {
+  if (tangents) rows_gather(tangent(out), tangent(src), map, rows, d, false);
   const bytes = <usize>d << 2;
   for (let r = 0; r < rows; r++) {
     memory.copy(out, src + mapped(map, r) * bytes, bytes);
@@ -28,7 +44,8 @@ export function addTo(y: usize, x: usize, n: i32): void {
 }
 
 /** dst[map[r]] += src[r] for src (rows, d). */
-export function rows_scatter_add(dst: usize, src: usize, map: usize, rows: i32, d: i32): void {
+export function rows_scatter_add(dst: usize, src: usize, map: usize, rows: i32, d: i32, tangents: bool): void {
+  if (tangents) rows_scatter_add(tangent(dst), tangent(src), map, rows, d, false);
   const bytes = <usize>d << 2;
   for (let r = 0; r < rows; r++) {
     addTo(dst + mapped(map, r) * bytes, src, d);
@@ -37,7 +54,8 @@ export function rows_scatter_add(dst: usize, src: usize, map: usize, rows: i32, 
 }
 
 /** out (rows, d) += src[map[r]]. */
-export function rows_gather_add(out: usize, src: usize, map: usize, rows: i32, d: i32): void {
+export function rows_gather_add(out: usize, src: usize, map: usize, rows: i32, d: i32, tangents: bool): void {
+  if (tangents) rows_gather_add(tangent(out), tangent(src), map, rows, d, false);
   const bytes = <usize>d << 2;
   for (let r = 0; r < rows; r++) {
     addTo(out, src + mapped(map, r) * bytes, d);

@@ -11,7 +11,7 @@ export function squares_clear(): void {
 /** Send dLogits back; squares (float64) += the squares of their gradient, which takes `gradient` for itself. */
 export function squares_backward(): void {
   memory.fill(gradient, 0, <usize>PARAMETERS << 2);
-  backward(dLogits);
+  backward(dLogits, false);
   for (let i: usize = 0; i < <usize>PARAMETERS; i++) {
     const g = <f64>load<f32>(gradient + (i << 2));
     const at = squares + (i << 3);

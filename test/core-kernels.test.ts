@@ -141,7 +141,7 @@ describe.each(builds)("the %s build", (math) => {
     const run = (kernel: "activationForward" | "activationBackward", initial: ArrayLike<number>) => {
       inout.set(initial);
       input.set(x);
-      core[kernel](inout.byteOffset, input.byteOffset, x.length);
+      core[kernel](inout.byteOffset, input.byteOffset, x.length, false);
       return inout.slice();
     };
     const ones = new Float32Array(x.length).fill(1);
@@ -160,7 +160,7 @@ describe.each(builds)("the %s build", (math) => {
     const at = planned(core, ACTIVATIONS.silu.code);
     const silu = (x: number) => {
       const memory = new Float32Array(core.memory.buffer, at, 4).fill(x);
-      core.activationForward(at, at, 4);
+      core.activationForward(at, at, 4, false);
       return memory[0];
     };
     for (let x = -80; x < 20; x += 0.37) {

@@ -3,7 +3,7 @@
 // An activation is a file of activations/, a case in each switch here and a line in src/core/activations.ts. Its
 // derivatives are functions of its input x; where KEEPS_INPUT is false they are read off the output, which then takes
 // the input's place.
-import { TANGENT } from "../tangents";
+import { tangent } from "../tangent";
 import * as gelu from "./activations/gelu";
 import * as relu from "./activations/relu";
 import * as silu from "./activations/silu";
@@ -27,8 +27,7 @@ export function activation_keeps_input(): bool {
   }
 }
 
-/** out = f(x); out may be x. */
-export function activation_forward(out: usize, x: usize, n: i32): void {
+function forward(out: usize, x: usize, n: i32): void {
   switch (selected) {
     case RELU: return relu.forward(out, x, n);
     case GELU: return gelu.forward(out, x, n);
@@ -37,8 +36,7 @@ export function activation_forward(out: usize, x: usize, n: i32): void {
   }
 }
 
-/** dout *= f'(x), in place. */
-export function activation_backward(dout: usize, x: usize, n: i32): void {
+function backward(dout: usize, x: usize, n: i32): void {
   switch (selected) {
     case RELU: return relu.backward(dout, x, n);
     case GELU: return gelu.backward(dout, x, n);
@@ -47,8 +45,7 @@ export function activation_backward(dout: usize, x: usize, n: i32): void {
   }
 }
 
-/** activation_backward and its tangent, in place: dout' = f'(x) dout' + f''(x) x' dout, dout *= f'(x). */
-export function activation_backward_jvp(dout: usize, x: usize, n: i32): void {
+function backward_jvp(dout: usize, x: usize, n: i32): void {
   switch (selected) {
     case RELU: return relu.backward_jvp(dout, x, n);
     case GELU: return gelu.backward_jvp(dout, x, n);
@@ -57,8 +54,17 @@ export function activation_backward_jvp(dout: usize, x: usize, n: i32): void {
   }
 }
 
-/** Tangent of activation_forward, out' = f'(x) x': the Jacobian is diagonal and so its own transpose. */
-export function activation_jvp(out: usize, x: usize, n: i32): void {
-  if (out != x) memory.copy(out + TANGENT, x + TANGENT, <usize>n << 2);
-  activation_backward(out + TANGENT, x, n);
+/** out = f(x); out may be x. With `tangents` also out' = f'(x) x'. */
+export function activation_forward(out: usize, x: usize, n: i32, tangents: bool): void {
+  forward(out, x, n);
+  if (!tangents) return;
+  // The Jacobian is diagonal and so its own transpose.
+  if (out != x) memory.copy(tangent(out), tangent(x), <usize>n << 2);
+  backward(tangent(out), x, n);
+}
+
+/** dout *= f'(x), in place. With `tangents` also dout' = f'(x) dout' + f''(x) x' dout. */
+export function activation_backward(dout: usize, x: usize, n: i32, tangents: bool): void {
+  if (tangents) backward_jvp(dout, x, n);
+  else backward(dout, x, n);
 }

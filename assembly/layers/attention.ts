@@ -6,11 +6,12 @@
 // Attention weights have rows of T rounded up to 8 floats. The weights of a strip are zero from a query's own position
 // to the end of the strip's last group of four keys, so that strips of queries and of keys can be multiplied whole.
 import {
-  D, H, HD, TANGENT, dPathKV, dScores, keysT, pathKV, pathRow, sharedTokens, valuesT,
+  D, H, HD, dPathKV, dScores, keysT, pathKV, pathRow, sharedTokens, valuesT,
 } from "../layout";
 import { EDGE_ROW, NR, copyTile, edgeTile, transpose4 } from "../gemm";
 import { exp4, horizontalMax, horizontalSum, madd, splatOnce } from "../simd";
 import { addTo, mapped } from "../rows";
+import { TANGENT } from "../tangent";
 
 /**
  * C[4, 8] at c (rows cRow bytes apart, except that rows from `rows` on all go to the side) = or += sum over `depth` of
@@ -219,7 +220,7 @@ function keysOf(queryPosition: usize, p: i32): i32 {
 
 /**
  * The keys and values of sequence s, (T, 2D): in place if it shares no rows, else gathered in pathKV, which still has
- * those of the sequence before; with `tangents` also theirs. `kv` has the rows of embedding_rows, tokenRow (n).
+ * those of the sequence before; with `tangents` also theirs. `kv` has the rows of micro_batch_rows, tokenRow (n).
  */
 function pathOf(kv: usize, tokenRow: usize, s: i32, T: i32, share: bool, tangents: bool): usize {
   const kvBytes = <usize>D << 3;
@@ -247,35 +248,40 @@ function addPath(dkv: usize, dpath: usize, tokenRow: usize, s: i32, T: i32): voi
  * y (Q, D), att (sequences x heads, own queries, stride)  <-  q (Q, D), kv (N, 2D) with keys before values. Sequence s
  * has tokens at rows tokenRow[s] + t and its own queries, p from firstQuery[sharedTokens[s]] on, at rows queryRow[s] + p.
  * att holds the attention weights of query p on keys 0 .. queryPosition[p]; stride = T rounded up to 8. Unless `share`,
- * all tokens and queries are the sequence's own.
+ * all tokens and queries are the sequence's own. With `tangents` also those of y and att:
+ *   scores' = (q' k^T + q k'^T) / sqrt(HD),  a' = a (scores' - sum_j a scores'),  y' = a' v + a v'.
  */
 export function attention_forward(
   y: usize, att: usize, q: usize, kv: usize, queryPosition: usize, firstQuery: usize, tokenRow: usize, queryRow: usize,
-  n: i32, T: i32, P: i32, share: bool,
+  n: i32, T: i32, P: i32, share: bool, tangents: bool,
 ): void {
   const rowBytes = <usize>D << 2;
   const kvBytes = <usize>D << 3;
   const attBytes = weightBytes(T);
   for (let s = 0; s < n; s++) {
-    const path = pathOf(kv, tokenRow, s, T, share, false);
+    const path = pathOf(kv, tokenRow, s, T, share, tangents);
     const own = <i32>mapped(firstQuery, <i32>mapped(sharedTokens, s));
     const queries = <i32>mapped(queryRow, s);
     for (let h = 0; h < H; h++) {
       const head = <usize>(h * HD) << 2;
       const keys = path + head;
       transposeHead(keysT, keys, kvBytes, T, attBytes);
+      if (tangents) transposeHead(keysT + TANGENT, keys + TANGENT, kvBytes, T, attBytes);
       for (let p0 = own; p0 < P; p0 += 4) {
         const rows = min(4, P - p0);
         const reach = keysOf(queryPosition, p0 + rows - 1);
         const row = <usize>(queries + p0) * rowBytes + head;
-        strip(att, attBytes, q + row, rowBytes, 4, keysT, attBytes, HD, rows, (reach + 7) & ~7, false);
+        strips(att, attBytes, q + row, rowBytes, 4, keysT, attBytes, HD, rows, (reach + 7) & ~7, tangents);
         for (let i = 0; i < rows; i++) {
           const weights = att + <usize>i * attBytes;
           const count = keysOf(queryPosition, p0 + i);
           softmaxRow(weights, count, scoreScale());
           clearGroups(weights, count, reach);
+          if (!tangents) continue;
+          softmax_linearised(weights + TANGENT, weights, count, scoreScale());
+          clearGroups(weights + TANGENT, count, reach);
         }
-        strip(y + row, rowBytes, att, attBytes, 4, keys + rowBytes, kvBytes, reach, rows, HD, false);
+        strips(y + row, rowBytes, att, attBytes, 4, keys + rowBytes, kvBytes, reach, rows, HD, tangents);
         att += <usize>rows * attBytes;
       }
     }
@@ -340,43 +346,5 @@ export function attention_backward(
     }
     if (share) addPath(dkv, dPathKV, tokenRow, s, T);
     if (share && tangents) addPath(dkv + TANGENT, dPathKV + TANGENT, tokenRow, s, T);
-  }
-}
-
-/**
- * Tangent of attention_forward, which it follows:
- *   scores' = (q' k^T + q k'^T) / sqrt(HD),  a' = a (scores' - sum_j a scores'),  y' = a' v + a v'.
- */
-export function attention_jvp(
-  y: usize, att: usize, q: usize, kv: usize, queryPosition: usize, firstQuery: usize, tokenRow: usize, queryRow: usize,
-  n: i32, T: i32, P: i32, share: bool,
-): void {
-  const rowBytes = <usize>D << 2;
-  const kvBytes = <usize>D << 3;
-  const attBytes = weightBytes(T);
-  for (let s = 0; s < n; s++) {
-    const path = pathOf(kv, tokenRow, s, T, share, true);
-    const own = <i32>mapped(firstQuery, <i32>mapped(sharedTokens, s));
-    const queries = <i32>mapped(queryRow, s);
-    for (let h = 0; h < H; h++) {
-      const head = <usize>(h * HD) << 2;
-      const keys = path + head;
-      transposeHead(keysT, keys, kvBytes, T, attBytes);
-      transposeHead(keysT + TANGENT, keys + TANGENT, kvBytes, T, attBytes);
-      for (let p0 = own; p0 < P; p0 += 4) {
-        const rows = min(4, P - p0);
-        const reach = keysOf(queryPosition, p0 + rows - 1);
-        const row = <usize>(queries + p0) * rowBytes + head;
-        strip_jvp(att, attBytes, q + row, rowBytes, 4, keysT, attBytes, HD, rows, (reach + 7) & ~7);
-        for (let i = 0; i < rows; i++) {
-          const offset = <usize>i * attBytes;
-          const count = keysOf(queryPosition, p0 + i);
-          softmax_linearised(att + TANGENT + offset, att + offset, count, scoreScale());
-          clearGroups(att + TANGENT + offset, count, reach);
-        }
-        strip_jvp(y + row, rowBytes, att, attBytes, 4, keys + rowBytes, kvBytes, reach, rows, HD);
-        att += <usize>rows * attBytes;
-      }
-    }
   }
 }

@@ -1,6 +1,7 @@
 // Softmax cross-entropy in nats over rows of logits with stride VS (V rounded up to 4).
-import { TANGENT, V, VS } from "../layout";
+import { V, VS } from "../layout";
 import { exp4, horizontalMax, horizontalSum, madd, splatOnce } from "../simd";
+import { TANGENT } from "../tangent";
 
 /** Maximum of the row's V logits; the padding up to VS is set to -1e30, which exp turns into 0. */
 // @ts-ignore: decorator

@@ -6,6 +6,7 @@ import { D } from "../layout";
 import { DROPOUT, philox } from "../random";
 import { mapped } from "../rows";
 import { splatOnce } from "../simd";
+import { tangent } from "../tangent";
 
 let threshold: u32 = 0; // a word below it drops its element
 let survivorScale: f32 = 1;
@@ -33,8 +34,14 @@ export function dropout_active(): bool {
   return threshold != 0;
 }
 
-/** out (n P, D) = mask x / (1 - rate); times `position` (n P), sequences of length T; out may be x. */
-export function dropout_apply(out: usize, x: usize, site: i32, position: usize, n: i32, T: i32, P: i32): void {
+/**
+ * out (n P, D) = mask x / (1 - rate); times `position` (n P), sequences of length T; out may be x. With `tangents` those
+ * of out and x as well.
+ */
+export function dropout_apply(
+  out: usize, x: usize, site: i32, position: usize, n: i32, T: i32, P: i32, tangents: bool,
+): void {
+  if (tangents) dropout_apply(tangent(out), tangent(x), site, position, n, T, P, false);
   const bytes = <usize>D << 2;
   const dropped4 = i32x4.splat(<i32>threshold);
   const scale4 = splatOnce(survivorScale);

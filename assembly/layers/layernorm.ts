@@ -1,13 +1,17 @@
 // LayerNorm over the last dimension, eps 1e-5, biased variance: out = (x - mean) rstd w + b.
-import { TANGENT } from "../layout";
 import { horizontalSum, madd, splatOnce } from "../simd";
+import { TANGENT } from "../tangent";
 
 const EPSILON: f32 = 1e-5;
 
-/** out (rows, d), stats (rows, 2) = mean, rstd  <-  x (rows, d), weight (d), bias (d). */
+/** out (rows, d), stats (rows, 2) = mean, rstd  <-  x (rows, d), weight (d), bias (d); with `tangents` also theirs. */
 export function layernorm_forward(
-  out: usize, stats: usize, x: usize, weight: usize, bias: usize, rows: i32, d: i32,
+  out: usize, stats: usize, x: usize, weight: usize, bias: usize, rows: i32, d: i32, tangents: bool,
 ): void {
+  if (tangents) {
+    layernorm_forward(out, stats, x, weight, bias, rows, d, false);
+    return layernorm_jvp(out, stats, x, weight, bias, rows, d);
+  }
   const bytes = <usize>d << 2;
   const vectorBytes = <usize>(d & ~3) << 2;
   const inverse: f32 = 1 / <f32>d;
@@ -50,10 +54,13 @@ export function layernorm_forward(
 /**
  * dx (rows, d) += and dweight, dbias (d) +=  <-  dout (rows, d), x (rows, d), stats (rows, 2), weight (d).
  * With n = (x - mean) rstd and g = dout w:  dx = rstd (g - mean_c(g) - n mean_c(g n)).
+ * With `tangents` dx' += as well, and instead of dweight and dbias their tangents.
  */
 export function layernorm_backward(
   dx: usize, dweight: usize, dbias: usize, dout: usize, x: usize, stats: usize, weight: usize, rows: i32, d: i32,
+  tangents: bool,
 ): void {
+  if (tangents) return layernorm_backward_jvp(dx, dweight, dbias, dout, x, stats, weight, rows, d);
   const bytes = <usize>d << 2;
   const vectorBytes = <usize>(d & ~3) << 2;
   const inverse: f32 = 1 / <f32>d;
@@ -110,7 +117,7 @@ export function layernorm_backward(
  *   n' = rstd (x' - mean_c(x') - n c),  rstd' = -rstd^2 c,  out' = n' w + n w' + b'.
  * The tangent of stats (rows, 2) holds mean_c(x') and c.
  */
-export function layernorm_jvp(
+function layernorm_jvp(
   out: usize, stats: usize, x: usize, weight: usize, bias: usize, rows: i32, d: i32,
 ): void {
   const bytes = <usize>d << 2;
@@ -170,7 +177,7 @@ export function layernorm_jvp(
  * dweight' and dbias' (d) +=. With h = g - mean_c(g) - n mean_c(g n), so that dx = rstd h:
  *   g' = dout' w + dout w',  dx' = rstd (g' - mean_c(g') - n' mean_c(g n) - n mean_c(g' n + g n') - rstd c h).
  */
-export function layernorm_backward_jvp(
+function layernorm_backward_jvp(
   dx: usize, dweightTangent: usize, dbiasTangent: usize, dout: usize, x: usize, stats: usize, weight: usize, rows: i32,
   d: i32,
 ): void {

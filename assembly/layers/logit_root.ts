@@ -3,14 +3,9 @@
 // with stride VS; the probabilities are those that softmax_forward leaves in place of the logits.
 import { V, VS, dLogits } from "../layout";
 import { SIGNS, philox } from "../random";
+import { at } from "../rows";
 
 const words: usize = memory.data(64, 16);
-
-// @ts-ignore: decorator
-@inline
-function at(base: usize, index: i32): usize {
-  return base + (<usize>index << 2);
-}
 
 /** dLogits = column c at prediction `position` of each sequence of `perSequence` rows, 0 at all others. */
 export function logit_root_column(probabilities: usize, rows: i32, perSequence: i32, position: i32, c: i32): void {

@@ -3,6 +3,7 @@
 import { H, HD, NCTX, ropeCos, ropeSin } from "../layout";
 import { mapped } from "../rows";
 import { madd, splatOnce } from "../simd";
+import { tangent } from "../tangent";
 
 /** Tables (NCTX, HD): cos twice per pair, and sin as (-sin, +sin), so that out = x cos + swap(x) sin. */
 export function rope_tables(base: f64): void {
@@ -20,11 +21,14 @@ export function rope_tables(base: f64): void {
 
 /**
  * out[r] = rotation by sign x angle(position[r]) of src[map[r]], for all heads. Rows have D used floats and strides
- * given in floats; out may be src when the map is the identity. sign -1 is the transpose, used backwards.
+ * given in floats; out may be src when the map is the identity. sign -1 is the transpose, used backwards. With
+ * `tangents` those of out and src as well.
  */
 export function rope_apply(
   out: usize, outStride: i32, src: usize, srcStride: i32, map: usize, position: usize, rows: i32, sign: f32,
+  tangents: bool,
 ): void {
+  if (tangents) rope_apply(tangent(out), outStride, tangent(src), srcStride, map, position, rows, sign, false);
   const sign4 = splatOnce(sign);
   const headBytes = <usize>HD << 2;
   const vectorBytes = <usize>(HD & ~3) << 2;

@@ -106,8 +106,8 @@ export interface CoreExports extends ModelFields {
   logitsTangentPointer(): number;
 
   heapBase(): number;
-  activationForward(out: number, x: number, n: number): void;
-  activationBackward(dout: number, x: number, n: number): void;
+  activationForward(out: number, x: number, n: number, tangents: boolean): void;
+  activationBackward(dout: number, x: number, n: number, tangents: boolean): void;
   packedAFloats(): number;
   packB(dst: number, src: number, k: number, n: number, sk: number, sn: number): void;
   gemm(

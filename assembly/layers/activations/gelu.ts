@@ -1,6 +1,6 @@
 // GELU in its tanh form: x/2 (1 + tanh u) with u = sqrt(2/pi) (x + 0.044715 x^3).
 import { madd, splatOnce, tanh4 } from "../../simd";
-import { TANGENT } from "../../tangents";
+import { TANGENT } from "../../tangent";
 
 export const KEEPS_INPUT: bool = true;
 

@@ -1,5 +1,5 @@
 // max(x, 0). Its slope can be read off the output as well, which therefore takes the input's place.
-import { TANGENT } from "../../tangents";
+import { TANGENT } from "../../tangent";
 
 export const KEEPS_INPUT: bool = false;
 

@@ -1,6 +1,6 @@
 // SiLU: x s with s = sigmoid(x) = 1 / (1 + e^-x). Slopes use 1 - s = e^-x s, which does not cancel.
 import { exp4, madd, splatOnce } from "../../simd";
-import { TANGENT } from "../../tangents";
+import { TANGENT } from "../../tangent";
 
 export const KEEPS_INPUT: bool = true;
 
