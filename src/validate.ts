@@ -100,3 +100,19 @@ export function requireNonEmpty(name: string, array: ArrayLike<unknown>): void {
 export function requireOneOf<T extends string>(name: string, value: T, allowed: readonly T[]): T {
   return allowed.includes(value) ? value : refuse(name, value, `one of ${allowed.join(", ")}`);
 }
+
+/** A setting that its own range allows, but not the settings it goes with. */
+export interface Contradiction {
+  /** Of the setting, dotted. */
+  path: string;
+  value: unknown;
+  /** What it must be, as in the messages above. */
+  allowed: string;
+  /** Paths of the settings it goes with. */
+  given: string[];
+}
+
+/** @throws RangeError for the first contradiction */
+export function requireConsistent(contradictions: readonly Contradiction[]): void {
+  for (const { path, value, allowed } of contradictions) refuse(path, value, allowed);
+}

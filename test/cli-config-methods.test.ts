@@ -54,27 +54,43 @@ describe("training.optimizer ivon", () => {
     expect(resolveConfig(layers).training.ivon?.hessianInit).toBe(0.3);
   });
 
+  const byIvon = ' (training.optimizer "ivon" from --set training.optimizer=ivon)';
   it.each([
-    ["training.gradientClip=1", "got 1, must be left at 0 with optimizer ivon, see training.ivon.clipRadius"],
-    ["training.beta2=0.95", "got 0.95, must be left at 0.98 with optimizer ivon, see training.ivon.beta2"],
-    ["training.epsilon=1e-6", "got 0.000001, must be left at 1e-8 with optimizer ivon, which needs none"],
+    [
+      "training.gradientClip=1",
+      "1",
+      `must be left at 0 with optimizer ivon, see training.ivon.clipRadius${byIvon}`,
+    ],
+    [
+      "training.beta2=0.95",
+      "0.95",
+      `must be left at 0.98 with optimizer ivon, see training.ivon.beta2${byIvon}`,
+    ],
+    [
+      "training.epsilon=1e-6",
+      "0.000001",
+      `must be left at 1e-8 with optimizer ivon, which needs none${byIvon}`,
+    ],
     [
       "training.weightDecayExclude=[layerNorm]",
-      'got ["layerNorm"], must be left at [] with optimizer ivon, whose prior is the same for every parameter',
+      '["layerNorm"]',
+      `must be left at [] with optimizer ivon, whose prior is the same for every parameter${byIvon}`,
     ],
     [
       "training.weightDecay=0",
-      "got 0, must be above 0 with optimizer ivon: it is the precision of the prior",
+      "0",
+      `must be above 0 with optimizer ivon: it is the precision of the prior${byIvon}`,
     ],
-    ["training.ivon.effectiveSampleSize=0", "got 0, must be > 0"],
-    ["training.ivon.effectiveSampleSize=all", 'got "all", must be a number above 0 or termsSeen'],
-    ["training.ivon.hessianInit=0", "got 0, must be > 0"],
-    ["training.ivon.beta2=1", "got 1, must be < 1"],
-    ["training.ivon.samples=0", "got 0, must be > 0"],
-    ["training.ivon.clipRadius=-1", "got -1, must be >= 0"],
-    ["evaluation.posteriorSamples=-1", "got -1, must be >= 0"],
-  ])("with %s is refused", (assignment, message) => {
-    expect(messageFrom(IVON, assignment)).toBe(`${assignment.split("=")[0]}: ${message}`);
+    ["training.ivon.effectiveSampleSize=0", "0", "must be > 0"],
+    ["training.ivon.effectiveSampleSize=all", '"all"', "must be a number above 0 or termsSeen"],
+    ["training.ivon.hessianInit=0", "0", "must be > 0"],
+    ["training.ivon.beta2=1", "1", "must be < 1"],
+    ["training.ivon.samples=0", "0", "must be > 0"],
+    ["training.ivon.clipRadius=-1", "-1", "must be >= 0"],
+    ["evaluation.posteriorSamples=-1", "-1", "must be >= 0"],
+  ])("with %s is refused", (assignment, value, allowed) => {
+    const key = assignment.slice(0, assignment.indexOf("="));
+    expect(messageFrom(IVON, assignment)).toBe(`${key}: got ${value} from --set ${assignment}, ${allowed}`);
   });
 
   it("is suggested nearby keys when one is unknown", () => {
@@ -96,8 +112,10 @@ describe("training.optimizer adamw", () => {
 
   it("refuses them, naming all that is wrong", () => {
     expect(messageFrom("training.ivon.samples=2", "evaluation.posteriorSamples=4")).toBe(
-      'training.ivon: got {"samples":2}, must be absent unless training.optimizer is ivon\n' +
-        "evaluation.posteriorSamples: got 4, must be absent without optimizer ivon or model.dropout above 0",
+      'training.ivon: got {"samples":2} from --set training.ivon.samples=2, must be absent unless training.optimizer is ' +
+        'ivon (training.optimizer "adamw" by default)\n' +
+        "evaluation.posteriorSamples: got 4 from --set evaluation.posteriorSamples=4, must be absent without optimizer " +
+        'ivon or model.dropout above 0 (training.optimizer "adamw" by default, model.dropout 0 by default)',
     );
   });
 });

@@ -13,6 +13,8 @@ import {
 import { listPresets, presetLayer, presetNames } from "../src/config/presets.ts";
 import { configSchema } from "../src/config/schema.ts";
 import { UsageError } from "../src/errors.ts";
+import { FAMILIES, FAMILY_NAMES } from "../src/tasks/families/index.ts";
+import { taskSchema } from "../src/tasks/settings.ts";
 import { temporaryDirectory } from "./fixtures/temporary.ts";
 
 const root = temporaryDirectory();
@@ -94,37 +96,99 @@ describe("--set", () => {
   });
 
   it.each([
-    ["training.batchSize=-3", "training.batchSize: got -3, must be > 0"],
-    ["task.inputFraction=2", "task.inputFraction: got 2, must be <= 1"],
-    ["task.modulus=2", "task.modulus: got 2, must be >= 3"],
-    ["training.steps=1.5", "training.steps: got 1.5, must be an integer"],
-    ["training.steps=", "training.steps: got null, must be a number"],
-    ["seed=abc", 'seed: got "abc", must be a number'],
-    ["model.tiedEmbeddings=1", "model.tiedEmbeddings: got 1, must be true or false"],
-    ["training.schedule=cosin", 'training.schedule: got "cosin", must be one of constant, cosine, linear'],
-    ["training=5", "training: got 5, must be a section with keys"],
-    ["training.weightDecayExclude=x", 'training.weightDecayExclude: got "x", must be a list'],
-  ])("says what is wrong with %s", (assignment, message) => {
-    expect(messageFrom(() => set(assignment))).toBe(message);
+    ["training.batchSize=-3", "-3", "must be > 0"],
+    ["task.inputFraction=2", "2", "must be <= 1"],
+    ["task.modulus=2", "2", "must be >= 3"],
+    ["training.steps=1.5", "1.5", "must be an integer"],
+    ["training.steps=", "null", "must be a number"],
+    ["seed=abc", '"abc"', "must be a number"],
+    ["model.tiedEmbeddings=1", "1", "must be true or false"],
+    ["training.schedule=cosin", '"cosin"', "must be one of constant, cosine, linear"],
+    ["task.family=cubic", '"cubic"', "must be one of linear, bilinear"],
+    ["training=5", "5", "must be a section with keys"],
+    ["training.weightDecayExclude=x", '"x"', "must be a list"],
+  ])("says what is wrong with %s", (assignment, value, allowed) => {
+    const key = assignment.slice(0, assignment.indexOf("="));
+    expect(messageFrom(() => set(assignment))).toBe(
+      `${key}: got ${value} from --set ${assignment}, ${allowed}`,
+    );
   });
 
   it("reports all problems at once", () => {
     const message = messageFrom(() => set("training.batchSize=0", "seed=-1"));
     expect(message.split("\n")).toEqual([
-      "seed: got -1, must be >= 0",
-      "training.batchSize: got 0, must be > 0",
+      "seed: got -1 from --set seed=-1, must be >= 0",
+      "training.batchSize: got 0 from --set training.batchSize=0, must be > 0",
     ]);
   });
 });
 
 describe("checks across fields", () => {
   it.each([
-    ["task.modulus=24", /prime.*24/],
-    ["task.trainTasks=23", /trainTasks.*23/],
-    ["model.dModel=66", /model\.dModel: got 66 with model\.nHeads 4/],
-    ["model.nHeads=64", /model\.dModel: got 64 with model\.nHeads 64/],
+    ["task.modulus=24", "task.modulus: got 24 from --set task.modulus=24, must be a prime number"],
+    [
+      "task.trainTasks=23",
+      "task.trainTasks: got 23 from --set task.trainTasks=23, must be below the 23 tasks of the family, so that unseen " +
+        "tasks remain (task.modulus 23 by default, task.variables 1 by default, task.constantTerm false by default, " +
+        "task.zeroTask true by default)",
+    ],
+    [
+      "model.dModel=66",
+      "model.dModel: got 66 from --set model.dModel=66, must be an even multiple of model.nHeads (model.nHeads 4 by default)",
+    ],
+    [
+      "model.nHeads=64",
+      "model.dModel: got 64 by default, must be an even multiple of model.nHeads (model.nHeads 64 from --set model.nHeads=64)",
+    ],
+    [
+      "task.family=bilinear",
+      "task.variables: got 1 by default, must be at least 2 with task.family bilinear, which multiplies two of them " +
+        '(task.family "bilinear" from --set task.family=bilinear)',
+    ],
   ])("refuses %s", (assignment, message) => {
-    expect(messageFrom(() => set(assignment))).toMatch(message);
+    expect(messageFrom(() => set(assignment))).toBe(message);
+  });
+
+  it("reports all contradictions at once", () => {
+    const message = messageFrom(() => set("task.examples=24", "model.dModel=66", "training.ivon.samples=2"));
+    expect(message.split("\n").map((line) => line.slice(0, line.indexOf(":")))).toEqual([
+      "task.examples",
+      "model.dModel",
+      "training.ivon",
+    ]);
+  });
+
+  it("name the layer that each of the settings comes from", () => {
+    const file = fileLayer(yaml("task: {modulus: 5, trainTasks: 3, examples: 2}"));
+    const layers = (environment: NodeJS.ProcessEnv) => [
+      file,
+      ...environmentLayers(environment),
+      overrideLayer("task.zeroTask=false"),
+      flagLayer("--seed", "seed", 3),
+    ];
+    expect(messageFrom(() => resolveConfig(layers({ EPIGROK_TASK__TRAIN_TASKS: "4" })))).toBe(
+      "task.trainTasks: got 4 from EPIGROK_TASK__TRAIN_TASKS, must be below the 4 tasks of the family, so that unseen " +
+        `tasks remain (task.modulus 5 from ${file.source}, task.variables 1 by default, task.constantTerm false by default, ` +
+        "task.zeroTask false from --set task.zeroTask=false)",
+    );
+    expect(messageFrom(() => resolveConfig(layers({ EPIGROK_TASK__EXAMPLES: "0" })))).toBe(
+      "task.examples: got 0 from EPIGROK_TASK__EXAMPLES, must be > 0",
+    );
+    expect(
+      messageFrom(() => resolveConfig([...layers({}), flagLayer("--members", "ensemble.members", 0)])),
+    ).toBe("ensemble.members: got 0 from --members, must be > 0");
+    expect(messageFrom(() => resolveConfig([presetLayer("ivon"), overrideLayer("training.epsilon=1")]))).toBe(
+      "training.epsilon: got 1 from --set training.epsilon=1, must be left at 1e-8 with optimizer ivon, which needs none " +
+        '(training.optimizer "ivon" from preset ivon)',
+    );
+  });
+
+  it("refuse a split that the seed finds no room for, before anything runs", () => {
+    const task = { modulus: 3, variables: 2, trainTasks: 8, taskSplit: "rectangular", examples: 4 };
+    expect(messageFrom(() => resolveConfig([{ source: "a.yaml", values: { task } }]))).toBe(
+      "task.trainTasks: got 8 from a.yaml, must be lower, or task.taskSplit uniform: 9 tasks leave no room for 2 disjoint " +
+        'rectangles (task.taskSplit "rectangular" from a.yaml, task.modulus 3 from a.yaml, seed 0 by default)',
+    );
   });
 });
 
@@ -182,6 +246,21 @@ describe("presets", () => {
   it("are suggested when mistyped, listed when not recognisable", () => {
     expect(messageFrom(() => presetLayer("quik"))).toContain('did you mean "quick"?');
     expect(messageFrom(() => presetLayer("../../secret"))).toContain("there are: ");
+  });
+});
+
+describe("task.family", () => {
+  it("is absent where it is the default, so that it leaves other configurations' hashes alone", () => {
+    expect(set("task.family=linear")).toEqual(set());
+    expect(set().task).not.toHaveProperty("family");
+    const bilinear = set("task.family=bilinear", "task.variables=2");
+    expect(bilinear.task.family).toBe("bilinear");
+    expect(JSON.stringify(configSchema.parse(bilinear))).toBe(JSON.stringify(bilinear));
+  });
+
+  it("is described for every family", () => {
+    const { description } = taskSchema.shape.family;
+    for (const name of FAMILY_NAMES) expect(description).toContain(`${name}: ${FAMILIES[name].description}`);
   });
 });
 

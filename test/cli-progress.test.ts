@@ -1,8 +1,9 @@
 import { Writable } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { createProgress, formatDuration, type Progress, shortNumber } from "../src/commands/progress.ts";
-import type { MetricsRecord, ProbeReference } from "../src/run/records.ts";
+import type { MetricsRecord } from "../src/run/records.ts";
 import type { RunStart } from "../src/run/run.ts";
+import type { ProbeReference } from "../src/tasks/probes.ts";
 import type { EnsembleMeasures } from "../src/uncertainty/measures.ts";
 import { fakeConfig } from "./fixtures/fake-trainer.ts";
 

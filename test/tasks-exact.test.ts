@@ -1,6 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type ExactQuery, exactPosterior, exactPredictive } from "../src/tasks/exact.ts";
+import { FAMILY_NAMES } from "../src/tasks/families/index.ts";
+import {
+  featuresAt,
+  outputOf,
+  REFERENCE_FAMILIES,
+  type ReferenceShape,
+  taskLengthOf,
+} from "./reference/families.ts";
 
 /** All vectors of Z_p^length. */
 function vectors(p: number, length: number): number[][] {
@@ -9,27 +17,25 @@ function vectors(p: number, length: number): number[][] {
     : vectors(p, length - 1).flatMap((head) => Array.from({ length: p }, (_, a) => [...head, a]));
 }
 
-function output(p: number, task: readonly number[], input: readonly number[]): number {
-  return task.reduce((sum, a, i) => sum + a * (input[i] ?? 1), 0) % p;
-}
-
 /** Bayes' rule written out with plain products; null weights when no task fits. */
-function bruteForce(q: ExactQuery): { weights: number[]; predictive: number[]; support: boolean } {
+function bruteForce(q: ExactQuery & ReferenceShape): {
+  weights: number[];
+  predictive: number[];
+  support: boolean;
+} {
   const { modulus: p, contextNoise: e, inputs, outputs, query } = q;
   const tasks =
     q.prior === "generalising"
-      ? vectors(p, q.variables + (q.constantTerm ? 1 : 0)).filter(
-          (t) => q.zeroTask !== false || t.some(Boolean),
-        )
+      ? vectors(p, taskLengthOf(q)).filter((t) => q.zeroTask !== false || t.some(Boolean))
       : q.prior.map((t) => [...t]);
   const likelihoods = tasks.map((t) =>
-    inputs.reduce((product, u, k) => product * (output(p, t, u) === outputs[k] ? 1 - e : e / (p - 1)), 1),
+    inputs.reduce((product, u, k) => product * (outputOf(q, t, u) === outputs[k] ? 1 - e : e / (p - 1)), 1),
   );
   const evidence = likelihoods.reduce((a, b) => a + b, 0);
   const weights = likelihoods.map((l) => (evidence > 0 ? l / evidence : 1 / tasks.length));
   const clean = new Array<number>(p).fill(0);
   tasks.forEach((t, i) => {
-    clean[output(p, t, query)] += weights[i];
+    clean[outputOf(q, t, query)] += weights[i];
   });
   const f = q.targetNoise ?? 0;
   const predictive = clean.map((_, c) =>
@@ -55,19 +61,23 @@ function inSpan(p: number, rows: number[][], target: number[]): boolean {
 
 const shape = fc
   .record({
+    family: fc.constantFrom(...FAMILY_NAMES),
     modulus: fc.constantFrom(2, 3, 5, 7),
     variables: fc.integer({ min: 1, max: 3 }),
     constantTerm: fc.boolean(),
     examples: fc.integer({ min: 0, max: 6 }),
   })
-  .filter(({ modulus, variables }) => modulus ** variables <= 125);
+  .filter(({ family, variables }) => variables >= REFERENCE_FAMILIES[family].fewestVariables)
+  .filter((s) => s.modulus ** taskLengthOf(s) <= 625);
 
 /** A context of a true task; outputs are replaced where `flips` says so. */
-const scenario = shape.chain(({ modulus: p, variables, constantTerm, examples }) => {
+const scenario = shape.chain(({ examples, ...shape }) => {
+  const { family, modulus: p, variables, constantTerm } = shape;
   const residue = fc.nat({ max: p - 1 });
   const vector = (length: number) => fc.array(residue, { minLength: length, maxLength: length });
-  const taskLength = variables + (constantTerm ? 1 : 0);
+  const taskLength = taskLengthOf(shape);
   return fc.record({
+    family: fc.constant(family),
     modulus: fc.constant(p),
     variables: fc.constant(variables),
     constantTerm: fc.constant(constantTerm),
@@ -94,9 +104,7 @@ describe("exactPredictive and exactPosterior", () => {
         fc.boolean(),
         (s, contextNoise, targetNoise, listed, flip, zeroTask) => {
           const { task, flips, list, ...rest } = s;
-          const outputs = s.inputs.map(
-            (u, k) => (output(s.modulus, task, u) + (flip ? flips[k] : 0)) % s.modulus,
-          );
+          const outputs = s.inputs.map((u, k) => (outputOf(s, task, u) + (flip ? flips[k] : 0)) % s.modulus);
           const query = {
             ...rest,
             outputs,
@@ -129,15 +137,14 @@ describe("exactPredictive and exactPosterior", () => {
     let [inside, outside] = [0, 0];
     fc.assert(
       fc.property(scenario, (s) => {
-        const { modulus: p, task, inputs, query, constantTerm } = s;
-        const outputs = inputs.map((u) => output(p, task, u));
+        const { modulus: p, task, inputs, query } = s;
+        const outputs = inputs.map((u) => outputOf(s, task, u));
         const predictive = exactPredictive({ ...s, outputs, contextNoise: 0, prior: "generalising" });
-        // With a constant, a further coordinate that is always 1 makes the span affine.
-        const lift = (u: number[]) => (constantTerm ? [...u, 1] : u);
+        const lift = (u: number[]) => featuresAt(s, u);
         if (inSpan(p, inputs.map(lift), lift(query))) {
           inside++;
           const point = new Array<number>(p).fill(0);
-          point[output(p, task, query)] = 1;
+          point[outputOf(s, task, query)] = 1;
           expect([...predictive]).toEqual(point);
         } else {
           outside++;
@@ -153,7 +160,7 @@ describe("exactPredictive and exactPosterior", () => {
     fc.assert(
       fc.property(scenario, noise, (s, contextNoise) => {
         const { modulus: p, task, inputs, flips } = s;
-        const outputs = inputs.map((u, k) => (output(p, task, u) + flips[k]) % p);
+        const outputs = inputs.map((u, k) => (outputOf(s, task, u) + flips[k]) % p);
         const all = vectors(p, task.length).reverse();
         const m = exactPredictive({ ...s, outputs, contextNoise, prior: all });
         const g = exactPredictive({ ...s, outputs, contextNoise, prior: "generalising" });
@@ -169,7 +176,7 @@ describe("exactPredictive and exactPosterior", () => {
     fc.assert(
       fc.property(scenario, noise, (s, contextNoise) => {
         const { modulus: p, task, inputs, flips } = s;
-        const outputs = inputs.map((u, k) => (output(p, task, u) + flips[k]) % p);
+        const outputs = inputs.map((u, k) => (outputOf(s, task, u) + flips[k]) % p);
         const forward = exactPredictive({ ...s, outputs, contextNoise, prior: s.list });
         const backward = exactPredictive({
           ...s,
@@ -188,7 +195,7 @@ describe("exactPredictive and exactPosterior", () => {
     fc.assert(
       fc.property(scenario, (s) => {
         const { modulus: p, task, inputs } = s;
-        const outputs = inputs.map((u) => output(p, task, u));
+        const outputs = inputs.map((u) => outputOf(s, task, u));
         const predictive = exactPredictive({ ...s, outputs, contextNoise: (p - 1) / p, prior: s.list });
         const prior = exactPredictive({ ...s, inputs: [], outputs: [], contextNoise: 0, prior: s.list });
         predictive.forEach((mass, c) => {
@@ -249,6 +256,16 @@ describe("exactPredictive and exactPosterior", () => {
   });
 
   it.each<[string, Partial<ExactQuery>, RegExp]>([
+    [
+      "unknown family",
+      { family: "cubic" as "linear" },
+      /task\.family: got cubic, must be one of linear, bilinear/,
+    ],
+    [
+      "one variable",
+      { family: "bilinear" },
+      /task\.variables: got 1, must be at least 2 with task\.family bilinear/,
+    ],
     ["composite modulus", { modulus: 6 }, /modulus.*6/],
     ["noise", { contextNoise: 1.5 }, /contextNoise.*1\.5/],
     ["NaN noise", { contextNoise: Number.NaN }, /contextNoise.*NaN/],

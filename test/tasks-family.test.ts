@@ -1,16 +1,23 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type TaskConfig, taskSchema } from "../src/config/schema.ts";
-import { seenInputCount, TaskFamily, validateTask } from "../src/tasks/family.ts";
+import { FAMILY_NAMES } from "../src/tasks/families/index.ts";
+import { type FamilyOptions, seenInputCount, TaskFamily } from "../src/tasks/family.ts";
+import { type TaskConfig, taskSchema } from "../src/tasks/settings.ts";
 import { splitInputs, splitTasks } from "../src/tasks/split.ts";
+import { validateTask } from "../src/tasks/validate.ts";
+import { outputOf, REFERENCE_FAMILIES, taskLengthOf } from "./reference/families.ts";
 
 const config = (task: Partial<TaskConfig>): TaskConfig => taskSchema.parse(task);
 
-const families = fc.record({
-  modulus: fc.constantFrom(2, 3, 5, 7, 11),
-  variables: fc.integer({ min: 1, max: 3 }),
-  constantTerm: fc.boolean(),
-});
+const families = fc
+  .record({
+    family: fc.constantFrom(...FAMILY_NAMES),
+    modulus: fc.constantFrom(2, 3, 5, 7),
+    variables: fc.integer({ min: 1, max: 3 }),
+    constantTerm: fc.boolean(),
+    zeroTask: fc.boolean(),
+  })
+  .filter(({ family, variables }) => variables >= REFERENCE_FAMILIES[family].fewestVariables);
 
 describe("TaskFamily", () => {
   it("numbers tasks and inputs one to one, in lexicographic order", () => {
@@ -43,31 +50,72 @@ describe("TaskFamily", () => {
     expect(() => family.taskIndex([0, 0])).toThrow(/zero vector.*zeroTask/);
   });
 
-  it("evaluates a.x + c mod p, checked with big integers", () => {
+  it("evaluates every task at every input as the families written out do, and counts them", () => {
     fc.assert(
-      fc.property(families, fc.nat(), fc.nat(), (options, t, u) => {
+      fc.property(families, fc.nat(), (options, u) => {
         const family = new TaskFamily(options);
-        const task = family.task(t % family.taskCount);
+        const { taskLength, taskCount, firstTask } = family;
+        expect(taskLength).toBe(taskLengthOf(options));
+        expect(taskCount).toBe(options.modulus ** taskLength - (options.zeroTask ? 0 : 1));
         const input = family.input(u % family.inputCount);
-        let z = options.constantTerm ? BigInt(task[options.variables]) : 0n;
-        for (let i = 0; i < options.variables; i++) z += BigInt(task[i]) * BigInt(input[i]);
-        expect(family.evaluate(task, input)).toBe(Number(z % BigInt(options.modulus)));
+        const outputs = new Int32Array(options.modulus ** taskLength).fill(-1);
+        family.outputsAt(input, outputs);
+        expect(outputs[0]).toBe(0);
+        const evaluate = family.evaluateAt(input);
+        const every = Math.max(1, Math.floor(taskCount / 500));
+        for (let index = 0; index < taskCount; index += every) {
+          const task = family.task(index);
+          const z = outputOf(options, task, input);
+          expect([family.evaluate(task, input), evaluate(task), outputs[index + firstTask]]).toEqual([
+            z,
+            z,
+            z,
+          ]);
+        }
       }),
+      { numRuns: 150 },
+    );
+  });
+
+  it("does so for large residues, whose products need more than 32 bits", () => {
+    for (const family of FAMILY_NAMES) {
+      const shape = { family, modulus: 251, variables: 2, constantTerm: false };
+      expect(new TaskFamily(shape).evaluate([250, 249, 248], [250, 249])).toBe(
+        outputOf(shape, [250, 249, 248].slice(0, taskLengthOf(shape)), [250, 249]),
+      );
+    }
+    const shape = { family: "linear", modulus: 16_777_213, variables: 1, constantTerm: false } as const;
+    expect(new TaskFamily(shape).evaluate([16_777_212], [16_777_211])).toBe(
+      outputOf(shape, [16_777_212], [16_777_211]),
+    );
+  });
+
+  it("says what its tasks compute", () => {
+    const formula = (options: FamilyOptions) => new TaskFamily(options).formula;
+    expect(formula({ modulus: 23, variables: 1 })).toBe("z = a x mod 23");
+    expect(formula({ modulus: 7, variables: 2, constantTerm: true })).toBe("z = a1 x1 + a2 x2 + c mod 7");
+    expect(formula({ family: "bilinear", modulus: 7, variables: 2 })).toBe(
+      "z = a1 x1 + a2 x2 + a12 x1 x2 mod 7",
+    );
+    expect(formula({ family: "bilinear", modulus: 5, variables: 3, constantTerm: true })).toBe(
+      "z = a1 x1 + a2 x2 + a3 x3 + a12 x1 x2 + a13 x1 x3 + a23 x2 x3 + c mod 5",
     );
   });
 
   it("refuses composite moduli, odd variables and families too large, by name", () => {
     for (const modulus of [1, 4, 9, 15, 25, 841, 2.5]) {
       expect(() => new TaskFamily({ modulus, variables: 1 })).toThrow(
-        `task.modulus must be a prime number, got ${modulus}`,
+        `task.modulus: got ${modulus}, must be a prime number`,
       );
     }
-    expect(() => new TaskFamily({ modulus: 3, variables: 0 })).toThrow(/task\.variables.*0/);
+    expect(() => new TaskFamily({ modulus: 3, variables: 0 })).toThrow(
+      /^task\.variables: got 0, must be a positive integer$/,
+    );
     expect(() => new TaskFamily({ modulus: 257, variables: 4 })).toThrow(
-      /task\.modulus 257 with task\.variables 4.*4362470401/,
+      /^task\.modulus: got 257, must be at most 64 for tasks of 4 coefficients.*4362470401/,
     );
     expect(() => new TaskFamily({ modulus: 64_019, variables: 1, constantTerm: true })).toThrow(
-      /constantTerm/,
+      /at most 4096 for tasks of 2 coefficients/,
     );
   });
 
@@ -174,7 +222,9 @@ describe("splits", () => {
 
   it("rectangular: refuses a grid with no room left", () => {
     const task = config({ modulus: 3, variables: 2, trainTasks: 8, taskSplit: "rectangular", examples: 4 });
-    expect(() => splitTasks(task, 0)).toThrow(/task\.trainTasks 8 of 9/);
+    expect(() => splitTasks(task, 0)).toThrow(
+      /^task\.trainTasks: got 8, must be lower, or task\.taskSplit uniform: 9 tasks/,
+    );
   });
 });
 
@@ -184,37 +234,73 @@ describe("validateTask", () => {
   });
 
   it.each<[string, Partial<TaskConfig>, RegExp]>([
-    ["composite modulus", { modulus: 21 }, /task\.modulus.*prime.*21/],
-    ["no unseen task", { modulus: 5, trainTasks: 5, examples: 2 }, /task\.trainTasks.*below the 5.*got 5/],
+    ["composite modulus", { modulus: 21 }, /^task\.modulus: got 21, must be a prime/],
+    [
+      "products of one variable",
+      { family: "bilinear", variables: 1 },
+      /^task\.variables: got 1, must be at least 2 with task\.family bilinear/,
+    ],
+    [
+      "too many products",
+      { family: "bilinear", modulus: 7, variables: 4 },
+      /^task\.modulus: got 7, must be at most 5 for tasks of 10 coefficients: all 282475249 tasks/,
+    ],
+    [
+      "rectangle of three coefficients",
+      { family: "bilinear", modulus: 5, variables: 2, taskSplit: "rectangular", trainTasks: 16 },
+      /^task\.taskSplit: got rectangular, must be uniform.*a task of this family has 3/,
+    ],
+    [
+      "all tasks with products",
+      { family: "bilinear", modulus: 3, variables: 2, trainTasks: 27, examples: 2 },
+      /^task\.trainTasks: got 27, must be below the 27 tasks/,
+    ],
+    [
+      "no unseen task",
+      { modulus: 5, trainTasks: 5, examples: 2 },
+      /^task\.trainTasks: got 5, must be below the 5 tasks/,
+    ],
     [
       "rectangle of one variable",
       { taskSplit: "rectangular", trainTasks: 16 },
-      /task\.taskSplit.*variables 1/,
+      /^task\.taskSplit: got rectangular, must be uniform unless.*a task of this family has 1/,
     ],
     [
       "rectangle with a constant",
       { modulus: 5, variables: 2, constantTerm: true, taskSplit: "rectangular", trainTasks: 16 },
-      /task\.taskSplit.*constantTerm true/,
+      /^task\.taskSplit: got rectangular, must be uniform.*no task\.constantTerm/,
     ],
     [
       "rectangle without the zero task",
       { modulus: 5, variables: 2, zeroTask: false, taskSplit: "rectangular", trainTasks: 16 },
-      /task\.taskSplit.*zeroTask false/,
+      /^task\.taskSplit: got rectangular, must be uniform.*with task\.zeroTask/,
     ],
     [
       "no unseen task but zero",
       { modulus: 5, zeroTask: false, trainTasks: 4, examples: 2 },
-      /below the 4.*got 4/,
+      /^task\.trainTasks: got 4, must be below the 4 tasks/,
     ],
     [
       "rectangle count",
       { modulus: 5, variables: 2, taskSplit: "rectangular", trainTasks: 18 },
-      /task\.trainTasks.*multiple of 4.*18/,
+      /^task\.trainTasks: got 18, must be a multiple of 4/,
     ],
-    ["no seen input", { inputFraction: 0.01 }, /task\.inputFraction 0\.01 makes 0 of 23/],
-    ["no unseen input", { inputFraction: 0.99 }, /task\.inputFraction 0\.99 makes 23 of 23/],
-    ["too many examples", { examples: 24 }, /task\.examples.*at most 23.*24/],
-    ["too few unseen inputs", { inputFraction: 0.9, examples: 3 }, /task\.examples.*at most 2.*2 unseen.*3/],
+    [
+      "no seen input",
+      { inputFraction: 0.01 },
+      /^task\.inputFraction: got 0\.01, must be such that at least one.*makes 0 of 23/,
+    ],
+    [
+      "no unseen input",
+      { inputFraction: 0.99 },
+      /^task\.inputFraction: got 0\.99, must be such that.*at least one unseen.*makes 23 of 23/,
+    ],
+    ["too many examples", { examples: 24 }, /^task\.examples: got 24, must be at most 23/],
+    [
+      "too few unseen inputs",
+      { inputFraction: 0.9, examples: 3 },
+      /^task\.examples: got 3, must be at most 2.*2 unseen/,
+    ],
   ])("refuses: %s", (_, task, message) => {
     expect(() => validateTask(config(task))).toThrow(message);
     expect(() => validateTask(config(task))).toThrow(RangeError);

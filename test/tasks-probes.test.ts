@@ -3,6 +3,7 @@ import { type ConfigInput, configSchema } from "../src/config/schema.ts";
 import { exactPosterior, exactPredictive } from "../src/tasks/exact.ts";
 import { TaskFamily } from "../src/tasks/family.ts";
 import { createProbeSets } from "../src/tasks/probes.ts";
+import type { TaskConfig } from "../src/tasks/settings.ts";
 import { splitInputs, splitTasks } from "../src/tasks/split.ts";
 
 const config = (task: ConfigInput["task"], prompts = 40, seed = 0) =>
@@ -13,6 +14,10 @@ const cases: [string, ConfigInput["task"]][] = [
   [
     "v = 1, constant, noise",
     { modulus: 5, constantTerm: true, trainTasks: 12, examples: 5, probeNoise: 0.2 },
+  ],
+  [
+    "products",
+    { family: "bilinear", modulus: 5, variables: 2, trainTasks: 60, examples: 6, probeNoise: 0.1 },
   ],
   ["v = 2, unseen inputs", { modulus: 5, variables: 2, trainTasks: 12, examples: 6, inputFraction: 0.6 }],
   [
@@ -84,6 +89,7 @@ describe.each(cases)("createProbeSets, %s", (_, task) => {
         for (let k = 0; k < examples; k++) {
           const row = b * examples + k;
           const context = {
+            family: c.task.family,
             modulus: p,
             variables,
             constantTerm: c.task.constantTerm,
@@ -181,9 +187,9 @@ describe("references as predictors", () => {
   });
 
   it("refuses what validateTask refuses", () => {
-    expect(() => createProbeSets(config({ modulus: 9 }))).toThrow(/task\.modulus/);
-    expect(() =>
-      createProbeSets(config({ modulus: 11, trainTasks: 7, inputFraction: 0.8, examples: 3 })),
-    ).toThrow(/task\.examples.*at most 2/);
+    const c = config({ modulus: 11, trainTasks: 7, examples: 3 });
+    const probes = (task: Partial<TaskConfig>) => createProbeSets({ ...c, task: { ...c.task, ...task } });
+    expect(() => probes({ modulus: 9 })).toThrow(/task\.modulus/);
+    expect(() => probes({ inputFraction: 0.8 })).toThrow(/task\.examples.*at most 2/);
   });
 });

@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { type TaskConfig, taskSchema } from "../src/config/schema.ts";
+import type { Batch } from "../src/core/batch.ts";
 import { TaskFamily } from "../src/tasks/family.ts";
 import { drawProbePrompts } from "../src/tasks/probe-prompts.ts";
 import { PromptSet } from "../src/tasks/prompt-set.ts";
-import { type Batch, PromptSampler } from "../src/tasks/prompts.ts";
+import { PromptSampler } from "../src/tasks/prompts.ts";
+import { type TaskConfig, taskSchema } from "../src/tasks/settings.ts";
 import { splitInputs, splitTasks } from "../src/tasks/split.ts";
 
 const config = (task: Partial<TaskConfig>): TaskConfig => taskSchema.parse(task);
@@ -39,6 +40,11 @@ const cases: [string, Partial<TaskConfig>][] = [
     { modulus: 7, variables: 2, trainTasks: 30, examples: 8, distinctInputs: false },
   ],
   ["v = 2, unseen inputs", { modulus: 7, variables: 2, trainTasks: 30, examples: 8, inputFraction: 0.7 }],
+  ["products", { family: "bilinear", modulus: 5, variables: 2, trainTasks: 80, examples: 6 }],
+  [
+    "products, no table",
+    { family: "bilinear", modulus: 7, variables: 3, trainTasks: 12000, examples: 8, inputFraction: 0.5 },
+  ],
   ["v = 3", { modulus: 5, variables: 3, trainTasks: 60, examples: 6 }],
   // 19^4 inputs and 40 tasks are too many pairs for the table of outputs.
   ["v = 4, no table", { modulus: 19, variables: 4, trainTasks: 40, examples: 6, inputFraction: 0.5 }],

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { labelledEvents, uncertaintyTrajectory } from "../src/run/events.ts";
-import type { MetricsRecord, ProbeReference } from "../src/run/records.ts";
+import type { MetricsRecord } from "../src/run/records.ts";
+import type { ProbeReference } from "../src/tasks/probes.ts";
 import { firstSustained, normalisedAccuracy } from "../src/uncertainty/events.ts";
 import type { PredictiveMeasures } from "../src/uncertainty/measures.ts";
 

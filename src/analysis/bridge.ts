@@ -4,10 +4,10 @@
  * drawn in that unit. Nothing is predicted: a transformer learns features, has another loss and another optimiser, and
  * its uncertainty is that of a deep ensemble.
  */
-import type { TaskConfig } from "../config/schema.ts";
 import type { RunData } from "../report/read-run.ts";
 import type { RunEvents } from "../run/records.ts";
 import { seenInputCount, TaskFamily } from "../tasks/family.ts";
+import type { TaskConfig } from "../tasks/settings.ts";
 import { linearlySpaced } from "../theory/grid.ts";
 import { collapseTimes, times } from "../theory/times.ts";
 import { requireNonEmpty } from "../validate.ts";

@@ -8,8 +8,8 @@ import {
   type MethodOptions,
   type PosteriorMethod,
 } from "../posterior/methods.ts";
+import type { ProbeSetName } from "../tasks/probe-sets.ts";
 import type { ProbeSet } from "../tasks/probes.ts";
-import type { ProbeSetName } from "../training/messages.ts";
 import { recentBatches } from "../training/recent-batches.ts";
 import { type EnsembleMeasures, ensembleMeasures } from "../uncertainty/measures.ts";
 

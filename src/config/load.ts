@@ -7,7 +7,6 @@ import { parse } from "yaml";
 import { z } from "zod";
 import { SIMD_VARIABLE } from "../core/simd.ts";
 import { messageOf, UsageError } from "../errors.ts";
-import { splitTasks } from "../tasks/split.ts";
 import { type Config, configSchema } from "./schema.ts";
 
 export interface ConfigLayer {
@@ -83,21 +82,20 @@ export function flagLayer(flag: string, key: string, value: unknown): ConfigLaye
 
 /**
  * Merges the layers over the defaults and checks the result.
- * @throws UsageError with one line for each problem.
+ * @throws UsageError with one line for each problem: setting, value, where that comes from, and what is allowed
  */
 export function resolveConfig(layers: readonly ConfigLayer[]): Config {
   for (const { source, values } of layers) {
-    const unknown = check(values).filter((issue) => issue.code === "unrecognized_keys");
+    const unknown = issuesOf(values).flatMap((issue) =>
+      issue.code === "unrecognized_keys" ? issue.keys.map((key) => [...issue.path, key].join(".")) : [],
+    );
     if (unknown.length > 0)
-      throw new UsageError(
-        unknown.flatMap((i) => describe(i, values).map((line) => `${source}: ${line}`)).join("\n"),
-      );
+      throw new UsageError(unknown.map((key) => `${source}: ${unknownKey(key)}`).join("\n"));
   }
   const values = layers.reduce((merged, layer) => merge(merged, layer.values), {} as Record<string, unknown>);
   const result = configSchema.safeParse(values);
   if (!result.success)
-    throw new UsageError(result.error.issues.flatMap((i) => describe(i, values)).join("\n"));
-  checkTogether(result.data);
+    throw new UsageError(result.error.issues.map((issue) => describe(issue, layers)).join("\n"));
   return result.data;
 }
 
@@ -108,34 +106,47 @@ export function differingKeys(a: object, b: object): string[] {
   return [...new Set([...flatA.keys(), ...flatB.keys()])].filter((key) => flatA.get(key) !== flatB.get(key));
 }
 
-/** What the schema cannot see in one field alone. */
-function checkTogether(config: Config): void {
-  try {
-    splitTasks(config.task, config.seed);
-  } catch (error) {
-    throw new UsageError(messageOf(error));
-  }
-  const { dModel, nHeads } = config.model;
-  if (dModel % nHeads !== 0 || (dModel / nHeads) % 2 !== 0)
-    throw new UsageError(
-      `model.dModel: got ${dModel} with model.nHeads ${nHeads}, must be an even multiple of nHeads`,
-    );
-}
-
 type Issue = z.core.$ZodIssue;
 
-function check(values: unknown): readonly Issue[] {
+function issuesOf(values: unknown): readonly Issue[] {
   const result = configSchema.safeParse(values);
   return result.success ? [] : result.error.issues;
 }
 
-/** A problem as lines like `training.batchSize: got -3, must be > 0`. */
-function describe(issue: Issue, values: unknown): string[] {
-  const path = issue.path.join(".");
-  if (issue.code === "unrecognized_keys")
-    return issue.keys.map((key) => unknownKey([...issue.path, key].join(".")));
-  const value = issue.path.reduce<unknown>((v, key) => (v as Record<PropertyKey, unknown>)?.[key], values);
-  return [`${path || "configuration"}: got ${show(value)}, ${requirement(issue)}`];
+/**
+ * A problem as a line like `training.batchSize: got -3 from --set training.batchSize=-3, must be > 0`. Of a
+ * contradiction, what the other settings are and where they come from follows.
+ */
+function describe(issue: Issue, layers: readonly ConfigLayer[]): string {
+  const path = issue.path.map(String);
+  const given = issue.code === "custom" ? ((issue.params?.given as string[] | undefined) ?? []) : [];
+  const others = given.flatMap((key) => {
+    const other = provenance(key.split("."), layers);
+    return other === undefined ? [] : [`${key} ${other}`];
+  });
+  return (
+    `${path.join(".")}: got ${provenance(path, layers) ?? "nothing"}, ${requirement(issue)}` +
+    (others.length > 0 ? ` (${others.join(", ")})` : "")
+  );
+}
+
+/** The value of a setting and the layer that gave it, or its default if it has one. */
+function provenance(path: readonly string[], layers: readonly ConfigLayer[]): string | undefined {
+  for (const { source, values } of layers.toReversed()) {
+    const value = valueAt(values, path);
+    if (value !== undefined) return `${show(value)} from ${source}`;
+  }
+  const value = valueAt(configSchema.parse({}), path);
+  return value === undefined ? undefined : `${show(value)} by default`;
+}
+
+/** The value at a path, or what stands in the way of one; undefined if there is nothing. */
+function valueAt(values: unknown, path: readonly string[]): unknown {
+  return path.reduce<unknown>(
+    (value, key) =>
+      typeof value === "object" && value !== null ? (value as Record<string, unknown>)[key] : value,
+    values,
+  );
 }
 
 const NAMES_OF_TYPES: Record<string, string> = {
@@ -240,5 +251,4 @@ function flatten(value: object, prefix = ""): [string, string][] {
   );
 }
 
-const show = (value: unknown) =>
-  typeof value === "number" ? String(value) : (JSON.stringify(value) ?? "nothing");
+const show = (value: unknown) => (typeof value === "number" ? String(value) : JSON.stringify(value));

@@ -4,40 +4,13 @@
  */
 import { z } from "zod";
 import { ACT_FNS, ACTIVATIONS } from "../core/activations.ts";
+import { taskSchema } from "../tasks/settings.ts";
+import { splitContradictions } from "../tasks/split.ts";
+import type { Contradiction } from "../validate.ts";
 
 const count = z.number().int().positive();
 const fraction = z.number().min(0).max(1);
 const rate = z.number().nonnegative();
-
-export const taskSchema = z
-  .strictObject({
-    modulus: count.min(3).default(23).describe("prime p: residues 0..p-1 are the tokens"),
-    variables: count.max(4).default(1).describe("v, number of inputs x1..xv of the hidden linear function"),
-    constantTerm: z.boolean().default(false).describe("add a hidden constant: z = a.x + c mod p"),
-    zeroTask: z
-      .boolean()
-      .default(true)
-      .describe(
-        "whether the family contains the zero task, z = 0 whatever the inputs, which no other task helps to predict",
-      ),
-    trainTasks: count.default(17).describe("D, number of tasks seen in training; the rest are held out"),
-    taskSplit: z
-      .enum(["uniform", "rectangular"])
-      .default("uniform")
-      .describe(
-        "how the D tasks are chosen: uniformly, or as disjoint rectangles of the task grid (variables = 2, D a multiple of 4)",
-      ),
-    inputFraction: fraction
-      .gt(0)
-      .default(1)
-      .describe("fraction of the p^v inputs seen in training; below 1 two more probe sets exist"),
-    examples: count.default(3).describe("n, examples (x1..xv z) in one prompt"),
-    distinctInputs: z.boolean().default(true).describe("inputs within one prompt without replacement"),
-    trainNoise: fraction.default(0).describe("probability that a context z is replaced, in training"),
-    probeNoise: fraction.default(0).describe("probability that a context z is replaced, in the probe sets"),
-    noisyTargets: z.boolean().default(false).describe("whether the training targets carry the noise too"),
-  })
-  .describe("the family of in-context modular linear tasks");
 
 export const modelSchema = z
   .strictObject({
@@ -225,21 +198,60 @@ type Resolved = z.infer<typeof configSections>;
 /** Whether a member's predictions have a posterior of its own to sample. */
 const hasPosterior = ({ training, model }: Resolved) => training.optimizer === "ivon" || model.dropout > 0;
 
-function contradictions({ training, ...config }: Resolved): { path: string[]; message: string }[] {
-  const found: { path: string[]; message: string }[] = [];
-  const report = (path: string, message: string) => found.push({ path: path.split("."), message });
+function contradictions(config: Resolved): Contradiction[] {
+  return [
+    ...splitContradictions(config.task, config.seed),
+    ...modelContradictions(config),
+    ...posteriorContradictions(config),
+  ];
+}
+
+function modelContradictions({ model: { dModel, nHeads } }: Resolved): Contradiction[] {
+  if (dModel % nHeads === 0 && (dModel / nHeads) % 2 === 0) return [];
+  return [
+    {
+      path: "model.dModel",
+      value: dModel,
+      allowed: "an even multiple of model.nHeads",
+      given: ["model.nHeads"],
+    },
+  ];
+}
+
+function posteriorContradictions(config: Resolved): Contradiction[] {
+  const { training, evaluation } = config;
+  const found: Contradiction[] = [];
+  const report = (path: string, value: unknown, allowed: string, given: string[]) =>
+    found.push({ path, value, allowed, given });
+  const optimizer = ["training.optimizer"];
   if (training.optimizer === "ivon") {
     const { shape } = trainingSchema;
     for (const [key, instead] of Object.entries(ADAMW_ONLY) as [keyof typeof ADAMW_ONLY, string][]) {
       const neutral = JSON.stringify(shape[key].parse(undefined));
       if (JSON.stringify(training[key]) !== neutral)
-        report(`training.${key}`, `must be left at ${neutral} with optimizer ivon, ${instead}`);
+        report(
+          `training.${key}`,
+          training[key],
+          `left at ${neutral} with optimizer ivon, ${instead}`,
+          optimizer,
+        );
     }
     if (training.weightDecay === 0)
-      report("training.weightDecay", "must be above 0 with optimizer ivon: it is the precision of the prior");
-  } else if (training.ivon) report("training.ivon", "must be absent unless training.optimizer is ivon");
-  if (config.evaluation.posteriorSamples !== undefined && !hasPosterior({ training, ...config }))
-    report("evaluation.posteriorSamples", "must be absent without optimizer ivon or model.dropout above 0");
+      report(
+        "training.weightDecay",
+        0,
+        "above 0 with optimizer ivon: it is the precision of the prior",
+        optimizer,
+      );
+  } else if (training.ivon)
+    report("training.ivon", training.ivon, "absent unless training.optimizer is ivon", optimizer);
+  if (evaluation.posteriorSamples !== undefined && !hasPosterior(config))
+    report(
+      "evaluation.posteriorSamples",
+      evaluation.posteriorSamples,
+      "absent without optimizer ivon or model.dropout above 0",
+      [...optimizer, "model.dropout"],
+    );
   return found;
 }
 
@@ -249,12 +261,15 @@ function contradictions({ training, ...config }: Resolved): { path: string[]; me
  */
 export const configSchema = configSections
   .superRefine((config, context) => {
-    for (const { path, message } of contradictions(config))
+    // Contradictions are between settings that are each within their ranges.
+    if (context.issues.length > 0) return;
+    for (const { path, value, allowed, given } of contradictions(config))
       context.addIssue({
         code: "custom",
-        path,
-        message,
-        input: path.reduce<unknown>((v, key) => (v as Record<string, unknown>)[key], config),
+        path: path.split("."),
+        message: `must be ${allowed}`,
+        input: value,
+        params: { given },
       });
   })
   .overwrite((config) => {
@@ -272,7 +287,6 @@ export const configSchema = configSections
 
 /** A complete, validated configuration. */
 export type Config = z.infer<typeof configSchema>;
-export type TaskConfig = Config["task"];
 export type ModelConfig = Config["model"];
 /** `ivon` is there exactly if the optimizer is ivon. */
 export type TrainingConfig = Config["training"];

@@ -1,7 +1,7 @@
 /** The report of one run. */
 import { stringify } from "yaml";
-import type { TaskConfig } from "../config/schema.ts";
 import { TaskFamily } from "../tasks/family.ts";
+import type { TaskConfig } from "../tasks/settings.ts";
 import { verdict as describe } from "../uncertainty/verdict.ts";
 import { diagnose } from "./diagnosis.ts";
 import { eventKeys, eventNames, membersOf, probeSets, setNames } from "./figures/events.ts";
@@ -29,7 +29,7 @@ export async function runPage(run: RunData): Promise<string> {
   const { task } = run.config;
   return htmlPage({
     title: `epigrok: ${run.name}`,
-    subtitle: `${taskFormula(task)}, ${trainingTasks(task)}`,
+    subtitle: `${new TaskFamily(task).formula}, ${trainingTasks(task)}`,
     body: [
       `<p class="verdict">${escapeHtml(verdict(run))}</p>`,
       factList(facts(run)),
@@ -74,13 +74,6 @@ export function verdict(run: RunData): string {
   const last = run.records.at(-1)?.step ?? 0;
   const progress = `Unfinished: evaluated up to step ${formatStep(last)} of ${formatStep(run.config.training.steps)}.`;
   return `${progress} ${describe(null, run.detector)}`;
-}
-
-/** The task family as a formula. */
-export function taskFormula({ modulus, variables, constantTerm }: TaskConfig): string {
-  const terms =
-    variables === 1 ? ["a x"] : Array.from({ length: variables }, (_, i) => `a${i + 1} x${i + 1}`);
-  return `z = ${[...terms, ...(constantTerm ? ["c"] : [])].join(" + ")} mod ${modulus}`;
 }
 
 function trainingTasks(task: TaskConfig): string {

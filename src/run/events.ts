@@ -1,5 +1,6 @@
 /** The events of a run, from its evaluations: what says when it has memorised, when it has grokked and what shows of it. */
-import type { ProbeSetName } from "../training/messages.ts";
+import type { ProbeSetName } from "../tasks/probe-sets.ts";
+import type { ProbeReference } from "../tasks/probes.ts";
 import { type DetectorState, detectGrokking } from "../uncertainty/detector.ts";
 import {
   firstSustained,
@@ -9,7 +10,7 @@ import {
 } from "../uncertainty/events.ts";
 import type { UncertaintyObservation } from "../uncertainty/observation.ts";
 import { UNLABELLED_STATISTICS } from "../uncertainty/statistics.ts";
-import type { MetricsRecord, ProbeReference, RunEvents } from "./records.ts";
+import type { MetricsRecord, RunEvents } from "./records.ts";
 
 /** Chance and ceiling of each probe set, among others. */
 export type References = Partial<Record<ProbeSetName, ProbeReference>>;

@@ -1,7 +1,8 @@
 /** A member's resume state as one safetensors file: parameters, both moments and the evaluations still pending. */
 import type { MemberEvaluation, MemberFailure, MemberProgress } from "../pool/controller.ts";
 import { decodeSafetensors, encodeSafetensors, type Tensor } from "../safetensors.ts";
-import type { IntervalSums, ProbePrediction, ProbeSetName } from "../training/messages.ts";
+import type { ProbeSetName } from "../tasks/probe-sets.ts";
+import type { IntervalSums, ProbePrediction } from "../training/messages.ts";
 import type { PosteriorSpread } from "../uncertainty/decompose.ts";
 
 /** What the tensors do not hold; kept as JSON under the metadata key `progress`. NaN becomes null in JSON. */

@@ -2,7 +2,8 @@
  * The records of a run itself: `metrics.jsonl` holds one MetricsRecord a line, `summary.json` one RunSummary. Those of
  * `posteriors.jsonl` and `spectrum.jsonl` live with the analyses that make them.
  */
-import type { ProbeSetName } from "../training/messages.ts";
+import type { ProbeSetName } from "../tasks/probe-sets.ts";
+import type { ProbeReference } from "../tasks/probes.ts";
 import type { EnsembleMeasures, MemberMeasures } from "../uncertainty/measures.ts";
 
 export interface MemberRecord {
@@ -21,22 +22,6 @@ export interface MetricsRecord {
   learningRate: number;
   members: MemberRecord[];
   ensemble: Partial<Record<ProbeSetName, EnsembleMeasures>>;
-}
-
-/** Bayes-optimal accuracies and reference entropies of one probe set, last position first by name, then all. */
-export interface ProbeReference {
-  prompts: number;
-  positions: number;
-  chance: number;
-  /** Expected accuracy of the generalising predictor G: the ceiling. */
-  ceiling: number;
-  ceilingByPosition: number[];
-  /** Accuracy of the memorising predictor M on this set. */
-  memorisingAccuracy: number;
-  /** Mean entropy of G at the last position, nats. */
-  entropyG: number;
-  /** Fraction of prompts on which some training task fits the context. */
-  supportM: number;
 }
 
 export interface RunEvents {

@@ -6,8 +6,6 @@
 
 import type { Batch } from "../core/batch.ts";
 
-export type { Batch };
-
 /** T, the number of tokens of a prompt. */
 export function promptLength(variables: number, examples: number): number {
   return examples * (variables + 1) - 1;

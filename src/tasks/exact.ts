@@ -5,7 +5,7 @@
  * noise it is an exact ratio of integers.
  */
 import { requireFraction } from "../validate.ts";
-import { TaskFamily } from "./family.ts";
+import { type FamilyOptions, TaskFamily } from "./family.ts";
 
 /** A list of hypotheses with a uniform prior over it. */
 export interface Hypotheses {
@@ -16,37 +16,23 @@ export interface Hypotheses {
 
 /** All tasks of a family, in the order of their indices. */
 export function everyTask(family: TaskFamily): Hypotheses {
-  const { modulus, taskLength, variables, taskCount, firstTask } = family;
-  const sums = new Int32Array(modulus ** taskLength);
+  const outputs = new Int32Array(family.modulus ** family.taskLength);
   return {
-    size: taskCount,
+    size: family.taskCount,
     outputsAt(input, out) {
-      // Outer sums from the least significant coordinate on: each new one repeats the block p times, shifted.
-      for (let i = taskLength - 1, block = 1; i >= 0; i--, block *= modulus) {
-        const step = i < variables ? input[i] : 1;
-        for (let at = block; at < block * modulus; at++) {
-          const sum = sums[at - block] + step;
-          sums[at] = sum >= modulus ? sum - modulus : sum;
-        }
-      }
-      out.set(sums.subarray(firstTask));
+      family.outputsAt(input, outputs);
+      out.set(outputs.subarray(family.firstTask));
     },
   };
 }
 
 /** The tasks with these vectors; a repeated one counts as often as it occurs. */
 export function listedTasks(family: TaskFamily, tasks: readonly ArrayLike<number>[]): Hypotheses {
-  const { modulus, taskLength, variables, constantTerm } = family;
-  const digits = new Int32Array(tasks.length * taskLength);
-  for (let i = 0; i < tasks.length; i++) digits.set(tasks[i], i * taskLength);
   return {
     size: tasks.length,
     outputsAt(input, out) {
-      for (let h = 0, at = 0; h < tasks.length; h++, at += taskLength) {
-        let sum = constantTerm ? digits[at + variables] : 0;
-        for (let i = 0; i < variables; i++) sum += digits[at + i] * input[i];
-        out[h] = sum % modulus;
-      }
+      const evaluate = family.evaluateAt(input);
+      for (let h = 0; h < tasks.length; h++) out[h] = evaluate(tasks[h]);
     },
   };
 }
@@ -147,15 +133,8 @@ export class SequentialPosterior {
   }
 }
 
-export interface ExactContext {
-  /** p, a prime. */
-  modulus: number;
-  /** v */
-  variables: number;
-  /** Whether tasks have a constant, last in their vectors. Default false. */
-  constantTerm?: boolean;
-  /** Whether the family contains the zero task. Default true. */
-  zeroTask?: boolean;
+/** A family and a context. */
+export interface ExactContext extends FamilyOptions {
   /** Probability in [0, 1] that an output of the context was replaced by one of the other p-1 residues. */
   contextNoise: number;
   /** Uniform over all tasks of the family, or uniform over these task vectors (D, taskLength). */

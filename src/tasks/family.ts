@@ -1,21 +1,20 @@
-/** The family of modular linear tasks z = a.x (+ c) mod p, its numbering, and the checks on a task configuration. */
-import type { TaskConfig } from "../config/schema.ts";
+/** The tasks and inputs of a family at one size: how many there are, their numbers, and the output of each pair. */
+import { type Contradiction, requireConsistent, requireOneOf } from "../validate.ts";
+import type { FamilyShape, TaskRule } from "./families/family.ts";
+import { DEFAULT_FAMILY, FAMILIES, FAMILY_NAMES, type FamilyName } from "./families/index.ts";
+import type { TaskConfig } from "./settings.ts";
 
 /** Largest number of tasks that is enumerated: splits and exact references visit every task of the family. */
 const MAX_TASKS = 2 ** 24;
 
-function isPrime(n: number): boolean {
-  if (n < 2) return false;
-  for (let d = 2; d * d <= n; d++) if (n % d === 0) return false;
-  return true;
-}
-
 export interface FamilyOptions {
+  /** Default linear. */
+  family?: FamilyName;
   /** p, a prime. */
   modulus: number;
   /** v, the number of inputs x1..xv. */
   variables: number;
-  /** Whether a task has a constant besides its v coefficients. */
+  /** Whether a task has a constant besides its coefficients. Default false. */
   constantTerm?: boolean;
   /** Whether the zero vector is one of the tasks. Default true. */
   zeroTask?: boolean;
@@ -27,45 +26,35 @@ export interface FamilyOptions {
  * first coordinate is the most significant digit, base p, of the index (of the index plus one without the zero task).
  *
  * @throws RangeError if p is not prime (over Z_p with composite p the tasks are not told apart by a basis of
- *   inputs), if `variables` is not a positive integer, or if there are more than 2^24 tasks
+ *   inputs), if `variables` is not a positive integer or does not suit the family, or if there are more than 2^24 tasks
  */
 export class TaskFamily {
   readonly modulus: number;
   readonly variables: number;
-  readonly constantTerm: boolean;
-  /** Length of a task vector: variables, plus one with a constant term. */
+  /** Length of a task vector. */
   readonly taskLength: number;
-  readonly zeroTask: boolean;
+  /** What the tasks compute, for example z = a1 x1 + a2 x2 mod 7. */
+  readonly formula: string;
+  /** Lexicographic number of the first task among all vectors of Z_p^taskLength: 1 without the zero task. */
+  readonly firstTask: number;
   /** p^taskLength, less one without the zero task. */
   readonly taskCount: number;
   /** p^variables */
   readonly inputCount: number;
 
-  constructor({ modulus, variables, constantTerm = false, zeroTask = true }: FamilyOptions) {
-    if (!Number.isInteger(modulus) || !isPrime(modulus)) {
-      throw new RangeError(`task.modulus must be a prime number, got ${modulus}`);
-    }
-    if (!Number.isInteger(variables) || variables < 1) {
-      throw new RangeError(`task.variables must be a positive integer, got ${variables}`);
-    }
+  private readonly rule: TaskRule;
+
+  constructor(options: FamilyOptions) {
+    requireConsistent(familyContradictions(options));
+    const { modulus, variables, zeroTask = true } = options;
+    this.rule = ruleOf(options);
     this.modulus = modulus;
     this.variables = variables;
-    this.constantTerm = constantTerm;
-    this.taskLength = variables + (constantTerm ? 1 : 0);
-    this.zeroTask = zeroTask;
+    this.taskLength = this.rule.taskLength;
+    this.formula = this.rule.formula;
+    this.firstTask = zeroTask ? 0 : 1;
     this.taskCount = modulus ** this.taskLength - this.firstTask;
     this.inputCount = modulus ** variables;
-    if (this.taskCount > MAX_TASKS) {
-      throw new RangeError(
-        `task.modulus ${modulus} with task.variables ${variables}${constantTerm ? " and task.constantTerm" : ""} ` +
-          `gives ${this.taskCount} tasks; at most ${MAX_TASKS} can be enumerated`,
-      );
-    }
-  }
-
-  /** Lexicographic number of the first task among all vectors of Z_p^taskLength: 1 without the zero task. */
-  get firstTask(): number {
-    return this.zeroTask ? 0 : 1;
   }
 
   /** The task vector with this index. */
@@ -96,11 +85,22 @@ export class TaskFamily {
     return this.number("input", input, this.variables);
   }
 
-  /** z = task . input (+ constant) mod p. Both are residue vectors of the family's lengths (not checked). */
+  /** The output z of a task at an input. Both are residue vectors of the family's lengths (not checked). */
   evaluate(task: ArrayLike<number>, input: ArrayLike<number>): number {
-    let sum = this.constantTerm ? task[this.variables] : 0;
-    for (let i = 0; i < this.variables; i++) sum += task[i] * input[i];
-    return sum % this.modulus;
+    return this.rule.evaluateAt(input)(task);
+  }
+
+  /** The function that gives z of a task at this input: for many tasks at one input. */
+  evaluateAt(input: ArrayLike<number>): (task: ArrayLike<number>) => number {
+    return this.rule.evaluateAt(input);
+  }
+
+  /**
+   * Write z at this input into out (p^taskLength) for every vector of Z_p^taskLength in lexicographic order, the zero
+   * vector included.
+   */
+  outputsAt(input: ArrayLike<number>, out: Int32Array): void {
+    this.rule.outputsAt(input, out);
   }
 
   /** @throws RangeError unless `value` is one of 0..p-1 */
@@ -133,48 +133,44 @@ export class TaskFamily {
   }
 }
 
-/** Number of inputs seen in training: the nearest integer to inputFraction p^v. */
-export function seenInputCount(task: TaskConfig): number {
-  return Math.round(task.inputFraction * task.modulus ** task.variables);
+const shapeOf = ({ modulus, variables, constantTerm = false }: FamilyOptions): FamilyShape => ({
+  modulus,
+  variables,
+  constantTerm,
+});
+
+const ruleOf = (options: FamilyOptions) => FAMILIES[options.family ?? DEFAULT_FAMILY].rule(shapeOf(options));
+
+function isPrime(n: number): boolean {
+  if (!Number.isInteger(n) || n < 2) return false;
+  for (let d = 2; d * d <= n; d++) if (n % d === 0) return false;
+  return true;
 }
 
-/**
- * Check what the schema cannot see in one field alone. Held-out tasks must remain, because the probe sets on unseen
- * tasks are what grokking is measured on.
- *
- * @throws RangeError naming the field, its value and what is allowed
- */
-export function validateTask(task: TaskConfig): void {
-  const { taskCount, inputCount } = new TaskFamily(task);
-  if (task.trainTasks >= taskCount) {
-    throw new RangeError(
-      `task.trainTasks must be below the ${taskCount} tasks of the family, so that unseen tasks remain, got ${task.trainTasks}`,
-    );
-  }
-  if (task.taskSplit === "rectangular") {
-    if (task.variables !== 2 || task.constantTerm || !task.zeroTask) {
-      throw new RangeError(
-        `task.taskSplit "rectangular" needs task.variables 2, no task.constantTerm and the zero task, got variables ${task.variables}, constantTerm ${task.constantTerm}, zeroTask ${task.zeroTask}`,
-      );
-    }
-    if (task.trainTasks % 4 !== 0) {
-      throw new RangeError(
-        `task.trainTasks must be a multiple of 4 with task.taskSplit "rectangular", got ${task.trainTasks}`,
-      );
-    }
-  }
-  const seen = seenInputCount(task);
-  if (seen < 1 || (task.inputFraction < 1 && seen >= inputCount)) {
-    throw new RangeError(
-      `task.inputFraction ${task.inputFraction} makes ${seen} of ${inputCount} inputs seen; at least one must be seen and, below 1, at least one unseen`,
-    );
-  }
-  if (task.distinctInputs) {
-    const available = task.inputFraction < 1 ? Math.min(seen, inputCount - seen) : seen;
-    if (task.examples > available) {
-      throw new RangeError(
-        `task.examples must be at most ${available} with task.distinctInputs (${seen} seen and ${inputCount - seen} unseen inputs), got ${task.examples}`,
-      );
-    }
-  }
+/** Why there is no such family; empty if there is. */
+export function familyContradictions(options: FamilyOptions): Contradiction[] {
+  const { family = DEFAULT_FAMILY, modulus, variables } = options;
+  requireOneOf("task.family", family, FAMILY_NAMES);
+  if (!isPrime(modulus))
+    return [{ path: "task.modulus", value: modulus, allowed: "a prime number", given: [] }];
+  if (!Number.isInteger(variables) || variables < 1)
+    return [{ path: "task.variables", value: variables, allowed: "a positive integer", given: [] }];
+  const found = FAMILIES[family].validate(shapeOf(options));
+  if (found.length > 0) return found;
+  const { taskLength } = ruleOf(options);
+  if (modulus ** taskLength <= MAX_TASKS) return [];
+  const largest = Math.floor(MAX_TASKS ** (1 / taskLength));
+  return [
+    {
+      path: "task.modulus",
+      value: modulus,
+      allowed: `at most ${largest} for tasks of ${taskLength} coefficients: all ${modulus ** taskLength} tasks are enumerated, which must not be more than ${MAX_TASKS}`,
+      given: ["task.family", "task.variables", "task.constantTerm"],
+    },
+  ];
+}
+
+/** Number of inputs seen in training: the nearest integer to inputFraction p^v. */
+export function seenInputCount({ inputFraction, modulus, variables }: TaskConfig): number {
+  return Math.round(inputFraction * modulus ** variables);
 }

@@ -3,12 +3,13 @@
  * same for all members. In the sets on unseen inputs every input of a prompt is unseen, as in the split of
  * He et al. (arXiv 2406.02550).
  */
-import type { TaskConfig } from "../config/schema.ts";
+import type { Batch } from "../core/batch.ts";
 import { stream } from "../random.ts";
-import type { ProbeSetName } from "../training/messages.ts";
-import { type Batch, emptyBatch, predictingPositions, promptLength } from "./batch.ts";
+import { emptyBatch, predictingPositions, promptLength } from "./batch.ts";
 import { TaskFamily } from "./family.ts";
+import { PROBE_SET_NAMES, PROBE_SETS, type ProbeSetName } from "./probe-sets.ts";
 import { PromptSource } from "./prompt-source.ts";
+import type { TaskConfig } from "./settings.ts";
 import { splitInputs, splitTasks } from "./split.ts";
 
 export interface ProbePrompts {
@@ -24,22 +25,18 @@ export interface ProbePrompts {
 }
 
 /**
- * Draw `prompts` prompts for each probe set: {seen, unseen tasks} on seen inputs, and on unseen inputs as well if
- * inputFraction is below 1.
+ * Draw `prompts` prompts for each probe set; those on unseen inputs are there if inputFraction is below 1.
  *
  * @throws RangeError for an invalid task configuration
  */
 export function drawProbePrompts(task: TaskConfig, seed: number, prompts: number): ProbePrompts[] {
-  const { train, heldOut } = splitTasks(task, seed);
-  const { seen, unseen } = splitInputs(task, seed);
-  const sets: [ProbeSetName, Int32Array, Int32Array][] = [
-    ["seenTasks", train, seen],
-    ["unseenTasks", heldOut, seen],
-  ];
-  if (unseen.length > 0) {
-    sets.push(["seenTasksUnseenInputs", train, unseen], ["unseenTasksUnseenInputs", heldOut, unseen]);
-  }
-  return sets.map(([name, tasks, inputs], index) => drawSet(task, seed, prompts, name, index, tasks, inputs));
+  const tasks = splitTasks(task, seed);
+  const inputs = splitInputs(task, seed);
+  return PROBE_SET_NAMES.flatMap((name, index) => {
+    const set = PROBE_SETS[name];
+    const [taskPool, inputPool] = [tasks[set.tasks], inputs[set.inputs]];
+    return inputPool.length === 0 ? [] : [drawSet(task, seed, prompts, name, index, taskPool, inputPool)];
+  });
 }
 
 function drawSet(

@@ -1,9 +1,8 @@
 /** The probe sets: fixed prompts with the exact predictives of the memorising and the generalising predictor. */
-import type { Config } from "../config/schema.ts";
-import type { ProbeReference } from "../run/records.ts";
 import { everyTask, listedTasks, SequentialPosterior } from "./exact.ts";
 import { TaskFamily } from "./family.ts";
 import { drawProbePrompts, type ProbePrompts } from "./probe-prompts.ts";
+import type { TaskConfig } from "./settings.ts";
 import { splitTasks } from "./split.ts";
 
 export interface ExactReferences {
@@ -15,9 +14,33 @@ export interface ExactReferences {
   supportM: Uint8Array;
 }
 
+/** Bayes-optimal accuracies and reference entropies of one probe set, at the last position unless said otherwise. */
+export interface ProbeReference {
+  prompts: number;
+  positions: number;
+  chance: number;
+  /** Expected accuracy of the generalising predictor G: the ceiling. */
+  ceiling: number;
+  ceilingByPosition: number[];
+  /** Accuracy of the memorising predictor M on this set. */
+  memorisingAccuracy: number;
+  /** Mean entropy of G, nats. */
+  entropyG: number;
+  /** Fraction of prompts on which some training task fits the context. */
+  supportM: number;
+}
+
 export interface ProbeSet extends ProbePrompts {
   references: ExactReferences;
   reference: ProbeReference;
+}
+
+/** What the probe sets of a run depend on: a part of its configuration. */
+export interface ProbeOptions {
+  task: TaskConfig;
+  seed: number;
+  /** Prompts in each set. */
+  evaluation: { prompts: number };
 }
 
 /**
@@ -26,8 +49,7 @@ export interface ProbeSet extends ProbePrompts {
  *
  * @throws RangeError for an invalid task configuration
  */
-export function createProbeSets(config: Config): ProbeSet[] {
-  const { task, seed, evaluation } = config;
+export function createProbeSets({ task, seed, evaluation }: ProbeOptions): ProbeSet[] {
   const family = new TaskFamily(task);
   const trainTasks = Array.from(splitTasks(task, seed).train, (index) => family.task(index));
   const generalising = new SequentialPosterior(

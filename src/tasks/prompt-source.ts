@@ -22,13 +22,13 @@ export interface PromptSourceOptions {
 /** Outputs of all (task, input) pairs are tabulated up to this many pairs. */
 const MAX_TABLE = 4_000_000;
 
-/** Holds the prompt drawn last; drawing allocates nothing. */
+/** Holds the prompt drawn last. */
 export class PromptSource {
   /** Family index of the task. */
   task = 0;
   /** (n): input indices. */
   readonly inputs: Int32Array;
-  /** (n): task . input for each example. */
+  /** (n): the task's output for each example. */
   readonly clean: Int32Array;
   /** (n): the outputs after noise. */
   readonly shown: Int32Array;
@@ -41,8 +41,7 @@ export class PromptSource {
   private readonly distinct: boolean;
   private readonly noise: number;
   private readonly noisyExamples: number;
-  /** (tasks, taskLength) and, by input index, (inputCount, v). */
-  private readonly taskDigits: Int32Array;
+  /** (inputCount, v), by input index. */
   private readonly inputDigits: Int32Array;
   /** (tasks, inputCount), or null when that is too large. */
   private readonly table: Uint16Array | null;
@@ -60,18 +59,7 @@ export class PromptSource {
     this.shown = new Int32Array(examples);
     this.inputDigits = new Int32Array(family.inputCount * family.variables);
     for (const index of inputs) this.inputDigits.set(family.input(index), index * family.variables);
-    this.taskDigits = new Int32Array(tasks.length * family.taskLength);
-    for (let row = 0; row < tasks.length; row++) {
-      this.taskDigits.set(family.task(tasks[row]), row * family.taskLength);
-    }
-    this.table = null;
-    if (family.modulus <= 0x10000 && tasks.length * family.inputCount <= MAX_TABLE) {
-      const table = new Uint16Array(tasks.length * family.inputCount);
-      for (let row = 0; row < tasks.length; row++) {
-        for (const index of inputs) table[row * family.inputCount + index] = this.evaluate(row, index);
-      }
-      this.table = table;
-    }
+    this.table = tabulate(family, tasks, inputs);
   }
 
   /** Draw the next prompt into `task`, `inputs`, `clean` and `shown`. */
@@ -81,12 +69,15 @@ export class PromptSource {
     this.task = this.tasks[row];
     if (this.distinct) this.drawDistinctInputs(rng);
     else for (let k = 0; k < inputs.length; k++) inputs[k] = this.pool[uniformInt(rng, this.pool.length)];
-    const tableRow = row * this.family.inputCount;
-    for (let k = 0; k < inputs.length; k++) {
-      const z = table ? table[tableRow + inputs[k]] : this.evaluate(row, inputs[k]);
-      clean[k] = z;
-      shown[k] = z;
+    if (table) {
+      const tableRow = row * this.family.inputCount;
+      for (let k = 0; k < inputs.length; k++) clean[k] = table[tableRow + inputs[k]];
+    } else {
+      const task = this.family.task(this.task);
+      for (let k = 0; k < inputs.length; k++)
+        clean[k] = this.family.evaluate(task, this.family.input(inputs[k]));
     }
+    shown.set(clean);
     for (let k = 0; k < this.noisyExamples; k++) {
       if (uniform(rng) < this.noise) {
         const other = uniformInt(rng, this.family.modulus - 1);
@@ -122,14 +113,17 @@ export class PromptSource {
       pool[swaps[k]] = inputs[k];
     }
   }
+}
 
-  private evaluate(row: number, input: number): number {
-    const { modulus, variables, constantTerm, taskLength } = this.family;
-    const task = row * taskLength;
-    let sum = constantTerm ? this.taskDigits[task + variables] : 0;
-    for (let i = 0; i < variables; i++) {
-      sum += this.taskDigits[task + i] * this.inputDigits[input * variables + i];
-    }
-    return sum % modulus;
+/** (tasks, inputCount): the outputs of these tasks at these inputs, or null when that is too large. */
+function tabulate(family: TaskFamily, tasks: Int32Array, inputs: Int32Array): Uint16Array | null {
+  const { modulus, inputCount } = family;
+  if (modulus > 0x10000 || tasks.length * inputCount > MAX_TABLE) return null;
+  const table = new Uint16Array(tasks.length * inputCount);
+  const vectors = Array.from(tasks, (index) => family.task(index));
+  for (const index of inputs) {
+    const evaluate = family.evaluateAt(family.input(index));
+    for (let row = 0; row < vectors.length; row++) table[row * inputCount + index] = evaluate(vectors[row]);
   }
+  return table;
 }

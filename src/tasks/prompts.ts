@@ -8,16 +8,16 @@
  * this would remove more than a tenth of the training prompts are refused, because the training distribution would
  * no longer be the one the exact references describe.
  */
-import type { TaskConfig } from "../config/schema.ts";
+import type { Batch } from "../core/batch.ts";
 import { stream } from "../random.ts";
-import { type Batch, emptyBatch, predictingPositions, promptLength } from "./batch.ts";
+import { emptyBatch, predictingPositions, promptLength } from "./batch.ts";
 import { TaskFamily } from "./family.ts";
 import { drawProbePrompts } from "./probe-prompts.ts";
+import { PROBE_SETS } from "./probe-sets.ts";
 import { PromptSet } from "./prompt-set.ts";
 import { PromptSource } from "./prompt-source.ts";
+import type { TaskConfig } from "./settings.ts";
 import { splitInputs, splitTasks } from "./split.ts";
-
-export type { Batch };
 
 /** Largest share of the training prompts that the probe prompts may take away. */
 const MAX_RESERVED_SHARE = 0.1;
@@ -103,7 +103,7 @@ function reserveProbePrompts(
   const family = new TaskFamily(task);
   const trainTasks = Array.from(train, (index) => family.task(index));
   const reachable = drawProbePrompts(task, seed, probePrompts).filter(
-    ({ name }) => name === "seenTasks" || name === "unseenTasks",
+    ({ name }) => PROBE_SETS[name].inputs === "seen",
   );
   const reserved = new PromptSet(2 * probePrompts * reachable.length);
   let taken = 0;
@@ -137,7 +137,6 @@ function reserveProbePrompts(
 
 /** How many of the tasks give these outputs for these inputs. */
 function countFits(family: TaskFamily, tasks: number[][], inputs: Int32Array, outputs: Int32Array): number {
-  const vectors = Array.from(inputs, (index) => family.input(index));
-  return tasks.filter((task) => vectors.every((input, k) => family.evaluate(task, input) === outputs[k]))
-    .length;
+  const evaluate = Array.from(inputs, (index) => family.evaluateAt(family.input(index)));
+  return tasks.filter((task) => evaluate.every((of, k) => of(task) === outputs[k])).length;
 }

@@ -1,7 +1,9 @@
 /** Which tasks and which inputs are seen in training. The members of an ensemble share both splits. */
-import type { TaskConfig } from "../config/schema.ts";
 import { type RandomGenerator, sampleWithoutReplacement, stream, uniformInt } from "../random.ts";
-import { seenInputCount, TaskFamily, validateTask } from "./family.ts";
+import { type Contradiction, requireConsistent } from "../validate.ts";
+import { seenInputCount, TaskFamily } from "./family.ts";
+import type { TaskConfig } from "./settings.ts";
+import { taskContradictions, validateTask } from "./validate.ts";
 
 export interface TaskSplit {
   /** Indices of the D training tasks, ascending. */
@@ -18,20 +20,40 @@ export interface InputSplit {
 }
 
 /**
+ * What contradicts what in a task configuration: settings each other, or the rectangular construction the number of
+ * tasks, where this seed finds no room for the rectangles.
+ */
+export function splitContradictions(task: TaskConfig, seed: number): Contradiction[] {
+  const found = taskContradictions(task);
+  if (found.length > 0 || task.taskSplit !== "rectangular" || chooseTasks(task, seed)) return found;
+  return [
+    {
+      path: "task.trainTasks",
+      value: task.trainTasks,
+      allowed: `lower, or task.taskSplit uniform: ${task.modulus ** 2} tasks leave no room for ${task.trainTasks / 4} disjoint rectangles`,
+      given: ["task.taskSplit", "task.modulus", "seed"],
+    },
+  ];
+}
+
+/**
  * Choose the D training tasks: uniformly without replacement, or by the rectangular construction.
  *
  * @throws RangeError for an invalid task configuration
  */
 export function splitTasks(task: TaskConfig, seed: number): TaskSplit {
-  validateTask(task);
-  const { taskCount, modulus } = new TaskFamily(task);
-  const rng = stream(seed, 0, "taskSplit");
-  const chosen =
-    task.taskSplit === "rectangular"
-      ? sampleRectangles(rng, modulus, task.trainTasks)
-      : sampleWithoutReplacement(rng, taskCount, task.trainTasks);
-  const [train, heldOut] = partition(taskCount, chosen);
+  requireConsistent(splitContradictions(task, seed));
+  const [train, heldOut] = partition(new TaskFamily(task).taskCount, chooseTasks(task, seed)!);
   return { train, heldOut };
+}
+
+/** The indices of the training tasks, in any order; null without room for the rectangles. */
+function chooseTasks(task: TaskConfig, seed: number): Int32Array | null {
+  const { taskSplit, modulus, trainTasks } = task;
+  const rng = stream(seed, 0, "taskSplit");
+  return taskSplit === "rectangular"
+    ? sampleRectangles(rng, modulus, trainTasks)
+    : sampleWithoutReplacement(rng, new TaskFamily(task).taskCount, trainTasks);
 }
 
 /**
@@ -66,16 +88,14 @@ const RECTANGLE_ATTEMPTS = 200;
  * other training task, and its second with yet another. (Their code also keeps the residues a, b, a', b' apart from each
  * other; that plays no part in the idea and is not imposed here.)
  *
- * When a corner has no free completion the draw starts again; close to a full grid no draw may succeed.
+ * When a corner has no free completion the draw starts again; close to a full grid no draw may succeed: null.
  */
-function sampleRectangles(rng: RandomGenerator, p: number, trainTasks: number): Int32Array {
+function sampleRectangles(rng: RandomGenerator, p: number, trainTasks: number): Int32Array | null {
   for (let attempt = 0; attempt < RECTANGLE_ATTEMPTS; attempt++) {
     const tasks = tryRectangles(rng, p, trainTasks / 4);
     if (tasks) return tasks;
   }
-  throw new RangeError(
-    `task.trainTasks ${trainTasks} of ${p * p} tasks leaves too little room for disjoint rectangles; lower it or use task.taskSplit "uniform"`,
-  );
+  return null;
 }
 
 function tryRectangles(rng: RandomGenerator, p: number, count: number): Int32Array | null {

@@ -1,7 +1,7 @@
 /** Event marks and the vocabulary of probe sets, shared by the figures of one run. */
 
 import type { RunEvents } from "../../run/records.ts";
-import type { ProbeSetName } from "../../training/messages.ts";
+import type { ProbeSetName } from "../../tasks/probe-sets.ts";
 import type { EnsembleMeasures } from "../../uncertainty/measures.ts";
 import type { RunData } from "../read-run.ts";
 import { colour } from "../theme.ts";

@@ -1,5 +1,5 @@
 import type { MetricsRecord } from "../../run/records.ts";
-import type { ProbeSetName } from "../../training/messages.ts";
+import type { ProbeSetName } from "../../tasks/probe-sets.ts";
 import type { PosteriorMeasures } from "../../uncertainty/measures.ts";
 import type { RunData } from "../read-run.ts";
 import { eventMarks, runAxis, setColour, taskSets } from "./events.ts";
