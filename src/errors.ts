@@ -1,6 +1,6 @@
 /** A mistake in what was asked for (flags, configuration, directories), as against a failure while running. */
 export class UsageError extends Error {
-  override readonly name = "UsageError";
+  override readonly name: string = "UsageError";
 }
 
 /** The message of anything that was thrown. */

@@ -6,10 +6,10 @@ import {
   environmentLayers,
   fileLayer,
   flagLayer,
-  nearestName,
   overrideLayer,
   resolveConfig,
 } from "../src/config/load.ts";
+import { nearestName } from "../src/config/nearest-name.ts";
 import { listPresets, presetLayer, presetNames } from "../src/config/presets.ts";
 import { configSchema } from "../src/config/schema.ts";
 import { UsageError } from "../src/errors.ts";

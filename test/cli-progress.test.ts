@@ -1,6 +1,7 @@
 import { Writable } from "node:stream";
 import { describe, expect, it } from "vitest";
-import { createProgress, formatDuration, type Progress, shortNumber } from "../src/commands/progress.ts";
+import { formatDuration, shortNumber } from "../src/commands/format.ts";
+import { createProgress, type Progress } from "../src/commands/progress.ts";
 import type { MetricsRecord } from "../src/run/records.ts";
 import type { RunStart } from "../src/run/run.ts";
 import type { ProbeReference } from "../src/tasks/probes.ts";

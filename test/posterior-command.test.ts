@@ -6,12 +6,14 @@ import { fitAfterTraining } from "../src/analysis/after-training.ts";
 import { compareMethods, fallOf } from "../src/analysis/compare.ts";
 import { pending } from "../src/analysis/job-runner.ts";
 import type { PosteriorRecord } from "../src/analysis/posterior-job.ts";
-import { DEFAULT_SETTINGS, methodOf, parseMethods, posteriorJobs } from "../src/analysis/posteriors.ts";
-import { parseSteps, selectSteps, thin } from "../src/analysis/selection.ts";
+import { DEFAULT_SETTINGS, methodOf, posteriorJobs } from "../src/analysis/posteriors.ts";
+import { selectSteps, thin } from "../src/analysis/selection.ts";
 import type { SpectrumRecord } from "../src/analysis/spectrum-job.ts";
+import { namesIn, stepChoice } from "../src/commands/flags.ts";
 import { configSchema } from "../src/config/schema.ts";
 import { runJobs } from "../src/pool/jobs.ts";
 import { startThreads } from "../src/pool/pool.ts";
+import { POSTERIOR_METHODS } from "../src/posterior/methods.ts";
 import { ivonFile } from "../src/run/checkpoints.ts";
 import type { MetricsRecord } from "../src/run/records.ts";
 import { epigrok } from "./fixtures/cli.ts";
@@ -27,7 +29,7 @@ describe("the choice of checkpoints", () => {
   }));
   const events = { memorisedStep: 400, grokStep: 800, uncertaintyPeakStep: 500, collapseStep: null };
   const chosen = (text: string, atMost = 0, given = events as Parameters<typeof selectSteps>[2]) =>
-    selectSteps(kept, parseSteps(text), given, atMost).map(({ step }) => step);
+    selectSteps(kept, stepChoice(text), given, atMost).map(({ step }) => step);
 
   it("all, around the transition, by number", () => {
     expect(chosen("all")).toEqual([0, 100, 200, 400, 800, 1600, 3200]);
@@ -46,10 +48,14 @@ describe("the choice of checkpoints", () => {
   it("names what is wrong", () => {
     expect(() => chosen("300")).toThrow(/no checkpoint at step 300; the nearest are at 200 and 400/);
     expect(() => chosen("9999")).toThrow(/the nearest are at 3200/);
-    expect(() => parseSteps("half")).toThrow(/--steps: got "half"/);
+    expect(() => stepChoice("half")).toThrow(/--steps: got "half"/);
     expect(() => selectSteps([], "all", events, 0)).toThrow(/no checkpoints/);
-    expect(() => parseMethods("swag,laplace-kfca")).toThrow(/"laplace-kfca"; did you mean "laplace-kfac"/);
-    expect(() => parseMethods("zzzzzzzzzzzz")).toThrow(/there are: laplace-last-layer/);
+    expect(() => namesIn("swag,laplace-kfca", POSTERIOR_METHODS, "method")).toThrow(
+      /"laplace-kfca"; did you mean "laplace-kfac"/,
+    );
+    expect(() => namesIn("zzzzzzzzzzzz", POSTERIOR_METHODS, "method")).toThrow(
+      /there are: laplace-last-layer/,
+    );
   });
 });
 

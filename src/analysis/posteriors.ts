@@ -10,7 +10,7 @@ import { type CheckpointStep, readCheckpoint, readIvonCurvature } from "../run/c
 import { type JobsOutcome, type RunnerOptions, runOpenJobs } from "./job-runner.ts";
 import { batchesFor, type OpenRun, settingsHash, withRun } from "./open-run.ts";
 import type { PosteriorJob, PosteriorOutcome, PosteriorRecord } from "./posterior-job.ts";
-import { parseNames, type StepChoice, selectMembers, selectSteps } from "./selection.ts";
+import { type StepChoice, selectMembers, selectSteps } from "./selection.ts";
 
 /** How the methods are fitted: the same for every checkpoint of a comparison. */
 export interface PosteriorSettings {
@@ -35,9 +35,6 @@ export const DEFAULT_SETTINGS: PosteriorSettings = {
 export const DEFAULT_METHODS = POSTERIOR_METHODS.filter((method) => method !== "laplace-diagonal");
 
 const DROPOUT_RATE = 0.1;
-
-/** @throws UsageError naming a method that does not exist */
-export const parseMethods = (text: string) => parseNames(text, POSTERIOR_METHODS, "method");
 
 export type KeyedJob = PosteriorJob & { settings: string };
 

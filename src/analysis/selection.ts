@@ -1,39 +1,11 @@
-/** What of a run an analysis is made of: methods or operators by name, steps and members. */
+/** Of which checkpoints of a run, and of which members, an analysis is made. */
 
-import { nearestName } from "../config/load.ts";
 import { UsageError } from "../errors.ts";
 import type { CheckpointStep } from "../run/checkpoints.ts";
 import type { RunEvents } from "../run/records.ts";
 
-/**
- * Names separated by commas, in the order of `known`.
- * @param what they are, for the message
- * @throws UsageError for a name that is not known
- */
-export function parseNames<Name extends string>(text: string, known: readonly Name[], what: string): Name[] {
-  const names = text.split(",").map((name) => name.trim());
-  for (const name of names) {
-    if ((known as readonly string[]).includes(name)) continue;
-    const near = nearestName(name, known);
-    throw new UsageError(
-      `unknown ${what} "${name}"; ${near ? `did you mean "${near}"?` : `there are: ${known.join(", ")}`}`,
-    );
-  }
-  return known.filter((name) => names.includes(name));
-}
-
 /** `all`: every checkpoint. `grok`: those around the transition. Or steps by number. */
 export type StepChoice = "all" | "grok" | readonly number[];
-
-/** @throws UsageError for anything but `all`, `grok` or step numbers separated by commas */
-export function parseSteps(text: string): StepChoice {
-  if (text === "all" || text === "grok") return text;
-  return text.split(",").map((part) => {
-    if (!/^\d+$/.test(part.trim()))
-      throw new UsageError(`--steps: got "${text}", must be all, grok, or step numbers such as 500,1000`);
-    return Number(part);
-  });
-}
 
 /**
  * `grok` keeps the checkpoints from half of the memorised step (of the step of the MI peak, if that comes first) to

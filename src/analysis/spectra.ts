@@ -4,14 +4,8 @@ import { UsageError } from "../errors.ts";
 import { type CheckpointStep, readCheckpoint } from "../run/checkpoints.ts";
 import { type JobsOutcome, type RunnerOptions, runOpenJobs } from "./job-runner.ts";
 import { batchesFor, settingsHash, withRun } from "./open-run.ts";
-import { parseNames, type StepChoice, selectMembers, selectSteps } from "./selection.ts";
-import {
-  OPERATORS,
-  type OperatorName,
-  type SpectrumJob,
-  type SpectrumOutcome,
-  type SpectrumRecord,
-} from "./spectrum-job.ts";
+import { type StepChoice, selectMembers, selectSteps } from "./selection.ts";
+import type { OperatorName, SpectrumJob, SpectrumOutcome, SpectrumRecord } from "./spectrum-job.ts";
 
 export interface SpectrumOptions extends RunnerOptions<KeyedSpectrumJob, SpectrumRecord> {
   operators: readonly OperatorName[];
@@ -27,9 +21,6 @@ export interface SpectrumOptions extends RunnerOptions<KeyedSpectrumJob, Spectru
 }
 
 export type KeyedSpectrumJob = SpectrumJob & { settings: string };
-
-/** @throws UsageError naming an operator that does not exist */
-export const parseOperators = (text: string) => parseNames(text, OPERATORS, "operator");
 
 /** One job for each step, member and operator. The learning coefficient has no operator and goes with the first. */
 export function spectrumJobs(

@@ -18,7 +18,7 @@ export async function analyse<Job, Record extends Job>(
   args: CheckpointArguments,
   { schema, run, results, ...texts }: AnalysisCommand<Job, Record>,
 ): Promise<void> {
-  const choice = await checkpointChoice(args);
+  const choice = checkpointChoice(args);
   const progress = jobProgress<Job, Record>(process.stderr, args.quiet, texts);
   const interruption = stopOnSignal(() => progress.close());
   try {

@@ -1,8 +1,7 @@
 /** Options of the commands that analyse the checkpoints of a run. */
-import { availableParallelism } from "node:os";
 import type { Argv } from "yargs";
 import type { StepChoice } from "../analysis/selection.ts";
-import { UsageError } from "../errors.ts";
+import { memberCount, nonNegativeInteger, stepChoice, workerCount } from "./flags.ts";
 
 export interface CheckpointArguments {
   run: string;
@@ -61,31 +60,11 @@ export interface CheckpointChoice {
 }
 
 /** @throws UsageError naming the first option that is not allowed */
-export async function checkpointChoice(args: CheckpointArguments): Promise<CheckpointChoice> {
-  const { parseSteps } = await import("../analysis/selection.ts");
+export function checkpointChoice(args: CheckpointArguments): CheckpointChoice {
   return {
-    steps: parseSteps(args.steps),
+    steps: stepChoice(args.steps),
     checkpoints: nonNegativeInteger("checkpoints", args.checkpoints),
     members: memberCount(args.members),
-    workers: args.workers === undefined ? availableParallelism() : positiveInteger("workers", args.workers),
+    workers: workerCount(args.workers),
   };
-}
-
-/** @throws UsageError unless it is a positive integer */
-export function positiveInteger(flag: string, value: number): number {
-  if (Number.isInteger(value) && value >= 1) return value;
-  throw new UsageError(`--${flag}: got ${value}, must be a positive integer`);
-}
-
-/** @throws UsageError unless it is an integer from 0 on */
-function nonNegativeInteger(flag: string, value: number): number {
-  if (Number.isInteger(value) && value >= 0) return value;
-  throw new UsageError(`--${flag}: got ${value}, must be an integer of at least 0`);
-}
-
-/** @throws UsageError unless it is `all` or a positive integer */
-function memberCount(text: string): number | "all" {
-  if (text === "all") return "all";
-  if (/^[1-9]\d*$/.test(text)) return Number(text);
-  throw new UsageError(`--members: got "${text}", must be all or a positive integer`);
 }

@@ -1,7 +1,8 @@
 /** Progress of an analysis on stderr: a bar on a terminal, else lines. */
 import { SingleBar } from "cli-progress";
 import type { JobFailure, JobObserver } from "../analysis/job-runner.ts";
-import { BAR_STYLE, formatDuration, type ProgressStream } from "./progress.ts";
+import { formatDuration } from "./format.ts";
+import { BAR_STYLE, type ProgressStream } from "./progress.ts";
 
 /** Without a terminal, lines closer together than this are not all printed. */
 const PLAIN_INTERVAL_SECONDS = 5;

@@ -3,7 +3,8 @@ import type { Argv, CommandModule } from "yargs";
 import type { PosteriorRecord } from "../analysis/posterior-job.ts";
 import type { KeyedJob, PosteriorSettings } from "../analysis/posteriors.ts";
 import { UsageError } from "../errors.ts";
-import { type CheckpointArguments, checkpointOptions, positiveInteger } from "./checkpoint-options.ts";
+import { type CheckpointArguments, checkpointOptions } from "./checkpoint-options.ts";
+import { namesIn, positiveInteger } from "./flags.ts";
 
 interface PosteriorArguments extends CheckpointArguments {
   methods?: string;
@@ -55,10 +56,10 @@ export const posteriorCommand: CommandModule<object, PosteriorArguments> = {
           "Results are appended to posteriors.jsonl in the run, and what is there already is not computed again.",
       ) as unknown as Argv<PosteriorArguments>,
   handler: async (args) => {
-    const { DEFAULT_METHODS, methodOf, parseMethods, runPosteriors } = await import(
-      "../analysis/posteriors.ts"
-    );
-    const methods = args.methods === undefined ? DEFAULT_METHODS : parseMethods(args.methods);
+    const { DEFAULT_METHODS, methodOf, runPosteriors } = await import("../analysis/posteriors.ts");
+    const { POSTERIOR_METHODS } = await import("../posterior/methods.ts");
+    const methods =
+      args.methods === undefined ? DEFAULT_METHODS : namesIn(args.methods, POSTERIOR_METHODS, "method");
     const settings = await settingsOf(args);
     const { analyse } = await import("./analyse.ts");
     await analyse<KeyedJob, PosteriorRecord>(args, {

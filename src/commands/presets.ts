@@ -17,7 +17,7 @@ export const presetsCommand: CommandModule<object, PresetsArguments> = {
   handler: async ({ json }) => {
     const { listPresets } = await import("../config/presets.ts");
     const { estimateCost } = await import("../training/cost.ts");
-    const { shortNumber } = await import("./progress.ts");
+    const { shortNumber } = await import("./format.ts");
     const presets = listPresets().map((preset) => ({ ...preset, cost: estimateCost(preset.config) }));
     if (json) {
       console.log(JSON.stringify(presets));

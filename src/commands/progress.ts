@@ -8,6 +8,7 @@ import { readEvents } from "../run/events.ts";
 import type { MetricsRecord, RunEvents } from "../run/records.ts";
 import type { RunObserver, RunStart } from "../run/run.ts";
 import { estimateCost } from "../training/cost.ts";
+import { formatDuration, shortNumber } from "./format.ts";
 import { quoted } from "./signals.ts";
 
 /** Without a terminal, evaluations closer together than this are not all printed. */
@@ -212,26 +213,4 @@ class Milestones {
     if (records.length === 0) return none;
     return readEvents(records, this.#start.references(), this.#start.config.task.modulus).events;
   }
-}
-
-/** 950, 12.3k, 4.56M, three digits. */
-export function shortNumber(value: number): string {
-  const units = ["", "k", "M", "G", "T", "P", "E"];
-  let unit = 0;
-  let rest = value;
-  while (rest >= 999.5 && unit < units.length - 1) {
-    rest /= 1000;
-    unit++;
-  }
-  return `${rest >= 100 || unit === 0 ? Math.round(rest) : rest.toPrecision(3)}${units[unit]}`;
-}
-
-/** 8 s, 3 min 20 s, 2 h 05 min, 3 d 4 h. */
-export function formatDuration(seconds: number): string {
-  const s = Math.round(seconds);
-  const two = (n: number) => String(n).padStart(2, "0");
-  if (s < 60) return `${s} s`;
-  if (s < 3600) return `${Math.floor(s / 60)} min ${two(s % 60)} s`;
-  if (s < 48 * 3600) return `${Math.floor(s / 3600)} h ${two(Math.floor((s % 3600) / 60))} min`;
-  return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
 }

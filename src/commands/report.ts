@@ -1,6 +1,5 @@
 /** `epigrok report`: the HTML page of one run, or a comparison of several. */
 import type { Argv, CommandModule } from "yargs";
-import { UsageError } from "../errors.ts";
 
 interface ReportArguments {
   dirs: string[];
@@ -20,12 +19,6 @@ export const reportCommand: CommandModule<object, ReportArguments> = {
       }) as unknown as Argv<ReportArguments>,
   handler: async ({ dirs, out }) => {
     const { writeReport } = await import("../report/report.ts");
-    const { ForeignRunError, MissingRunError } = await import("../report/read-run.ts");
-    try {
-      console.log(await writeReport(dirs, { out }));
-    } catch (error) {
-      const isUsage = error instanceof MissingRunError || error instanceof ForeignRunError;
-      throw isUsage ? new UsageError(error.message) : error;
-    }
+    console.log(await writeReport(dirs, { out }));
   },
 };

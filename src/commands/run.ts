@@ -1,5 +1,4 @@
 /** `epigrok run`: train an ensemble, or continue a run. */
-import { availableParallelism } from "node:os";
 import { basename, extname } from "node:path";
 import type { Argv, CommandModule } from "yargs";
 import type { ConfigLayer } from "../config/load.ts";
@@ -9,6 +8,7 @@ import type { OpenMode } from "../run/directory.ts";
 import type { RunPlan } from "../run/plan.ts";
 import type { RunSummary } from "../run/records.ts";
 import type { RunOptions } from "../run/run.ts";
+import { workerCount } from "./flags.ts";
 import { reportOn } from "./report-on.ts";
 import { EXIT_CODES, quoted, stopOnSignal } from "./signals.ts";
 
@@ -186,13 +186,6 @@ async function resolveRun(args: RunArguments): Promise<ResolvedRun> {
   };
 }
 
-function workerCount(given: number | undefined): number {
-  if (given === undefined) return availableParallelism();
-  if (!Number.isInteger(given) || given < 1)
-    throw new UsageError(`--workers: got ${given}, must be a positive integer`);
-  return given;
-}
-
 /** The run is complete without them, so a failure is a warning. */
 async function addPosteriors(
   runDir: string,
@@ -228,7 +221,7 @@ function summaryText(summary: RunSummary, report: string | null): string {
 
 async function planText(config: Config, plan: RunPlan): Promise<string> {
   const { stringify } = await import("yaml");
-  const { formatDuration, shortNumber } = await import("./progress.ts");
+  const { formatDuration, shortNumber } = await import("./format.ts");
   const { members } = config.ensemble;
   return [
     stringify(config).trimEnd(),

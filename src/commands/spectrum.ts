@@ -2,7 +2,8 @@
 import type { Argv, CommandModule } from "yargs";
 import type { KeyedSpectrumJob } from "../analysis/spectra.ts";
 import type { SpectrumRecord } from "../analysis/spectrum-job.ts";
-import { type CheckpointArguments, checkpointOptions, positiveInteger } from "./checkpoint-options.ts";
+import { type CheckpointArguments, checkpointOptions } from "./checkpoint-options.ts";
+import { namesIn, positiveInteger } from "./flags.ts";
 
 interface SpectrumArguments extends CheckpointArguments {
   operator: string;
@@ -42,9 +43,10 @@ export const spectrumCommand: CommandModule<object, SpectrumArguments> = {
         "Results are appended to spectrum.jsonl in the run, and what is there already is not computed again.",
       ) as unknown as Argv<SpectrumArguments>,
   handler: async (args) => {
-    const { operatorOf, parseOperators, runSpectra } = await import("../analysis/spectra.ts");
+    const { OPERATORS } = await import("../analysis/spectrum-job.ts");
+    const { operatorOf, runSpectra } = await import("../analysis/spectra.ts");
     const what = {
-      operators: parseOperators(args.operator),
+      operators: namesIn(args.operator, OPERATORS, "operator"),
       data: positiveInteger("data", args.data),
       k: positiveInteger("k", args.k),
       llc: args.llc,

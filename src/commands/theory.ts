@@ -155,14 +155,9 @@ const mostDraws = 3;
 
 async function readBridge({ run, level, u0, taskRatio }: TheoryArguments) {
   const { bridge } = await import("../analysis/bridge.ts");
-  const { ForeignRunError, MissingRunError, readRun } = await import("../report/read-run.ts");
-  try {
-    const runs = await Promise.all(run.map((directory) => readRun(directory)));
-    return bridge(runs, { level, u0, ratio: taskRatio });
-  } catch (error) {
-    const isUsage = error instanceof MissingRunError || error instanceof ForeignRunError;
-    throw isUsage ? new UsageError(error.message) : error;
-  }
+  const { readRun } = await import("../report/read-run.ts");
+  const runs = await Promise.all(run.map((directory) => readRun(directory)));
+  return bridge(runs, { level, u0, ratio: taskRatio });
 }
 
 function studyOptions(args: TheoryArguments): StudyOptions {

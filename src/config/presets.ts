@@ -3,7 +3,8 @@ import { readdirSync } from "node:fs";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UsageError } from "../errors.ts";
-import { type ConfigLayer, nearestName, readConfigFile, resolveConfig } from "./load.ts";
+import { type ConfigLayer, readConfigFile, resolveConfig } from "./load.ts";
+import { nearestName } from "./nearest-name.ts";
 import type { Config, ConfigInput } from "./schema.ts";
 
 /** The same folder from src/ and from dist/: the package ships src/config/presets. */

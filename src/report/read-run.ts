@@ -4,6 +4,7 @@ import { basename, join, resolve } from "node:path";
 import type { PosteriorRecord } from "../analysis/posterior-job.ts";
 import type { SpectrumRecord } from "../analysis/spectrum-job.ts";
 import { type Config, configSchema } from "../config/schema.ts";
+import { UsageError } from "../errors.ts";
 import { uncertaintyTrajectory } from "../run/events.ts";
 import type { MetricsRecord, RunEvents, RunSummary } from "../run/records.ts";
 import { type DetectorState, detectGrokking } from "../uncertainty/detector.ts";
@@ -30,12 +31,12 @@ export interface RunData {
 }
 
 /** The directory does not exist. */
-export class MissingRunError extends Error {
+export class MissingRunError extends UsageError {
   override readonly name = "MissingRunError";
 }
 
 /** The directory exists but is not a run of this program, or a file in it is damaged. */
-export class ForeignRunError extends Error {
+export class ForeignRunError extends UsageError {
   override readonly name = "ForeignRunError";
 }
 
