@@ -9,11 +9,15 @@
 export { UsageError } from "./errors.ts";
 export * as theory from "./theory/index.ts";
 
-// A model in the numeric core.
+// A model in the numeric core, and the methods that its options add.
 
 export {
+  type AdamWTraining,
   type Batch,
+  type CurvatureProducts,
   createTransformer,
+  type IvonTraining,
+  type KroneckerFactors,
   type MathMode,
   type Transformer,
   type TransformerOptions,

@@ -2,7 +2,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ACT_FNS, type ActFn } from "../src/core/activations.ts";
-import { createTransformer, type MathMode, type TransformerShape } from "../src/core/index.ts";
+import {
+  createTransformer,
+  type MathMode,
+  type TransformerOptions,
+  type TransformerShape,
+} from "../src/core/index.ts";
 import { TINY_SHAPE } from "./fixtures/shapes.ts";
 import { ReferenceAdamW } from "./reference/adamw.ts";
 import { float32Tolerance, maxRelativeError } from "./reference/compare.ts";
@@ -307,6 +312,49 @@ describe.each(builds)("the %s build", (math) => {
     const options = { step: 1, learningRate: 0.1, weightDecay: 0.1, beta1: 0.9, beta2: 0.98, epsilon: 1e-8 };
     expect(model.trainStep(batch, options).loss).toBeNaN();
     expect(model.getParameters()).toEqual(broken);
+  });
+});
+
+describe("methods are those that memory was reserved for", () => {
+  const create = <const Options extends TransformerOptions>(options: Options) =>
+    createTransformer(base, { math: "strict", ...options });
+  const methods = (model: object) =>
+    Object.keys(model).filter((key) => typeof model[key as keyof typeof model] === "function");
+
+  const predictions = ["getParameters", "setParameters", "logits", "probabilities", "features"];
+  const gradients = ["lossAndGradient", "jacobianTransposeProduct"];
+  const moments = ["getMoments", "setMoments"];
+  const products = ["jacobianVectorProduct", "hessianVectorProduct", "ggnVectorProduct", "ggnDiagonal"];
+
+  it.each([
+    [{ optimizer: "none" }, predictions],
+    [{}, [...predictions, ...gradients, ...moments, "trainStep"]],
+    [
+      { optimizer: "ivon" },
+      [...predictions, ...gradients, ...moments, "ivonSample", "ivonRestore", "ivonTrainStep"],
+    ],
+    [{ optimizer: "none", curvature: true }, [...predictions, ...gradients, ...products]],
+    [{ optimizer: "none", kronecker: true }, [...predictions, ...gradients, "kroneckerFactors"]],
+    [
+      { curvature: true, kronecker: true },
+      [...predictions, ...gradients, ...moments, "trainStep", ...products, "kroneckerFactors"],
+    ],
+  ] as const)("%o", async (options, expected) => {
+    expect(methods(await create(options)).sort()).toEqual([...expected].sort());
+  });
+
+  it("for the compiler too, and of what is known at run time only, what all cases have", async () => {
+    const optimizer = "ivon" as "adamw" | "ivon";
+    const model = await create({ optimizer, curvature: optimizer === "adamw" });
+    expect(model.getMoments().first).toHaveLength(model.parameterCount);
+    // @ts-expect-error: it may be an IVON model.
+    expect(model.trainStep).toBeUndefined();
+    // @ts-expect-error: it may have no curvature.
+    expect(model.hessianVectorProduct).toBeUndefined();
+    if ("ivonRestore" in model) model.ivonRestore();
+    const options: TransformerOptions = {};
+    // @ts-expect-error: options of that type may say anything.
+    expect((await create(options)).trainStep).toBeDefined();
   });
 });
 

@@ -27,15 +27,19 @@ describe("the public surface", () => {
   it("of epigrok is this list", () => {
     expect([...surface("index.ts").keys()].sort()).toMatchInlineSnapshot(`
       [
+        "AdamWTraining",
         "Batch",
         "Config",
         "ConfigInput",
+        "CurvatureProducts",
         "Decomposition",
         "DetectorOptions",
         "DetectorState",
         "EnsembleMeasures",
         "ForeignRunError",
         "GrokkingDetector",
+        "IvonTraining",
+        "KroneckerFactors",
         "MathMode",
         "MetricsRecord",
         "MissingRunError",

@@ -56,10 +56,6 @@ export type TransformerWith<Options extends TransformerOptions> = Transformer &
   If<Options["curvature"], CurvatureProducts> &
   If<Options["kronecker"], KroneckerFactors>;
 
-/** One that trains with AdamW, as is default. */
-export type AdamWTransformer = TransformerWith<{ optimizer: "adamw" }>;
-/** One that trains with IVON. */
-export type IvonTransformer = TransformerWith<{ optimizer: "ivon" }>;
 /** One for curvature, which trains with AdamW as well. */
 export type CurvatureTransformer = TransformerWith<{ curvature: true }>;
 
