@@ -14,6 +14,7 @@ import { configHash, RunDirectory, readManifest } from "../run/directory.ts";
 import { readEvents } from "../run/events.ts";
 import type { RunEvents } from "../run/records.ts";
 import { createProbeSets } from "../tasks/probes.ts";
+import { termsPerStep } from "../training/loss-terms.ts";
 import { transformerShape } from "../training/model.ts";
 import type { AnalysisContext } from "./analyst.ts";
 
@@ -93,7 +94,6 @@ export function settingsHash(config: Config, settings: object): string {
 }
 
 /** The fewest training batches that hold `predictions` predictions. */
-export function batchesFor({ training, task }: Config, predictions: number): number {
-  const positions = training.lossPositions === "all" ? task.examples : 1;
-  return Math.ceil(predictions / (training.batchSize * positions));
+export function batchesFor(config: Config, predictions: number): number {
+  return Math.ceil(predictions / termsPerStep(config));
 }

@@ -1,6 +1,7 @@
 /** What a configuration says about a member's IVON posterior N(m, 1 / (lambda (h + delta))), in the core's terms. */
 import type { Config, IvonConfig } from "../config/schema.ts";
 import type { IvonSampleOptions } from "../core/ivon.ts";
+import { termsPerStep } from "./loss-terms.ts";
 
 /** The parameters that no sample changes; `step` and `sample` are the rest of a sample's key. */
 export type IvonGaussian = Omit<IvonSampleOptions, "step" | "sample">;
@@ -11,14 +12,12 @@ export function ivonGaussian(
   member: number,
 ): IvonGaussian {
   return {
-    effectiveSampleSize: effectiveSampleSize === "termsSeen" ? termsSeen(config) : effectiveSampleSize,
+    effectiveSampleSize:
+      effectiveSampleSize === "termsSeen"
+        ? config.training.steps * termsPerStep(config)
+        : effectiveSampleSize,
     weightDecay: config.training.weightDecay,
     seed: config.seed,
     member,
   };
-}
-
-/** Terms of the loss in a whole run: one member's prompts times the positions it is trained to predict. */
-function termsSeen({ training, task }: Config): number {
-  return training.steps * training.batchSize * (training.lossPositions === "all" ? task.examples : 1);
 }
