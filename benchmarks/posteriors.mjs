@@ -1,7 +1,7 @@
 /** Curvature products as multiples of a gradient, and Laplace posteriors: fit, draws, predictions. */
 import { batchesFor } from "../dist/analysis/open-run.js";
 import { instantiateTransformer } from "../dist/core/index.js";
-import { fitAndPredict } from "../dist/posterior/methods.js";
+import { fitAndPredict } from "../dist/posterior/fit-and-predict.js";
 import { stream } from "../dist/random.js";
 import { drawProbePrompts } from "../dist/tasks/probe-prompts.js";
 import { initialParameters, transformerShape } from "../dist/training/model.js";

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { DEFAULT_SETTINGS } from "../src/analysis/posteriors.ts";
 import { type ConfigInput, configSchema, runEnsemble, runPosteriors, runSpectra } from "../src/index.ts";
-import { POSTERIOR_METHODS } from "../src/posterior/methods.ts";
+import { POSTERIOR_METHODS } from "../src/posterior/methods/index.ts";
 import { resultHashes, temporaryDirectory } from "./fixtures/temporary.ts";
 
 const root = temporaryDirectory();
@@ -73,7 +73,7 @@ describe("golden bytes", () => {
       steps: [30],
       checkpoints: 0,
       members: 1,
-      settings: { ...DEFAULT_SETTINGS, samples: 6, data: 64, fitSteps: { swag: 20, ivon: 20, sgld: 20 } },
+      settings: { ...DEFAULT_SETTINGS, samples: 6, data: 64, fitSteps: 20 },
       workers: 2,
     });
     expect(posteriors.failures).toEqual([]);

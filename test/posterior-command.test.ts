@@ -13,7 +13,7 @@ import { namesIn, stepChoice } from "../src/commands/flags.ts";
 import { configSchema } from "../src/config/schema.ts";
 import { runJobs } from "../src/pool/jobs.ts";
 import { startThreads } from "../src/pool/pool.ts";
-import { POSTERIOR_METHODS } from "../src/posterior/methods.ts";
+import { POSTERIOR_METHODS } from "../src/posterior/methods/index.ts";
 import { ivonFile } from "../src/run/checkpoints.ts";
 import type { MetricsRecord } from "../src/run/records.ts";
 import { epigrok } from "./fixtures/cli.ts";
@@ -63,7 +63,10 @@ describe("jobs", () => {
   const config = configSchema.parse({});
   const steps = [{ step: 5, members: [0, 1, 2], withCurvature: [] }];
   const jobs = (overrides: Partial<typeof DEFAULT_SETTINGS> = {}) =>
-    posteriorJobs(config, ["swag", "dropout", "ensemble"], steps, 2, { ...DEFAULT_SETTINGS, ...overrides });
+    posteriorJobs({ config, kept: steps }, ["swag", "dropout", "ensemble"], steps, 2, {
+      ...DEFAULT_SETTINGS,
+      ...overrides,
+    });
 
   it("one for each method and member, one for the ensemble", () => {
     expect(jobs().map(({ method, member }) => [method, member])).toEqual([

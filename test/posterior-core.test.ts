@@ -13,9 +13,9 @@ import {
   type LinearOperator,
 } from "../src/curvature/operators.ts";
 import { dot, norm, symmetricEigen } from "../src/curvature/vector.ts";
-import { DropoutPosterior } from "../src/posterior/dropout.ts";
 import { fitLaplace, type LaplaceOptions } from "../src/posterior/laplace/fit.ts";
 import { lastLayerData, lastLayerGradients, lastLayerOperator } from "../src/posterior/laplace/last-layer.ts";
+import { DropoutPosterior } from "../src/posterior/methods/dropout.ts";
 import { TINY, tinyTwin } from "./fixtures/curvature-twin.ts";
 import { testStream } from "./fixtures/rng.ts";
 import { float32Tolerance } from "./reference/compare.ts";

@@ -1,4 +1,5 @@
 /** Every method by name, end to end on a small configuration. */
+import { readdirSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { posteriorJob } from "../src/analysis/posterior-job.ts";
 import { configSchema } from "../src/config/schema.ts";
@@ -7,19 +8,19 @@ import { instantiateTransformer } from "../src/core/transformer.ts";
 import { extremeEigenpairs } from "../src/curvature/lanczos.ts";
 import { meanLoss, meanLossAndGradient } from "../src/curvature/model.ts";
 import { ggnOperator } from "../src/curvature/operators.ts";
+import { peakChange } from "../src/posterior/continue-training.ts";
 import type { EmpiricalPosterior } from "../src/posterior/empirical.ts";
-import { type IvonPosterior, ivonPosterior } from "../src/posterior/ivon.ts";
+import { fitAndPredict, type PosteriorRequest } from "../src/posterior/fit-and-predict.ts";
 import { loadPosterior } from "../src/posterior/load.ts";
 import {
-  fitAndPredict,
+  METHOD_DEFINITIONS,
   POSTERIOR_METHODS,
   type PosteriorMethod,
-  type PosteriorRequest,
-  peakChange,
-} from "../src/posterior/methods.ts";
+} from "../src/posterior/methods/index.ts";
+import { type IvonPosterior, ivonPosterior } from "../src/posterior/methods/ivon.ts";
+import type { SwagPosterior } from "../src/posterior/methods/swag.ts";
 import type { MixturePosterior } from "../src/posterior/mixture.ts";
 import type { Posterior } from "../src/posterior/posterior.ts";
-import type { SwagPosterior } from "../src/posterior/swag.ts";
 import { decodeSafetensors, encodeSafetensors } from "../src/safetensors.ts";
 import { drawProbePrompts } from "../src/tasks/probe-prompts.ts";
 import { createProbeSets } from "../src/tasks/probes.ts";
@@ -76,6 +77,38 @@ it("takes the prompts a member has trained on last", () => {
   expect(recentBatches(config, 0, 2, 4)[0].tokens).toEqual(whole[0].tokens);
   expect(data[0].tokens).not.toEqual(data[1].tokens);
   expect(() => recentBatches(config, 0, 300, 0)).toThrow(/count: got 0/);
+});
+
+describe("the registry", () => {
+  it("has a line for each file of the folder, under the file's name", () => {
+    const files = readdirSync(new URL("../src/posterior/methods/", import.meta.url))
+      .map((file) => file.replace(/\.ts$/, ""))
+      .filter((file) => file !== "index" && file !== "method");
+    expect([...POSTERIOR_METHODS].sort()).toEqual(files.sort());
+  });
+
+  it("tells methods apart by name and by label", () => {
+    for (const what of ["name", "label"] as const) {
+      const all = METHOD_DEFINITIONS.map((definition) => definition[what]);
+      expect(new Set(all).size).toBe(all.length);
+    }
+  });
+
+  it("knows the methods of the records that earlier versions wrote", () => {
+    expect(POSTERIOR_METHODS).toEqual(
+      expect.arrayContaining([
+        ...["laplace-last-layer", "laplace-kfac", "laplace-low-rank", "laplace-diagonal"],
+        ...["swag", "ivon", "dropout", "sgld", "ensemble"],
+      ]),
+    );
+  });
+
+  it("methods that take no data can be fitted without", () => {
+    const without = METHOD_DEFINITIONS.filter(({ needs }) => !needs.data).map(({ name }) => name);
+    expect(without).toEqual(expect.arrayContaining(["swag", "dropout", "ensemble"]));
+    for (const method of without)
+      expect(outcome(request(method, { data: undefined })).trainingTerms).toBe(300 * 32 * 3);
+  });
 });
 
 for (const method of POSTERIOR_METHODS) {
@@ -210,7 +243,7 @@ it("the number of terms is what was trained on, the data set if that is larger, 
   const terms = (overrides: Partial<PosteriorRequest>) =>
     fitAndPredict(request("laplace-last-layer", overrides), core).trainingTerms;
   expect(terms({ step: 0 })).toBe(4 * 32 * 3);
-  expect(terms({ options: { trainingTerms: 1000 } })).toBe(1000);
+  expect(terms({ trainingTerms: 1000 })).toBe(1000);
 });
 
 describe("checkpoints of an IVON run", () => {
@@ -369,8 +402,8 @@ it("SGLD: the default step is half of 1 / (N x largest GGN eigenvalue + delta)",
 
 it("SGLD follows the gradient of N times the mean loss over all of the data", () => {
   // Descent at the rate e N / 2 = 0.01; noise of variance e a step is far below it.
-  const options = { steps: 2, trainingTerms: 1e10, stepSize: 2e-12, priorPrecision: 1 };
-  const { posterior } = outcome(request("sgld", { options, nSamples: 1 }));
+  const options = { steps: 2, stepSize: 2e-12, priorPrecision: 1 };
+  const { posterior } = outcome(request("sgld", { options, trainingTerms: 1e10, nSamples: 1 }));
   const model = instantiateTransformer(core, transformerShape(config));
   const theta = Float64Array.from(checkpoints[0]);
   for (let step = 0; step < 2; step++) {
@@ -405,7 +438,7 @@ it("names what is wrong", () => {
   expect(run({}, "dropout")).not.toThrow();
   expect(run({ options: {} }, "dropout")).toThrow(/dropout: got 0, must be above 0/);
   for (const named of ["swag", "sgld", "laplace-last-layer"] as const)
-    expect(run({ options: { trainingTerms: -5 } }, named)).toThrow(/^trainingTerms: got -5/);
+    expect(run({ trainingTerms: -5 }, named)).toThrow(/^trainingTerms: got -5/);
   expect(() => recentBatches(config, 0, 0.5, 2)).toThrow(/step: got 0.5/);
   expect(run({ options: { dropout: 1 } }, "dropout")).toThrow(/dropout: got 1/);
   expect(run({ options: { maxRank: 1 } }, "swag")).toThrow(/maxRank: got 1/);
@@ -418,7 +451,9 @@ it("names what is wrong", () => {
   expect(run({ nSamples: 0 }, "ensemble")).toThrow(/nSamples: got 0/);
   expect(run({ data: [] })).toThrow(/batches: got no prediction/);
   expect(run({ options: { priorPrecision: -1 } })).toThrow(/priorPrecision: got -1/);
-  expect(run({ options: { priorPrecision: "marginalLikelihood" } })).toThrow(/must be a number/);
+  expect(run({ options: { priorPrecision: "marginalLikelihood" } })).toThrow(
+    /^priorPrecision: got marginalLikelihood, must be a finite number above 0/,
+  );
   expect(run({ options: { steps: 0 } }, "swag")).toThrow(/steps: got 0/);
   expect(run({ options: { learningRate: -1 } }, "ivon")).toThrow(/learningRate: got -1/);
   expect(run({ checkpoints, nSamples: 7 }, "swag")).toThrow(/nSamples: got 7/);

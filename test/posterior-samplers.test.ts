@@ -4,13 +4,13 @@ import { DivergedChainError, LangevinChain } from "../src/curvature/langevin.ts"
 import { chainDiagnostics, estimateLearningCoefficient } from "../src/curvature/llc.ts";
 import { softmaxRows } from "../src/curvature/model.ts";
 import { EmpiricalPosterior } from "../src/posterior/empirical.ts";
-import { Ivon, type IvonOptions, IvonPosterior, ivonPosterior } from "../src/posterior/ivon.ts";
 import { fitLaplace } from "../src/posterior/laplace/fit.ts";
 import { loadPosterior } from "../src/posterior/load.ts";
+import { Ivon, IvonPosterior, type IvonStepOptions, ivonPosterior } from "../src/posterior/methods/ivon.ts";
+import { fitSgld, type SgldChainOptions } from "../src/posterior/methods/sgld.ts";
+import { SwagCollector, SwagPosterior } from "../src/posterior/methods/swag.ts";
 import { MixturePosterior } from "../src/posterior/mixture.ts";
 import type { Posterior } from "../src/posterior/posterior.ts";
-import { fitSgld, type SgldOptions } from "../src/posterior/sgld.ts";
-import { SwagCollector, SwagPosterior } from "../src/posterior/swag.ts";
 import { normals } from "../src/random.ts";
 import { decodeSafetensors, encodeSafetensors } from "../src/safetensors.ts";
 import { TINY, tinyTwin } from "./fixtures/curvature-twin.ts";
@@ -125,7 +125,7 @@ describe("IVON on a quadratic", () => {
   const { matrix } = withSpectrum(new Random(62), [4, 2, 1, 0.5]);
   const optimum = Float64Array.of(1, -2, 0.5, 3);
   const weightDecay = 0.3;
-  const options: IvonOptions = {
+  const options: IvonStepOptions = {
     ...{ learningRate: 0.02, effectiveSampleSize: 2000, weightDecay, hessianInit: 1, beta2: 0.9999 },
   };
   const gradient = (theta: Float64Array) =>
@@ -256,7 +256,7 @@ describe("Langevin chains on quadratics", () => {
   const curvature = Float64Array.of(4, 1, 0.25, 0);
   const [trainingTerms, priorPrecision, stepSize] = [50, 2, 0.004];
   const gradient = (theta: Float64Array) => theta.map((t, i) => curvature[i] * t);
-  const options = (overrides: Partial<SgldOptions> = {}): SgldOptions => ({
+  const options = (overrides: Partial<SgldChainOptions> = {}): SgldChainOptions => ({
     ...{ stepSize, trainingTerms, priorPrecision, burnIn: 2000, thinning: 1, draws: 400_000, rng: rng() },
     ...overrides,
   });

@@ -6,7 +6,7 @@ import { type Config, configSchema } from "../src/config/schema.ts";
 import { loadCoreModule } from "../src/core/build.ts";
 import { instantiateTransformer } from "../src/core/transformer.ts";
 import type { MemberProgress } from "../src/pool/controller.ts";
-import { ivonPosterior } from "../src/posterior/ivon.ts";
+import { ivonPosterior } from "../src/posterior/methods/ivon.ts";
 import { normals, stream } from "../src/random.ts";
 import {
   checkpointFile,

@@ -1,5 +1,5 @@
 /** The posteriors that a run gets without being asked, as far as they cost little against its training. */
-import type { PosteriorMethod } from "../posterior/methods.ts";
+import type { PosteriorMethod } from "../posterior/methods/index.ts";
 import type { CheckpointStep } from "../run/checkpoints.ts";
 import { type OpenRun, withRun } from "./open-run.ts";
 import { DEFAULT_SETTINGS, fitJobs, type PosteriorSettings, posteriorJobs } from "./posteriors.ts";
@@ -32,7 +32,7 @@ function plans({ config, kept, events }: OpenRun, stepSeconds: number): Plan[] {
   const everywhere = {
     ...{ steps: kept, members: Math.min(2, config.ensemble.members), settings: DEFAULT_SETTINGS, atLeast: 0 },
   };
-  const short = { ...DEFAULT_SETTINGS, fitSteps: { ...DEFAULT_SETTINGS.fitSteps, ivon: IVON_STEPS } };
+  const short = { ...DEFAULT_SETTINGS, fitSteps: IVON_STEPS };
   return [
     { method: "laplace-last-layer", ...everywhere },
     config.training.optimizer === "ivon"
@@ -77,7 +77,7 @@ async function fitWithin(
   { workers, signal, say }: AfterTrainingOptions,
 ): Promise<number> {
   const fitOn = async (chosen: readonly CheckpointStep[], count: number) => {
-    const jobs = posteriorJobs(run.config, [method], chosen, count, settings);
+    const jobs = posteriorJobs(run, [method], chosen, count, settings);
     const failed = (failure: { step: number; message: string }) =>
       say?.(`${method} at step ${failure.step} failed: ${failure.message}`);
     const { records } = await fitJobs(run, jobs, { workers, signal, observer: { failed } });

@@ -1,5 +1,5 @@
 /** Methods against each other on one run: their uncertainty over the steps, its fall, calibration and cost. */
-import { POSTERIOR_METHODS, type PosteriorMethod } from "../posterior/methods.ts";
+import { POSTERIOR_METHODS, type PosteriorMethod } from "../posterior/methods/index.ts";
 import { detectGrokking } from "../uncertainty/detector.ts";
 import { crossing, FALL_START, type Fall } from "../uncertainty/fall.ts";
 import type { EnsembleMeasures } from "../uncertainty/measures.ts";
@@ -94,7 +94,10 @@ function compareMethod(
   return {
     method,
     samples,
-    members: method === "ensemble" ? samples : new Set(records.map(({ member }) => member)).size,
+    // All of them in each posterior, or one in each.
+    members: records.some(({ member }) => member === null)
+      ? samples
+      : new Set(records.map(({ member }) => member)).size,
     points,
     peakStep: peak.step,
     peakMutualInformation: peak.mean.mutualInformation,

@@ -16,7 +16,7 @@ import type { RunEvents } from "../run/records.ts";
 import { createProbeSets } from "../tasks/probes.ts";
 import { termsPerStep } from "../training/loss-terms.ts";
 import { transformerShape } from "../training/model.ts";
-import type { AnalysisContext } from "./analyst.ts";
+import type { AnalysisContext } from "./worker.ts";
 
 export interface OpenRun {
   directory: RunDirectory;

@@ -1,15 +1,12 @@
-/** One posterior of one checkpoint (or, for the ensemble, of one step), reduced to measures. */
+/** One posterior of one checkpoint (or of several together), reduced to measures. */
 import type { Config } from "../config/schema.ts";
 import type { CoreModule } from "../core/module.ts";
-import type { IvonCurvature } from "../posterior/ivon.ts";
-import {
-  fitAndPredict,
-  type LaplaceEvidence,
-  type MethodOptions,
-  type PosteriorMethod,
-} from "../posterior/methods.ts";
+import { fitAndPredict } from "../posterior/fit-and-predict.ts";
+import type { LaplaceEvidence } from "../posterior/laplace/evidence.ts";
+import { type MethodOptions, methodNamed, type PosteriorMethod } from "../posterior/methods/index.ts";
 import type { ProbeSetName } from "../tasks/probe-sets.ts";
 import type { ProbeSet } from "../tasks/probes.ts";
+import type { IvonCurvature } from "../training/ivon.ts";
 import { recentBatches } from "../training/recent-batches.ts";
 import { type EnsembleMeasures, ensembleMeasures } from "../uncertainty/measures.ts";
 
@@ -17,17 +14,19 @@ import { type EnsembleMeasures, ensembleMeasures } from "../uncertainty/measures
 export interface PosteriorJob {
   method: PosteriorMethod;
   step: number;
-  /** null: the ensemble of all members. */
+  /** null: all members together. */
   member: number | null;
-  /** S, draws of the posterior; `ensemble` has as many as members. */
+  /** Of a method that takes several checkpoints of one member: their steps, `step` the last. */
+  checkpointSteps?: number[];
+  /** S, draws of the posterior; an ensemble has as many as members. */
   samples: number;
   /** Training batches that means over the data are taken over. */
   batches: number;
   options: MethodOptions;
 }
 
-export interface PosteriorRequest extends PosteriorJob {
-  /** The member's flat parameters, or those of all members. */
+export interface PosteriorJobRequest extends PosteriorJob {
+  /** Flat parameters: one vector, or one for each member or step. */
   checkpoints: Float32Array[];
   /** What makes the member's parameters the mean of its own IVON posterior. */
   ivon?: IvonCurvature[];
@@ -55,11 +54,11 @@ export interface PosteriorRecord extends PosteriorJob, PosteriorOutcome {
 
 /** @throws RangeError for what `fitAndPredict` refuses, and for predictions that are not distributions */
 export function posteriorJob(
-  { method, step, member, samples: nSamples, batches, options, ...stored }: PosteriorRequest,
+  { method, step, member, samples: nSamples, batches, options, ...stored }: PosteriorJobRequest,
   { config, core, probes }: { config: Config; core: CoreModule; probes: readonly ProbeSet[] },
 ): PosteriorOutcome {
   const started = performance.now();
-  const data = recentBatches(config, member ?? 0, step, batches);
+  const data = methodNamed(method).needs.data ? recentBatches(config, member ?? 0, step, batches) : [];
   const { predictions, laplace, trainingTerms, fitSeconds } = fitAndPredict(
     {
       ...{ config, method, member: member ?? 0, step, ...stored, data, nSamples, options },

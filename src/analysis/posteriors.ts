@@ -1,118 +1,119 @@
 /** Posteriors over the checkpoints of a run: which jobs there are, and running those not done yet. */
-import type { Config } from "../config/schema.ts";
-import {
-  DEFAULT_STEPS,
-  type MethodOptions,
-  POSTERIOR_METHODS,
-  type PosteriorMethod,
-} from "../posterior/methods.ts";
+import { UsageError } from "../errors.ts";
+import { METHOD_DEFINITIONS, methodNamed, type PosteriorMethod } from "../posterior/methods/index.ts";
+import type { MethodSettings } from "../posterior/methods/method.ts";
 import { type CheckpointStep, readCheckpoint, readIvonCurvature } from "../run/checkpoints.ts";
+import { requireCount, requireNonEmpty, requireOpenFraction } from "../validate.ts";
 import { type JobsOutcome, type RunnerOptions, runOpenJobs } from "./job-runner.ts";
 import { batchesFor, type OpenRun, settingsHash, withRun } from "./open-run.ts";
 import type { PosteriorJob, PosteriorOutcome, PosteriorRecord } from "./posterior-job.ts";
-import { type StepChoice, selectMembers, selectSteps } from "./selection.ts";
+import { type CheckpointSelection, requireSelection, selectMembers, selectSteps } from "./selection.ts";
 
 /** How the methods are fitted: the same for every checkpoint of a comparison. */
-export interface PosteriorSettings {
+export interface PosteriorSettings extends MethodSettings {
   /** S. */
   samples: number;
   /** Predictions that means over the training data are taken over, at least. */
   data: number;
-  /** Rate of `dropout`; null: the model's own, 0.1 if it was trained without. */
-  dropout: number | null;
-  /** Steps of the methods that go on from the checkpoint. */
-  fitSteps: { swag: number; ivon: number; sgld: number };
 }
 
 export const DEFAULT_SETTINGS: PosteriorSettings = {
   samples: 32,
   data: 2048,
   dropout: null,
-  fitSteps: DEFAULT_STEPS,
+  fitSteps: null,
 };
-
-/** Compared by `epigrok posterior` unless it is told otherwise. */
-export const DEFAULT_METHODS = POSTERIOR_METHODS.filter((method) => method !== "laplace-diagonal");
-
-const DROPOUT_RATE = 0.1;
 
 export type KeyedJob = PosteriorJob & { settings: string };
 
-/** One job for each method, step and member; one for each step of the ensemble. */
+/**
+ * One job for each method, step and member; one for each step of what takes all members. None where a method wants more
+ * earlier checkpoints than there are.
+ */
 export function posteriorJobs(
-  config: Config,
+  run: Pick<OpenRun, "config" | "kept">,
   methods: readonly PosteriorMethod[],
   steps: readonly CheckpointStep[],
   members: number | "all",
   settings: PosteriorSettings,
 ): KeyedJob[] {
+  return steps.flatMap((checkpoint) =>
+    methods.flatMap((method) => jobsAt(run, method, checkpoint, members, settings)),
+  );
+}
+
+function jobsAt(
+  { config, kept }: Pick<OpenRun, "config" | "kept">,
+  method: PosteriorMethod,
+  checkpoint: CheckpointStep,
+  members: number | "all",
+  settings: PosteriorSettings,
+): KeyedJob[] {
+  const definition = methodNamed(method);
+  const { needs } = definition;
+  const { step } = checkpoint;
   const common = { samples: settings.samples, batches: batchesFor(config, settings.data) };
-  return steps.flatMap((checkpoint) => {
-    const { step } = checkpoint;
-    return methods.flatMap((method): KeyedJob[] => {
-      // The ensemble's samples are its members, whatever is asked for.
-      if (method === "ensemble") {
-        const options = {};
-        return [{ ...common, method, step, options, settings: settingsHash(config, options), member: null }];
-      }
-      return selectMembers(checkpoint, members).map((member) => {
-        const own = method === "ivon" && checkpoint.withCurvature.includes(member);
-        const options = own ? { steps: 0 } : methodOptions(config, method, settings);
-        return {
-          ...common,
-          method,
-          step,
-          options,
-          settings: settingsHash(config, { ...common, options }),
-          member,
-        };
-      });
-    });
+  const optionsWith = (ivonCurvature: boolean) => definition.options(settings, config, { ivonCurvature });
+  if (needs.checkpoints === "members") {
+    const options = optionsWith(false);
+    // Its samples are the members, whatever is asked for.
+    return [{ ...common, method, step, options, settings: settingsHash(config, options), member: null }];
+  }
+  const { last } = needs.checkpoints === "one" ? { last: 1 } : needs.checkpoints;
+  return selectMembers(checkpoint, members).flatMap((member): KeyedJob[] => {
+    const options = optionsWith(checkpoint.withCurvature.includes(member));
+    const job = { ...common, method, step, options };
+    if (needs.checkpoints === "one")
+      return [{ ...job, settings: settingsHash(config, { ...common, options }), member }];
+    const upTo = kept.filter((each) => each.step <= step && each.members.includes(member));
+    if (upTo.length < last) return [];
+    const checkpointSteps = upTo.slice(-last).map((each) => each.step);
+    return [{ ...job, settings: settingsHash(config, { last, options }), member, checkpointSteps }];
   });
 }
 
-/** Only what matters to the method, so that another setting leaves its results valid. */
-function methodOptions(
-  { model }: Config,
-  method: PosteriorMethod,
-  { dropout, fitSteps }: PosteriorSettings,
-): MethodOptions {
-  switch (method) {
-    case "swag":
-    case "ivon":
-    case "sgld":
-      return { steps: fitSteps[method] };
-    case "dropout":
-      return { dropout: dropout ?? (model.dropout > 0 ? model.dropout : DROPOUT_RATE) };
-    case "laplace-low-rank":
-      return { remainder: "trace" };
-    default:
-      return {};
-  }
-}
-
-export interface PosteriorOptions extends RunnerOptions<KeyedJob, PosteriorRecord> {
-  methods: readonly PosteriorMethod[];
-  steps: StepChoice;
-  /** Most checkpoints of `all` and `grok`; 0: all there are. */
-  checkpoints: number;
-  members: number | "all";
-  settings: PosteriorSettings;
+export interface PosteriorOptions extends CheckpointSelection, RunnerOptions<KeyedJob, PosteriorRecord> {
+  /** Default: those that a comparison has without being asked. */
+  methods?: readonly PosteriorMethod[];
+  /** Default: `DEFAULT_SETTINGS`. */
+  settings?: PosteriorSettings;
 }
 
 /**
  * Fits the posteriors that `posteriors.jsonl` does not hold yet and appends each as it is done.
- * @throws UsageError if there is no run, no checkpoint, or none at a step
+ * @throws RangeError for an option outside its range; UsageError if there is no run, no checkpoint, or none at a step,
+ *   or for a method that was named and has too few of them
  */
-export function runPosteriors(
+export async function runPosteriors(
   runDir: string,
   options: PosteriorOptions,
 ): Promise<JobsOutcome<PosteriorRecord>> {
+  const { methods: named, settings = DEFAULT_SETTINGS } = options;
+  const methods = named ?? METHOD_DEFINITIONS.filter(({ byDefault }) => byDefault).map(({ name }) => name);
+  requireNonEmpty("methods", methods);
+  for (const method of methods) methodNamed(method);
+  requireSelection(options);
+  requireSettings(settings);
   return withRun(runDir, (run) => {
     const chosen = selectSteps(run.kept, options.steps, run.events, options.checkpoints);
-    const jobs = posteriorJobs(run.config, options.methods, chosen, options.members, options.settings);
+    const jobs = posteriorJobs(run, methods, chosen, options.members, settings);
+    const without = named?.find((name) => !jobs.some(({ method }) => method === name));
+    if (without) {
+      const { checkpoints } = methodNamed(without).needs;
+      const wanted = typeof checkpoints === "object" ? `the last ${checkpoints.last}` : "the";
+      throw new UsageError(
+        `${without} takes ${wanted} checkpoints of a member; up to the steps chosen there are too few`,
+      );
+    }
     return fitJobs(run, jobs, options);
   });
+}
+
+function requireSettings({ samples, data, dropout, fitSteps }: PosteriorSettings): void {
+  requireCount("samples", samples);
+  requireCount("data", data);
+  if (dropout !== null) requireOpenFraction("dropout", dropout);
+  if (fitSteps !== null) requireCount("fitSteps", fitSteps);
 }
 
 export const methodOf = ({ method }: PosteriorJob): string => method;
@@ -124,15 +125,18 @@ export function fitJobs(
   options: RunnerOptions<KeyedJob, PosteriorRecord>,
 ): Promise<JobsOutcome<PosteriorRecord>> {
   const { directory, kept, table } = run;
-  const load = async ({ method, step, member, options: { steps } }: KeyedJob) => {
-    const all = kept.find((checkpoint) => checkpoint.step === step)!.members;
-    const keys = (member === null ? all : [member]).map((m) => ({ step, member: m }));
+  const load = async ({ method, step, member, checkpointSteps = [step] }: KeyedJob) => {
+    const at = kept.find((checkpoint) => checkpoint.step === step)!;
+    const keys =
+      member === null
+        ? at.members.map((each) => ({ step, member: each }))
+        : checkpointSteps.map((each) => ({ step: each, member }));
+    const own = methodNamed(method).needs.ivonCurvature && at.withCurvature.includes(member!);
     const each = <T>(read: (key: { step: number; member: number }) => Promise<T>) =>
       Promise.all(keys.map(read));
     return {
       checkpoints: await each((key) => readCheckpoint(directory.path, key, table)),
-      ...(method === "ivon" &&
-        steps === 0 && { ivon: await each((key) => readIvonCurvature(directory.path, key, table)) }),
+      ...(own && { ivon: await each((key) => readIvonCurvature(directory.path, key, table)) }),
     };
   };
   return runOpenJobs<KeyedJob, PosteriorOutcome>(

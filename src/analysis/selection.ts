@@ -1,11 +1,28 @@
 /** Of which checkpoints of a run, and of which members, an analysis is made. */
-
 import { UsageError } from "../errors.ts";
 import type { CheckpointStep } from "../run/checkpoints.ts";
 import type { RunEvents } from "../run/records.ts";
+import { requireCount, requireOneOf, requireWhole } from "../validate.ts";
 
 /** `all`: every checkpoint. `grok`: those around the transition. Or steps by number. */
 export type StepChoice = "all" | "grok" | readonly number[];
+
+/** Which checkpoints of a run an analysis is made at. */
+export interface CheckpointSelection {
+  steps: StepChoice;
+  /** Most checkpoints of `all` and `grok`; 0: all there are. */
+  checkpoints: number;
+  /** The first so many. */
+  members: number | "all";
+}
+
+/** @throws RangeError for an entry outside its range */
+export function requireSelection({ steps, checkpoints, members }: CheckpointSelection): void {
+  if (typeof steps === "string") requireOneOf("steps", steps, ["all", "grok"]);
+  else for (const step of steps) requireWhole("steps", step);
+  requireWhole("checkpoints", checkpoints);
+  if (members !== "all") requireCount("members", members);
+}
 
 /**
  * `grok` keeps the checkpoints from half of the memorised step (of the step of the MI peak, if that comes first) to

@@ -2,17 +2,22 @@
 import type { Config } from "../config/schema.ts";
 import { UsageError } from "../errors.ts";
 import { type CheckpointStep, readCheckpoint } from "../run/checkpoints.ts";
+import { requireCount, requireNonEmpty, requireOneOf } from "../validate.ts";
 import { type JobsOutcome, type RunnerOptions, runOpenJobs } from "./job-runner.ts";
 import { batchesFor, settingsHash, withRun } from "./open-run.ts";
-import { type StepChoice, selectMembers, selectSteps } from "./selection.ts";
-import type { OperatorName, SpectrumJob, SpectrumOutcome, SpectrumRecord } from "./spectrum-job.ts";
+import { type CheckpointSelection, requireSelection, selectMembers, selectSteps } from "./selection.ts";
+import {
+  OPERATORS,
+  type OperatorName,
+  type SpectrumJob,
+  type SpectrumOutcome,
+  type SpectrumRecord,
+} from "./spectrum-job.ts";
 
-export interface SpectrumOptions extends RunnerOptions<KeyedSpectrumJob, SpectrumRecord> {
+export interface SpectrumOptions
+  extends CheckpointSelection,
+    RunnerOptions<KeyedSpectrumJob, SpectrumRecord> {
   operators: readonly OperatorName[];
-  steps: StepChoice;
-  /** Most checkpoints of `all` and `grok`; 0: all there are. */
-  checkpoints: number;
-  members: number | "all";
   /** Predictions that the loss is a mean over, at least. */
   data: number;
   /** Eigenvalues from the top. */
@@ -43,9 +48,18 @@ export const operatorOf = ({ operator }: SpectrumJob): string => operator;
 
 /**
  * Computes the spectra that `spectrum.jsonl` does not hold yet and appends each as it is done.
- * @throws UsageError if there is no run, no checkpoint, or none at a step, or for a k above the number of parameters
+ * @throws RangeError for an option outside its range; UsageError if there is no run, no checkpoint, or none at a step, or
+ *   for a k above the number of parameters
  */
-export function runSpectra(runDir: string, options: SpectrumOptions): Promise<JobsOutcome<SpectrumRecord>> {
+export async function runSpectra(
+  runDir: string,
+  options: SpectrumOptions,
+): Promise<JobsOutcome<SpectrumRecord>> {
+  requireSelection(options);
+  requireNonEmpty("operators", options.operators);
+  for (const operator of options.operators) requireOneOf("operator", operator, OPERATORS);
+  requireCount("data", options.data);
+  requireCount("k", options.k);
   return withRun(runDir, async (run) => {
     const { directory, config, kept, events, table } = run;
     const parameters = table.reduce((sum, { length }) => sum + length, 0);

@@ -1,10 +1,27 @@
 /** A worker thread for analyses of checkpoints: each exported function is a pure function of its request. */
 import { workerData } from "node:worker_threads";
-import { type AnalysisContext, createAnalyst } from "./analyst.ts";
-import type { PosteriorOutcome, PosteriorRequest } from "./posterior-job.ts";
-import type { SpectrumOutcome, SpectrumRequest } from "./spectrum-job.ts";
+import type { Config } from "../config/schema.ts";
+import type { CoreModule } from "../core/module.ts";
+import { createProbeSets, type ProbeSet } from "../tasks/probes.ts";
+import { type PosteriorJobRequest, type PosteriorOutcome, posteriorJob } from "./posterior-job.ts";
+import { type SpectrumOutcome, type SpectrumRequest, spectrumJob } from "./spectrum-job.ts";
 
-const analyst = createAnalyst(workerData as AnalysisContext);
+/** What a worker gets when it starts. */
+export interface AnalysisContext {
+  config: Config;
+  core: CoreModule;
+}
 
-export const posterior = (request: PosteriorRequest): PosteriorOutcome => analyst.posterior(request);
-export const spectrum = (request: SpectrumRequest): SpectrumOutcome => analyst.spectrum(request);
+const context = workerData as AnalysisContext;
+
+/** Made once, by the first job that predicts. */
+let probes: ProbeSet[] | undefined;
+
+export function posterior(request: PosteriorJobRequest): PosteriorOutcome {
+  probes ??= createProbeSets(context.config);
+  return posteriorJob(request, { ...context, probes });
+}
+
+export function spectrum(request: SpectrumRequest): SpectrumOutcome {
+  return spectrumJob(request, context);
+}

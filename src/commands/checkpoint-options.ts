@@ -1,6 +1,6 @@
 /** Options of the commands that analyse the checkpoints of a run. */
 import type { Argv } from "yargs";
-import type { StepChoice } from "../analysis/selection.ts";
+import type { CheckpointSelection } from "../analysis/selection.ts";
 import { memberCount, nonNegativeInteger, stepChoice, workerCount } from "./flags.ts";
 
 export interface CheckpointArguments {
@@ -52,12 +52,7 @@ export function checkpointOptions(yargs: Argv, defaults: CheckpointDefaults): Ar
     .option("quiet", { type: "boolean", default: false, describe: "no progress" });
 }
 
-export interface CheckpointChoice {
-  steps: StepChoice;
-  checkpoints: number;
-  members: number | "all";
-  workers: number;
-}
+export type CheckpointChoice = CheckpointSelection & { workers: number };
 
 /** @throws UsageError naming the first option that is not allowed */
 export function checkpointChoice(args: CheckpointArguments): CheckpointChoice {

@@ -17,8 +17,15 @@ interface PosteriorArguments extends CheckpointArguments {
 export const posteriorCommand: CommandModule<object, PosteriorArguments> = {
   command: "posterior <run>",
   describe: "fit approximate posteriors at the checkpoints of a run and compare them",
-  builder: (yargs: Argv) =>
-    checkpointOptions(yargs, {
+  builder: async (yargs: Argv) => {
+    const { METHOD_DEFINITIONS, POSTERIOR_METHODS } = await import("../posterior/methods/index.ts");
+    const { DEFAULT_SETTINGS } = await import("../analysis/posteriors.ts");
+    const others = METHOD_DEFINITIONS.filter(({ byDefault }) => !byDefault).map(({ name }) => name);
+    const goOn = METHOD_DEFINITIONS.flatMap(({ name, defaults }) =>
+      "steps" in defaults ? [{ name, steps: defaults.steps }] : [],
+    );
+    const width = Math.max(...POSTERIOR_METHODS.map((name) => name.length));
+    return checkpointOptions(yargs, {
       ...{ steps: "grok", checkpoints: 7, members: "2" },
       aboutMembers: "fit around the first N members, or all; the ensemble always takes all",
       aboutJson: "print the comparison as one JSON object",
@@ -26,19 +33,17 @@ export const posteriorCommand: CommandModule<object, PosteriorArguments> = {
       .option("methods", {
         type: "string",
         requiresArg: true,
-        describe:
-          "laplace-last-layer, laplace-kfac, laplace-low-rank, laplace-diagonal, swag, ivon, dropout, sgld, ensemble, separated by commas  [default: all but laplace-diagonal]",
+        describe: `names from the list below, separated by commas  [default: all but ${others.join(", ")}]`,
       })
       .option("samples", {
         type: "number",
         requiresArg: true,
-        describe: "S, draws of each posterior; MI compares at equal S only  [default: 32]",
+        describe: `S, draws of each posterior; MI compares at equal S only  [default: ${DEFAULT_SETTINGS.samples}]`,
       })
       .option("data", {
         type: "number",
         requiresArg: true,
-        describe:
-          "training predictions that curvature and gradients are taken over, at least  [default: 2048]",
+        describe: `training predictions that curvature and gradients are taken over, at least  [default: ${DEFAULT_SETTINGS.data}]`,
       })
       .option("dropout", {
         type: "number",
@@ -48,18 +53,19 @@ export const posteriorCommand: CommandModule<object, PosteriorArguments> = {
       .option("fit-steps", {
         type: "number",
         requiresArg: true,
-        describe:
-          "steps with which swag, ivon and sgld go on; ivon not in an IVON run, which has that posterior  [default: 400, 400, 300]",
+        describe: `steps with which ${goOn.map(({ name }) => name).join(", ")} go on  [default: ${goOn.map(({ steps }) => steps).join(", ")}]`,
       })
       .epilogue(
-        "The defaults (7 checkpoints, 2 members) keep all methods on a quick run under 10 minutes on two cores.\n" +
+        `Methods:\n${METHOD_DEFINITIONS.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`).join("\n")}\n\n` +
+          "The defaults (7 checkpoints, 2 members) keep all methods on a quick run under 10 minutes on two cores.\n" +
           "Results are appended to posteriors.jsonl in the run, and what is there already is not computed again.",
-      ) as unknown as Argv<PosteriorArguments>,
+      ) as unknown as Argv<PosteriorArguments>;
+  },
   handler: async (args) => {
-    const { DEFAULT_METHODS, methodOf, runPosteriors } = await import("../analysis/posteriors.ts");
-    const { POSTERIOR_METHODS } = await import("../posterior/methods.ts");
+    const { methodOf, runPosteriors } = await import("../analysis/posteriors.ts");
+    const { POSTERIOR_METHODS } = await import("../posterior/methods/index.ts");
     const methods =
-      args.methods === undefined ? DEFAULT_METHODS : namesIn(args.methods, POSTERIOR_METHODS, "method");
+      args.methods === undefined ? undefined : namesIn(args.methods, POSTERIOR_METHODS, "method");
     const settings = await settingsOf(args);
     const { analyse } = await import("./analyse.ts");
     await analyse<KeyedJob, PosteriorRecord>(args, {
@@ -82,12 +88,11 @@ async function settingsOf(args: PosteriorArguments): Promise<PosteriorSettings> 
   const { samples = DEFAULT_SETTINGS.samples, data = DEFAULT_SETTINGS.data, dropout = null } = args;
   if (dropout !== null && !(dropout > 0 && dropout < 1))
     throw new UsageError(`--dropout: got ${dropout}, must be above 0 and below 1`);
-  const steps = args.fitSteps === undefined ? null : positiveInteger("fit-steps", args.fitSteps);
   return {
     samples: positiveInteger("samples", samples),
     data: positiveInteger("data", data),
     dropout,
-    fitSteps: steps ? { swag: steps, ivon: steps, sgld: steps } : DEFAULT_SETTINGS.fitSteps,
+    fitSteps: args.fitSteps === undefined ? null : positiveInteger("fit-steps", args.fitSteps),
   };
 }
 

@@ -10,8 +10,8 @@ import type { Vector } from "./vector.ts";
 
 export type { Batch };
 
-/** A model with predictions and gradients. */
-export interface GradientModel {
+/** A model with predictions. */
+export interface PredictiveModel {
   readonly parameterCount: number;
   readonly parameters: readonly ParameterInfo[];
   readonly shape: {
@@ -24,10 +24,14 @@ export interface GradientModel {
   setParameters(flat: Vector): void;
   /** Logits (B, P, V); under the dropout masks of a key, if there is one. */
   logits(batch: Batch, dropout?: DropoutKey): Vector;
-  /** Mean NLL over the B P predictions, nats, and its gradient. */
-  lossAndGradient(batch: Batch): { loss: number; gradient: Vector };
   /** Input of the unembedding, (B, P, dModel). */
   features(batch: Batch): Vector;
+}
+
+/** One with gradients too. */
+export interface GradientModel extends PredictiveModel {
+  /** Mean NLL over the B P predictions, nats, and its gradient. */
+  lossAndGradient(batch: Batch): { loss: number; gradient: Vector };
 }
 
 /** One that has memory for curvature too. */
@@ -48,6 +52,18 @@ export interface CurvatureModel extends GradientModel {
 export interface KroneckerModel extends CurvatureModel {
   /** Sums over the batch that make Kronecker factors of the GGN, one entry a tensor in flat order. */
   kroneckerFactors(batch: Batch, vectors: BackpropagatedVectors): FactorSums[];
+}
+
+/** @throws Error for a model that has no memory for curvature */
+export function requireCurvature(model: PredictiveModel): asserts model is CurvatureModel {
+  if (!("jacobianVectorProduct" in model))
+    throw new Error("model: got one without curvature products, must be created with curvature: true");
+}
+
+/** @throws Error for a model that has no memory for Kronecker factors */
+export function requireKronecker(model: PredictiveModel): asserts model is KroneckerModel {
+  if (!("kroneckerFactors" in model))
+    throw new Error("model: got one without kroneckerFactors, must be created with kronecker: true");
 }
 
 /**
@@ -76,7 +92,7 @@ export function* splitBatch(batch: Batch, sequences: number): Generator<Batch> {
 }
 
 /** Mean NLL of all predictions of the batches, nats. */
-export function meanLoss(model: GradientModel, batches: readonly Batch[]): number {
+export function meanLoss(model: PredictiveModel, batches: readonly Batch[]): number {
   const terms = totalTerms(batches);
   let sum = 0;
   for (const batch of batches) {

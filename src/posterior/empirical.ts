@@ -1,24 +1,22 @@
 /** Equally weighted parameter vectors: a deep ensemble, or the kept states of a Markov chain. */
 
-import type { Batch, CurvatureModel } from "../curvature/model.ts";
+import type { Batch, PredictiveModel } from "../curvature/model.ts";
 import { type RandomGenerator, uniformInt } from "../random.ts";
 import type { Safetensors, Tensor } from "../safetensors.ts";
-import { requireCount, requireLength, requireOneOf } from "../validate.ts";
+import { requireCount, requireLength } from "../validate.ts";
 import { vectorTensor } from "./gaussian/tensors.ts";
 import { type Posterior, type PredictOptions, predictWith, requireSameModel } from "./posterior.ts";
 import { metadataOf, parametersOf } from "./saved.ts";
 
-const METHODS = ["ensemble", "sgld"] as const;
-
 export class EmpiricalPosterior implements Posterior {
-  readonly method: (typeof METHODS)[number];
+  readonly method: string;
   readonly parameterCount: number;
   readonly states: readonly Float32Array[];
 
   /** @throws RangeError if there is no state, or states differ in length */
-  constructor(method: (typeof METHODS)[number], states: readonly Float32Array[]) {
+  constructor(method: string, states: readonly Float32Array[]) {
     requireCount("number of states", states.length);
-    this.method = requireOneOf("method", method, METHODS);
+    this.method = method;
     this.parameterCount = states[0].length;
     for (const state of states) requireLength("state", state, this.parameterCount);
     this.states = states;
@@ -33,7 +31,7 @@ export class EmpiricalPosterior implements Posterior {
    * Predictives of min(nSamples, number of states) different states, evenly spaced: drawing with replacement would
    * only add noise.
    */
-  predict(model: CurvatureModel, batch: Batch, { nSamples }: PredictOptions): Float32Array[] {
+  predict(model: PredictiveModel, batch: Batch, { nSamples }: PredictOptions): Float32Array[] {
     requireCount("nSamples", nSamples);
     requireSameModel(this, model);
     const count = Math.min(nSamples, this.states.length);
@@ -55,7 +53,7 @@ export class EmpiricalPosterior implements Posterior {
   static load(saved: Safetensors): EmpiricalPosterior {
     const count = [...saved.tensors.keys()].filter((name) => name.startsWith("state.")).length;
     return new EmpiricalPosterior(
-      metadataOf(saved, "method") as (typeof METHODS)[number],
+      metadataOf(saved, "method"),
       Array.from({ length: count }, (_, i) => parametersOf(saved, `state.${i}`)),
     );
   }

@@ -17,7 +17,13 @@ export {
   type LearningCoefficientOptions,
   learningCoefficient,
 } from "../curvature/llc.ts";
-export { type CurvatureModel, meanLoss, meanLossAndGradient, totalTerms } from "../curvature/model.ts";
+export {
+  type CurvatureModel,
+  meanLoss,
+  meanLossAndGradient,
+  type PredictiveModel,
+  totalTerms,
+} from "../curvature/model.ts";
 export {
   checkDeterminism,
   denseMatrix,
@@ -31,9 +37,11 @@ export {
 } from "../curvature/operators.ts";
 export { hutchinsonDiagonal, hutchinsonTrace, hutchPlusPlusTrace } from "../curvature/trace.ts";
 export { type RandomGenerator, stream } from "../random.ts";
+export type { IvonCurvature } from "../training/ivon.ts";
 export { recentBatches } from "../training/recent-batches.ts";
-export { DropoutPosterior } from "./dropout.ts";
+export { peakChange } from "./continue-training.ts";
 export { EmpiricalPosterior } from "./empirical.ts";
+export { fitAndPredict, type PosteriorRequest, type PosteriorResult } from "./fit-and-predict.ts";
 export { BlockCurvature } from "./gaussian/block.ts";
 export type { Curvature } from "./gaussian/curvature.ts";
 export { DiagonalCurvature } from "./gaussian/diagonal.ts";
@@ -41,7 +49,6 @@ export { Gaussian } from "./gaussian/gaussian.ts";
 export { KroneckerCurvature } from "./gaussian/kronecker.ts";
 export { MatrixFreeCurvature } from "./gaussian/matrix-free.ts";
 export { SpectralCurvature } from "./gaussian/spectral.ts";
-export { Ivon, type IvonCurvature, type IvonOptions, IvonPosterior, ivonPosterior } from "./ivon.ts";
 export { logEvidence, logEvidenceSlope, maximiseEvidence } from "./laplace/evidence.ts";
 export { fitLaplace, type HeldOutChoice, type LaplaceOptions } from "./laplace/fit.ts";
 export {
@@ -52,17 +59,10 @@ export {
 } from "./laplace/laplace.ts";
 export { lastLayerGradients } from "./laplace/last-layer.ts";
 export { loadPosterior } from "./load.ts";
-export {
-  DEFAULT_STEPS,
-  fitAndPredict,
-  type MethodOptions,
-  POSTERIOR_METHODS,
-  type PosteriorMethod,
-  type PosteriorRequest,
-  type PosteriorResult,
-  peakChange,
-} from "./methods.ts";
+export { DropoutPosterior } from "./methods/dropout.ts";
+export { type MethodOptions, POSTERIOR_METHODS, type PosteriorMethod } from "./methods/index.ts";
+export { Ivon, IvonPosterior, ivonPosterior } from "./methods/ivon.ts";
+export { fitSgld, type SgldChainOptions } from "./methods/sgld.ts";
+export { SwagCollector, SwagPosterior } from "./methods/swag.ts";
 export { MixturePosterior } from "./mixture.ts";
 export type { Posterior, PredictOptions } from "./posterior.ts";
-export { fitSgld, type SgldOptions } from "./sgld.ts";
-export { SwagCollector, SwagPosterior } from "./swag.ts";

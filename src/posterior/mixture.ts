@@ -1,6 +1,6 @@
 /** An equally weighted mixture of posteriors, such as an ensemble of Laplace approximations (arXiv 2111.03577). */
 
-import type { Batch, CurvatureModel } from "../curvature/model.ts";
+import type { Batch, PredictiveModel } from "../curvature/model.ts";
 import { type RandomGenerator, uniformInt } from "../random.ts";
 import type { Safetensors, Tensor } from "../safetensors.ts";
 import { requireCount } from "../validate.ts";
@@ -32,7 +32,7 @@ export class MixturePosterior implements Posterior {
    * The same number of draws from every component, nSamples in all.
    * @throws RangeError unless nSamples is a multiple of the number of components
    */
-  predict(model: CurvatureModel, batch: Batch, { nSamples, rng }: PredictOptions): Float32Array[] {
+  predict(model: PredictiveModel, batch: Batch, { nSamples, rng }: PredictOptions): Float32Array[] {
     const each = nSamples / this.components.length;
     if (!Number.isInteger(each) || each < 1) {
       throw new RangeError(

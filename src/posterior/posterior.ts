@@ -1,6 +1,6 @@
 /** What every approximate posterior over the parameters of one model can do. */
 
-import { type Batch, type CurvatureModel, softmaxRows } from "../curvature/model.ts";
+import { type Batch, type PredictiveModel, softmaxRows } from "../curvature/model.ts";
 import type { RandomGenerator } from "../random.ts";
 import type { Safetensors } from "../safetensors.ts";
 import { requireCount } from "../validate.ts";
@@ -26,7 +26,7 @@ export interface Posterior {
    *
    * @throws RangeError if the model has another number of parameters
    */
-  predict(model: CurvatureModel, batch: Batch, options: PredictOptions): Float32Array[];
+  predict(model: PredictiveModel, batch: Batch, options: PredictOptions): Float32Array[];
   /** Everything `load` needs, as named tensors and metadata. */
   save(): Safetensors;
 }
@@ -38,7 +38,7 @@ export abstract class WeightPosterior implements Posterior {
   abstract sample(rng: RandomGenerator): Float32Array;
   abstract save(): Safetensors;
 
-  predict(model: CurvatureModel, batch: Batch, { nSamples, rng }: PredictOptions): Float32Array[] {
+  predict(model: PredictiveModel, batch: Batch, { nSamples, rng }: PredictOptions): Float32Array[] {
     requireCount("nSamples", nSamples);
     requireSameModel(this, model);
     return Array.from({ length: nSamples }, () => predictWith(model, this.sample(rng), batch));
@@ -46,13 +46,13 @@ export abstract class WeightPosterior implements Posterior {
 }
 
 /** Predictive probabilities (B, P, V) of one parameter vector. */
-export function predictWith(model: CurvatureModel, parameters: Float32Array, batch: Batch): Float32Array {
+export function predictWith(model: PredictiveModel, parameters: Float32Array, batch: Batch): Float32Array {
   model.setParameters(parameters);
   return Float32Array.from(softmaxRows(model.logits(batch), model.shape.dVocab));
 }
 
 /** @throws RangeError if the posterior is over another number of parameters than the model has */
-export function requireSameModel(posterior: { parameterCount: number }, model: CurvatureModel): void {
+export function requireSameModel(posterior: { parameterCount: number }, model: PredictiveModel): void {
   if (posterior.parameterCount !== model.parameterCount) {
     throw new RangeError(
       `model: got ${model.parameterCount} parameters, the posterior is over ${posterior.parameterCount}`,

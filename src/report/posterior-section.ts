@@ -1,9 +1,9 @@
 /** The report's sections on approximate posteriors and on curvature; empty without results. */
 import type { MethodComparison } from "../analysis/compare.ts";
 import { OPERATORS } from "../analysis/spectrum-job.ts";
+import { METHOD_DEFINITIONS } from "../posterior/methods/index.ts";
 import { methodsOf } from "./figures/methods.ts";
 import { spectraOf } from "./figures/spectrum.ts";
-import { formatNumber } from "./format.ts";
 import { bulletList, htmlTable, section } from "./page.ts";
 import { calibrationTable, collapseTable } from "./posterior-tables.ts";
 import type { RunData } from "./read-run.ts";
@@ -36,9 +36,10 @@ function remarks(run: RunData, methods: readonly MethodComparison[]): string[] {
   const without = methods.filter(({ peakDetected }) => !peakDetected);
   const level = methods.filter(({ fall }) => fall === null);
   const tiny = methods.filter(({ peakMutualInformation }) => peakMutualInformation < NEGLIGIBLE);
-  const dropout = run.posteriors.findLast(({ method }) => method === "dropout");
-  const untrained = run.config.model.dropout === 0;
-  const ivon = run.posteriors.findLast(({ method }) => method === "ivon");
+  const own = METHOD_DEFINITIONS.flatMap(({ name, remark }) => {
+    const last = run.posteriors.findLast(({ method }) => method === name);
+    return (last && remark?.(last.options, run.config)) ?? [];
+  });
   const sizes = new Set(methods.map(({ samples }) => samples));
   return [
     "Each posterior is fitted around a checkpoint of the finished training, and measured on the same prompts of unseen tasks as the ensemble. One posterior describes the neighbourhood of one solution: it cannot know of other solutions, as an ensemble can.",
@@ -60,17 +61,6 @@ function remarks(run: RunData, methods: readonly MethodComparison[]): string[] {
           `MI never exceeds ${NEGLIGIBLE} nats for ${names(tiny)}: with N as large as the predictions trained on, the posterior is so narrow that rise and fall are within its noise.`,
         ]
       : []),
-    ...(dropout && untrained
-      ? [
-          `The model was trained without dropout; dropout at rate ${formatNumber(dropout.options.dropout)} is noise it has never met, and its MI a measure of robustness rather than of a posterior.`,
-        ]
-      : []),
-    ...(ivon
-      ? [
-          ivon.options.steps === 0
-            ? "IVON is the posterior that the run itself trained, as it was at each checkpoint; its N is that of the whole run, the other methods' that of the steps so far."
-            : `IVON goes on from each checkpoint for ${ivon.options.steps} steps, not from the initialisation.`,
-        ]
-      : []),
+    ...own,
   ];
 }

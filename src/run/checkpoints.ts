@@ -3,8 +3,8 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ParameterInfo } from "../core/layout.ts";
 import { messageOf } from "../errors.ts";
-import type { IvonCurvature } from "../posterior/ivon.ts";
 import { decodeSafetensors, type Safetensors, type Tensor } from "../safetensors.ts";
+import type { IvonCurvature } from "../training/ivon.ts";
 
 /** The checkpoints of one step: the members that have one, ascending. */
 export interface CheckpointStep {

@@ -6,6 +6,13 @@ import { termsPerStep } from "./loss-terms.ts";
 /** The parameters that no sample changes; `step` and `sample` are the rest of a sample's key. */
 export type IvonGaussian = Omit<IvonSampleOptions, "step" | "sample">;
 
+/** What makes a member's stored mean its IVON posterior: h, lambda and delta. */
+export interface IvonCurvature {
+  hessian: Float32Array;
+  effectiveSampleSize: number;
+  weightDecay: number;
+}
+
 export function ivonGaussian(
   config: Config,
   { effectiveSampleSize }: IvonConfig,

@@ -9,6 +9,15 @@ import { requireNonNegative } from "../../validate.ts";
 import type { Curvature } from "../gaussian/curvature.ts";
 import { Gaussian } from "../gaussian/gaussian.ts";
 
+/** What a fitted approximation says of the evidence. */
+export interface LaplaceEvidence {
+  /** Log evidence, nats. */
+  logMarginalLikelihood: number;
+  /** delta of the prior N(0, I / delta). */
+  priorPrecision: number;
+  effectiveParameters: number;
+}
+
 export interface EvidenceTerms {
   curvature: Curvature;
   /** log p(D | theta*), nats. */

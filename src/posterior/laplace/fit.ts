@@ -1,7 +1,13 @@
 /** Fitting a Laplace approximation around a checkpoint. Argument names are those of laplace-torch. */
 
 import { extremeEigenpairs, meanWithError } from "../../curvature/lanczos.ts";
-import { type Batch, type CurvatureModel, meanLoss, totalTerms } from "../../curvature/model.ts";
+import {
+  type Batch,
+  meanLoss,
+  type PredictiveModel,
+  requireCurvature,
+  totalTerms,
+} from "../../curvature/model.ts";
 import { denseMatrix, ggnOperator, type LinearOperator, scaledOperator } from "../../curvature/operators.ts";
 import { complementTrace } from "../../curvature/trace.ts";
 import { stream } from "../../random.ts";
@@ -94,7 +100,7 @@ const DEFAULT_GRID = Array.from({ length: 21 }, (_, i) => 10 ** (-4 + 0.4 * i));
  *   positive, a rank above the number of parameters, or a full structure that is too large
  */
 export function fitLaplace(
-  model: CurvatureModel,
+  model: PredictiveModel,
   parameters: Float32Array,
   batches: readonly Batch[],
   options: LaplaceOptions = {},
@@ -131,7 +137,7 @@ export function fitLaplace(
   return posterior.withPriorPrecision(bestOnHeldOut(model, posterior, priorPrecision, seed));
 }
 
-function unembeddingOffset(model: CurvatureModel): number {
+function unembeddingOffset(model: PredictiveModel): number {
   const name = model.shape.tiedEmbeddings ? "transformer.wte.weight" : "lm_head.weight";
   const tensor = model.parameters.find((parameter) => parameter.name === name);
   if (!tensor) throw new RangeError(`model: got no parameter ${name}, which holds the last layer`);
@@ -139,7 +145,7 @@ function unembeddingOffset(model: CurvatureModel): number {
 }
 
 function lastLayerCurvature(
-  model: CurvatureModel,
+  model: PredictiveModel,
   batches: readonly Batch[],
   terms: number,
   structure: HessianStructure,
@@ -153,13 +159,14 @@ function lastLayerCurvature(
 }
 
 function allParameterCurvature(
-  model: CurvatureModel,
+  model: PredictiveModel,
   parameters: Float32Array,
   batches: readonly Batch[],
   terms: number,
   structure: HessianStructure,
   options: LaplaceOptions,
 ): Curvature {
+  requireCurvature(model);
   const { chunk = 16, seed = 0 } = options;
   if (structure === "kron")
     return kroneckerFactored(model, batches, terms, { probes: options.probes ?? KFAC_PROBES, seed });
@@ -208,7 +215,7 @@ function productCurvature(
 }
 
 function bestOnHeldOut(
-  model: CurvatureModel,
+  model: PredictiveModel,
   posterior: LaplacePosterior,
   { heldOut, grid = DEFAULT_GRID, nSamples = 32, rule = "best" }: HeldOutChoice,
   seed: number,

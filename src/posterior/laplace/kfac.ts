@@ -4,7 +4,7 @@
  * its rows, which treats the rows of a sequence as independent (Eschenhagen et al. 2023, arXiv 2311.00636, "expand").
  */
 import type { FactorSums, KroneckerSums } from "../../core/kronecker.ts";
-import { type Batch, type CurvatureModel, type KroneckerModel, totalTerms } from "../../curvature/model.ts";
+import { type Batch, type PredictiveModel, requireKronecker, totalTerms } from "../../curvature/model.ts";
 import { addScaled, type Vector } from "../../curvature/vector.ts";
 import { requireCount } from "../../validate.ts";
 import { BlockCurvature } from "../gaussian/block.ts";
@@ -23,7 +23,7 @@ export interface KfacOptions {
  * @throws RangeError for an empty list of batches or a number of probes that is not positive
  */
 export function kroneckerFactored(
-  model: CurvatureModel,
+  model: PredictiveModel,
   batches: readonly Batch[],
   factor: number,
   { probes, seed }: KfacOptions,
@@ -50,11 +50,6 @@ export function kroneckerFactored(
       );
     }),
   );
-}
-
-function requireKronecker(model: CurvatureModel): asserts model is KroneckerModel {
-  if (!("kroneckerFactors" in model))
-    throw new Error("model: got one without kroneckerFactors, must be created with kronecker: true");
 }
 
 /** Sums of lists that name the same layers in the same order, in float64. */

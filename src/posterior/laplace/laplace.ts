@@ -1,7 +1,7 @@
 /** The Laplace approximation as a posterior: a Gaussian around a checkpoint, over all parameters or the last layer. */
 
 import { termsOf } from "../../core/batch.ts";
-import type { Batch, CurvatureModel } from "../../curvature/model.ts";
+import { type Batch, type PredictiveModel, requireCurvature } from "../../curvature/model.ts";
 import type { Vector } from "../../curvature/vector.ts";
 import type { RandomGenerator } from "../../random.ts";
 import type { Safetensors, Tensor } from "../../safetensors.ts";
@@ -100,7 +100,7 @@ export class LaplacePosterior implements Posterior {
   }
 
   predict(
-    model: CurvatureModel,
+    model: PredictiveModel,
     batch: Batch,
     { nSamples, rng, predType = "glm", linkApprox = "mc" }: LaplacePredictOptions,
   ): Float32Array[] {
@@ -127,7 +127,7 @@ export class LaplacePosterior implements Posterior {
    * otherwise.
    * @throws RangeError if the model has another number of parameters
    */
-  logitVariance(model: CurvatureModel, batch: Batch, { nSamples, rng }: PredictOptions): Float64Array {
+  logitVariance(model: PredictiveModel, batch: Batch, { nSamples, rng }: PredictOptions): Float64Array {
     const { mean, subsetOfWeights, curvature, priorPrecision } = this.fields;
     const { dVocab, dModel } = model.shape;
     requireCount("nSamples", nSamples);
@@ -149,9 +149,11 @@ export class LaplacePosterior implements Posterior {
   }
 
   /** Draws of J dtheta, (B, P, V). */
-  #logitChanges(model: CurvatureModel, batch: Batch, rng: RandomGenerator): () => Vector {
-    if (this.fields.subsetOfWeights === "all")
+  #logitChanges(model: PredictiveModel, batch: Batch, rng: RandomGenerator): () => Vector {
+    if (this.fields.subsetOfWeights === "all") {
+      requireCurvature(model);
       return () => model.jacobianVectorProduct(batch, this.gaussian.sample(rng));
+    }
     const features = model.features(batch);
     return () => unembed(features, this.gaussian.sample(rng), model.shape.dModel);
   }

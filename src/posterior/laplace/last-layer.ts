@@ -6,8 +6,8 @@
 
 import {
   type Batch,
-  type CurvatureModel,
   logitHessianProduct,
+  type PredictiveModel,
   softmaxRows,
   totalTerms,
 } from "../../curvature/model.ts";
@@ -29,7 +29,7 @@ export interface LastLayerData {
 }
 
 /** @throws RangeError for an empty list of batches */
-export function lastLayerData(model: CurvatureModel, batches: readonly Batch[]): LastLayerData {
+export function lastLayerData(model: PredictiveModel, batches: readonly Batch[]): LastLayerData {
   const terms = totalTerms(batches);
   const { dVocab, dModel } = model.shape;
   const features = new Float64Array(terms * dModel);
@@ -48,7 +48,7 @@ export function lastLayerData(model: CurvatureModel, batches: readonly Batch[]):
  * Gradient of each prediction's own NLL (nats) in W: (p - e_y) f', (B P, V, d). These are the only gradients that are
  * ever held one by one: over all parameters they would not fit.
  */
-export function lastLayerGradients(model: CurvatureModel, batch: Batch): Float64Array {
+export function lastLayerGradients(model: PredictiveModel, batch: Batch): Float64Array {
   const { terms, classes, width, features, probabilities } = lastLayerData(model, [batch]);
   requireLength("targets", batch.targets, terms);
   const out = new Float64Array(terms * classes * width);

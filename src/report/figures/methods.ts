@@ -1,23 +1,26 @@
 /** Approximate posteriors against each other over the steps. None for a run without them. */
 import { compareMethods, type MethodComparison } from "../../analysis/compare.ts";
-import type { PosteriorMethod } from "../../posterior/methods.ts";
+import { METHOD_DEFINITIONS, type PosteriorMethod } from "../../posterior/methods/index.ts";
+import type { MethodDefinition } from "../../posterior/methods/method.ts";
 import type { RunData } from "../read-run.ts";
-import { colour } from "../theme.ts";
+import { categories } from "../theme.ts";
 import { eventMarks, runAxis } from "./events.ts";
 import { type Figure, fromZero, linePlot, type Series, type StepAxis } from "./plot.ts";
 
-/** Laplace's colours are solid, those of methods that follow a trajectory dashed, those that need no fit dotted. */
-const styles: Record<PosteriorMethod, Pick<Series, "label" | "colour" | "dash">> = {
-  "laplace-last-layer": { label: "last layer", colour: colour.blue },
-  "laplace-kfac": { label: "KFAC", colour: colour.vermillion },
-  "laplace-low-rank": { label: "low rank", colour: colour.green },
-  "laplace-diagonal": { label: "diagonal", colour: colour.purple },
-  swag: { label: "SWAG", colour: colour.ochre, dash: [6, 3] },
-  ivon: { label: "IVON", colour: colour.purple, dash: [6, 3] },
-  sgld: { label: "SGLD", colour: colour.slate, dash: [6, 3] },
-  dropout: { label: "dropout", colour: colour.blue, dash: [2, 3] },
-  ensemble: { label: "ensemble", colour: "currentColor", dash: [2, 3] },
+/** Solid, dashed or dotted by what a method's spread comes from. */
+const DASHES: Record<MethodDefinition["fits"], Series["dash"]> = {
+  curvature: undefined,
+  trajectory: [6, 3],
+  nothing: [2, 3],
 };
+
+/** Colours by the methods' order, so that each keeps its own whichever others a run has. */
+const styles = Object.fromEntries(
+  METHOD_DEFINITIONS.map(({ name, label, fits }, rank) => [
+    name,
+    { label, colour: categories[rank % categories.length], dash: DASHES[fits] },
+  ]),
+) as Record<PosteriorMethod, Pick<Series, "label" | "colour" | "dash">>;
 
 export function methodsOf(run: RunData): MethodComparison[] {
   return compareMethods(run.posteriors, {

@@ -1,12 +1,20 @@
 /** SWAG: a Gaussian from the iterates of training (Maddox et al., arXiv 1902.02476). */
 
-import type { Vector } from "../curvature/vector.ts";
-import { normals, type RandomGenerator } from "../random.ts";
-import type { Safetensors, Tensor } from "../safetensors.ts";
-import { requireCount, requireLength, requireNonNegative, requireWhole } from "../validate.ts";
-import { float64Tensor, vectorTensor } from "./gaussian/tensors.ts";
-import { WeightPosterior } from "./posterior.ts";
-import { parametersOf } from "./saved.ts";
+import type { Vector } from "../../curvature/vector.ts";
+import { normals, type RandomGenerator } from "../../random.ts";
+import type { Safetensors, Tensor } from "../../safetensors.ts";
+import {
+  requireCount,
+  requireLength,
+  requireNonNegative,
+  requirePositive,
+  requireWhole,
+} from "../../validate.ts";
+import { continueTraining, peakChange } from "../continue-training.ts";
+import { float64Tensor, vectorTensor } from "../gaussian/tensors.ts";
+import { WeightPosterior } from "../posterior.ts";
+import { parametersOf } from "../saved.ts";
+import type { FitInput, MethodDefinition } from "./method.ts";
 
 /** Running moments of iterates, and the last K deviations from the running mean. */
 export class SwagCollector {
@@ -118,4 +126,54 @@ export class SwagPosterior extends WeightPosterior {
       Array.from({ length: rank }, (_, k) => parametersOf(saved, `deviation.${k}`)),
     );
   }
+}
+
+export interface SwagOptions {
+  /** Of AdamW, on from the checkpoint. Default 400. */
+  steps?: number;
+  /** Constant. Default half of `peakChange`. */
+  learningRate?: number;
+  /** K, deviations kept; 0 for the diagonal. Default 20. */
+  maxRank?: number;
+}
+
+const DEFAULTS = { steps: 400, maxRank: 20 } as const;
+const MODEL = { optimizer: "adamw" } as const;
+
+export const swag = {
+  name: "swag",
+  label: "SWAG",
+  summary: "a Gaussian from the iterates of AdamW, on from the checkpoint",
+  fits: "trajectory",
+  byDefault: true,
+  needs: { checkpoints: "one", data: false, model: MODEL },
+  defaults: DEFAULTS,
+  options: ({ fitSteps }) => ({ steps: fitSteps ?? DEFAULTS.steps }),
+  fit: (input) => ({ posterior: continueWithSwag(input) }),
+  load: SwagPosterior.load,
+} as const satisfies MethodDefinition<"swag", SwagOptions, typeof MODEL>;
+
+/** Iterates of AdamW at a constant learning rate: 40 of them, after a fifth of the steps. */
+function continueWithSwag(input: FitInput<SwagOptions, typeof MODEL>): SwagPosterior {
+  const { model, checkpoints, options, config } = input;
+  const { training } = config;
+  const {
+    steps = DEFAULTS.steps,
+    learningRate = peakChange(training) / 2,
+    maxRank = DEFAULTS.maxRank,
+  } = options;
+  requirePositive("learningRate", learningRate);
+  const settle = Math.floor(steps / 5);
+  const every = Math.max(1, Math.floor((steps - settle) / 40));
+  const collector = new SwagCollector(model.parameterCount, maxRank);
+  model.setParameters(checkpoints[0]);
+  const zero = () => new Float32Array(model.parameterCount);
+  model.setMoments({ first: zero(), second: zero() });
+  continueTraining(input, steps, (batch, t, dropout) => {
+    const { loss } = model.trainStep(batch, { ...training, step: t, learningRate, dropout });
+    if (!Number.isFinite(loss))
+      throw new RangeError(`learningRate: got ${learningRate}, with which training diverged at step ${t}`);
+    if (t > settle && (t - settle) % every === 0) collector.collect(model.getParameters());
+  });
+  return collector.posterior();
 }

@@ -1,20 +1,23 @@
 /** IVON, the improved variational online Newton method (Shen et al., arXiv 2402.17641), and its posterior. */
 
-import type { Vector } from "../curvature/vector.ts";
-import { normals, type RandomGenerator } from "../random.ts";
-import type { Safetensors, Tensor } from "../safetensors.ts";
+import { meanLossAndGradient } from "../../curvature/model.ts";
+import type { Vector } from "../../curvature/vector.ts";
+import { normals, type RandomGenerator } from "../../random.ts";
+import type { Safetensors, Tensor } from "../../safetensors.ts";
 import {
   requireCount,
   requireLength,
   requirePositive,
   requirePositiveOrInfinite,
   requireRate,
-} from "../validate.ts";
-import { float64Tensor, vectorTensor } from "./gaussian/tensors.ts";
-import { WeightPosterior } from "./posterior.ts";
-import { parametersOf } from "./saved.ts";
+} from "../../validate.ts";
+import { continueTraining, peakChange } from "../continue-training.ts";
+import { float64Tensor, vectorTensor } from "../gaussian/tensors.ts";
+import { WeightPosterior } from "../posterior.ts";
+import { parametersOf } from "../saved.ts";
+import type { FitInput, Fitted, MethodDefinition } from "./method.ts";
 
-export interface IvonOptions {
+export interface IvonStepOptions {
   learningRate: number;
   /** lambda: the number of terms of the likelihood, whose mean the gradient is of. */
   effectiveSampleSize: number;
@@ -37,11 +40,11 @@ export class Ivon {
   readonly mean: Float64Array;
   readonly hessian: Float64Array;
   readonly #momentum: Float64Array;
-  readonly #options: Required<IvonOptions>;
+  readonly #options: Required<IvonStepOptions>;
   #step = 0;
 
   /** @throws RangeError for an option outside its range */
-  constructor(start: Vector, options: IvonOptions) {
+  constructor(start: Vector, options: IvonStepOptions) {
     const all = {
       ...{ beta1: 0.9, beta2: 0.99999, hessianInit: 1, clipRadius: Number.POSITIVE_INFINITY, mcSamples: 1 },
       ...options,
@@ -105,13 +108,6 @@ export class Ivon {
   }
 }
 
-/** What makes a stored mean an IVON posterior: h, lambda and delta. */
-export interface IvonCurvature {
-  hessian: Float32Array;
-  effectiveSampleSize: number;
-  weightDecay: number;
-}
-
 /**
  * The posterior of a stored mean and h: variances 1 / (lambda (h + delta)).
  * @throws RangeError for lengths that differ, or numbers that give no positive variance
@@ -119,7 +115,7 @@ export interface IvonCurvature {
 export function ivonPosterior(
   mean: Float32Array,
   hessian: Vector,
-  { effectiveSampleSize, weightDecay }: Pick<IvonOptions, "effectiveSampleSize" | "weightDecay">,
+  { effectiveSampleSize, weightDecay }: Pick<IvonStepOptions, "effectiveSampleSize" | "weightDecay">,
 ): IvonPosterior {
   requireLength("hessian", hessian, mean.length);
   return new IvonPosterior(
@@ -165,4 +161,68 @@ export class IvonPosterior extends WeightPosterior {
   static load(saved: Safetensors): IvonPosterior {
     return new IvonPosterior(parametersOf(saved, "mean"), float64Tensor(saved.tensors, "variance").data);
   }
+}
+
+export interface IvonOptions {
+  /** On from the checkpoint; 0 for the posterior that an IVON run itself trained. Default 0 where that is given, else 400. */
+  steps?: number;
+  /** Constant. Default a third of `peakChange`. */
+  learningRate?: number;
+  /** delta of the prior N(0, I / delta). Default 1. */
+  priorPrecision?: number;
+}
+
+const DEFAULTS = { steps: 400, priorPrecision: 1 } as const;
+const MODEL = { optimizer: "adamw" } as const;
+
+export const ivon = {
+  name: "ivon",
+  label: "IVON",
+  summary: "a variational diagonal Gaussian, on from the checkpoint or an IVON run's own",
+  fits: "trajectory",
+  byDefault: true,
+  needs: { checkpoints: "one", data: true, model: MODEL, ivonCurvature: true },
+  defaults: DEFAULTS,
+  options: ({ fitSteps }, _config, { ivonCurvature }) => ({
+    steps: ivonCurvature ? 0 : (fitSteps ?? DEFAULTS.steps),
+  }),
+  fit: (input) => {
+    const { steps = input.ivon ? 0 : DEFAULTS.steps } = input.options;
+    return steps === 0 ? ownPosterior(input) : { posterior: continueWithIvon(input, steps) };
+  },
+  load: IvonPosterior.load,
+  remark: ({ steps }) =>
+    steps === 0
+      ? "IVON is the posterior that the run itself trained, as it was at each checkpoint; its N is that of the whole run, the other methods' that of the steps so far."
+      : `IVON goes on from each checkpoint for ${steps} steps, not from the initialisation.`,
+} as const satisfies MethodDefinition<"ivon", IvonOptions, typeof MODEL>;
+
+function ownPosterior({ checkpoints: [mean], ivon }: FitInput<IvonOptions, typeof MODEL>): Fitted {
+  if (!ivon) throw new RangeError("steps: got 0, must be at least 1 without the IVON posterior of the run");
+  return { posterior: ivonPosterior(mean, ivon.hessian, ivon), trainingTerms: ivon.effectiveSampleSize };
+}
+
+function continueWithIvon(input: FitInput<IvonOptions, typeof MODEL>, steps: number): IvonPosterior {
+  const { model, checkpoints, trainingTerms, rng, options, config } = input;
+  const { learningRate = peakChange(config.training) / 3, priorPrecision = DEFAULTS.priorPrecision } =
+    options;
+  requireCount("steps", steps);
+  const ivon = new Ivon(checkpoints[0], {
+    learningRate,
+    effectiveSampleSize: trainingTerms,
+    weightDecay: requirePositive("priorPrecision", priorPrecision) / trainingTerms,
+    hessianInit: 0.5,
+    // A few hundred steps have to be enough to forget the initial h.
+    beta2: Math.max(0.9, 1 - 6 / steps),
+    // Makes the learning rate the largest change of a parameter. Early on, directions of little curvature would
+    // otherwise take steps of gradient / delta.
+    clipRadius: 1,
+  });
+  continueTraining(input, steps, (batch) => {
+    ivon.step((theta) => {
+      model.setParameters(Float32Array.from(theta));
+      return meanLossAndGradient(model, [batch]).gradient;
+    }, rng);
+  });
+  return ivon.posterior();
 }

@@ -1,0 +1,33 @@
+/** Training that goes on from a checkpoint, as far as methods that do so have it in common. */
+import { ivonSchema, type TrainingConfig } from "../config/schema.ts";
+import type { DropoutKey } from "../core/dropout.ts";
+import type { Batch } from "../curvature/model.ts";
+import { PromptSampler } from "../tasks/prompts.ts";
+import { requireCount } from "../validate.ts";
+import type { FitInput } from "./methods/method.ts";
+
+/**
+ * The largest change of one parameter in one step at the run's peak learning rate: the unit in which the learning rates
+ * of different optimisers compare. AdamW's steps are at most about its learning rate, whatever the gradient; IVON's are
+ * clipped to the learning rate times the clip radius (without clipping they have no bound, and the default radius
+ * stands in).
+ */
+export function peakChange({ learningRate, ivon }: TrainingConfig): number {
+  if (!ivon) return learningRate;
+  return learningRate * (ivon.clipRadius || ivonSchema.parse({}).clipRadius);
+}
+
+/** Calls `run` with the prompts and the dropout masks that would have come next, `steps` times. */
+export function continueTraining(
+  { config, member, step, seed }: Pick<FitInput<object>, "config" | "member" | "step" | "seed">,
+  steps: number,
+  run: (batch: Batch, t: number, masks: DropoutKey) => void,
+): void {
+  const { task, evaluation, training } = config;
+  const sampler = new PromptSampler(task, config.seed, evaluation.prompts);
+  const batch = sampler.createBatch(training.batchSize, training.lossPositions);
+  for (let t = 1; t <= requireCount("steps", steps); t++) {
+    sampler.sampleInto(batch, member, step + t);
+    run(batch, t, { seed, stream: member, step: step + t });
+  }
+}

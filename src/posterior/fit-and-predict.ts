@@ -1,0 +1,116 @@
+/**
+ * The methods by name, as the command line offers them: fit a posterior around checkpoints and predict on probe sets.
+ * A pure function of its request (random numbers are keyed by seed and member), without file access: fit for a worker.
+ */
+import type { Config } from "../config/schema.ts";
+import type { CoreModule } from "../core/module.ts";
+import { instantiateTransformer } from "../core/transformer.ts";
+import { type Batch, totalTerms } from "../curvature/model.ts";
+import { stream } from "../random.ts";
+import type { ProbeSetName } from "../tasks/probe-sets.ts";
+import type { IvonCurvature } from "../training/ivon.ts";
+import { termsPerStep } from "../training/loss-terms.ts";
+import { transformerShape } from "../training/model.ts";
+import { refuse, requireCount, requireLength, requirePositive } from "../validate.ts";
+import type { LaplaceEvidence } from "./laplace/evidence.ts";
+import { type MethodOptions, methodNamed, type PosteriorMethod } from "./methods/index.ts";
+import { MixturePosterior } from "./mixture.ts";
+import type { Posterior } from "./posterior.ts";
+
+export interface PosteriorRequest<Method extends PosteriorMethod = PosteriorMethod> {
+  config: Config;
+  method: Method;
+  /** Whose prompts to go on with, and whose random numbers to use. */
+  member: number;
+  /** Optimiser steps the checkpoints had done. */
+  step: number;
+  /**
+   * Flat parameter vectors. The ensembles take all of them for one posterior; the other methods fit one around each and
+   * mix these with equal weights.
+   */
+  checkpoints: readonly Float32Array[];
+  /** Of an IVON run: what makes the checkpoints, in their order, the posteriors that the run trained. */
+  ivon?: readonly IvonCurvature[];
+  /**
+   * D, see `recentBatches`: what means over the training prompts (loss, GGN, gradients) are taken over. Only methods that
+   * take none can do without.
+   */
+  data?: readonly Batch[];
+  probes: readonly { set: ProbeSetName; batch: Batch }[];
+  /** Draws in all: a multiple of the number of posteriors. An ensemble has at most as many as it has members. */
+  nSamples: number;
+  seed: number;
+  /**
+   * N. Default: the predictions the member has trained on at the checkpoint, step x batchSize x positions, of which D
+   * is a sample. State it to compare the evidence of checkpoints of different steps.
+   */
+  trainingTerms?: number;
+  options?: MethodOptions<Method>;
+}
+
+export interface PosteriorResult {
+  method: PosteriorMethod;
+  /** Per probe set, one array (prompts, positions, classes) per draw; the same draws of the weights for every set. */
+  predictions: { set: ProbeSetName; samples: Float32Array[] }[];
+  /** Per checkpoint, for the Laplace methods. */
+  laplace: LaplaceEvidence[];
+  /** N; lambda of a run's own IVON posterior. */
+  trainingTerms: number;
+  posterior: Posterior;
+  fitSeconds: number;
+  predictSeconds: number;
+}
+
+/**
+ * @throws RangeError for an unknown method, no checkpoint or one of another shape, or an option outside its range
+ */
+export function fitAndPredict<Method extends PosteriorMethod>(
+  request: PosteriorRequest<Method>,
+  core: CoreModule,
+): PosteriorResult {
+  const { config, member, step, method, checkpoints, ivon, data = [], probes, seed, options = {} } = request;
+  const definition = methodNamed(method);
+  const { needs } = definition;
+  requireCount("number of checkpoints", checkpoints.length);
+  if (ivon && ivon.length !== checkpoints.length)
+    refuse("ivon", `${ivon.length} posteriors`, `${checkpoints.length}, one a checkpoint`);
+  const terms = needs.data ? totalTerms(data) : 0;
+  const trainingTerms =
+    request.trainingTerms === undefined
+      ? // Early on the data set is larger than what has been trained on.
+        Math.max(terms, step * termsPerStep(config))
+      : requirePositive("trainingTerms", request.trainingTerms);
+  const shape = { ...transformerShape(config), ...definition.shape?.(options) };
+  const model = instantiateTransformer(core, shape, needs.model);
+  for (const parameters of checkpoints) requireLength("checkpoint", parameters, model.parameterCount);
+
+  const started = performance.now();
+  const groups = needs.checkpoints === "one" ? checkpoints.map((one) => [one]) : [checkpoints];
+  const fitted = groups.map((group, index) =>
+    definition.fit({
+      ...{ config, member, step, model, checkpoints: group, ivon: ivon?.[index], data, trainingTerms },
+      nSamples: Math.ceil(request.nSamples / groups.length),
+      ...{ seed, rng: stream(seed, member, "posteriorFit", index), options },
+    }),
+  );
+  const posteriors = fitted.map(({ posterior }) => posterior);
+  const posterior = posteriors.length === 1 ? posteriors[0] : new MixturePosterior(posteriors);
+  const done = performance.now();
+  const predictions = probes.map(({ set, batch }) => ({
+    set,
+    // A fresh stream per set: every set sees the same weights.
+    samples: posterior.predict(model, batch, {
+      nSamples: request.nSamples,
+      rng: stream(seed, member, "posteriorPredictions"),
+    }),
+  }));
+  return {
+    method,
+    predictions,
+    laplace: fitted.flatMap(({ evidence }) => evidence ?? []),
+    trainingTerms: fitted[0].trainingTerms ?? trainingTerms,
+    posterior,
+    fitSeconds: (done - started) / 1000,
+    predictSeconds: (performance.now() - done) / 1000,
+  };
+}
