@@ -192,6 +192,20 @@ describe("checks across fields", () => {
   });
 });
 
+describe("probe sets", () => {
+  it("that leave too little to train on are refused before anything runs", () => {
+    const message = messageFrom(() =>
+      resolveConfig([presetLayer("quick"), overrideLayer("evaluation.prompts=1500")]),
+    );
+    expect(message).toMatch(
+      /^evaluation\.prompts: got 1500 from --set evaluation\.prompts=1500, must be lower, about \d+, or task\.examples or /,
+    );
+    expect(message).toMatch(
+      / \(task\.examples 2 from preset quick, task\.trainTasks 17 from preset quick\)$/,
+    );
+  });
+});
+
 describe("environment variables", () => {
   it("ignore case and single underscores", () => {
     const layers = environmentLayers({

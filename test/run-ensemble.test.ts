@@ -266,6 +266,14 @@ describe("runEnsemble", async () => {
     expect(await resume()).toEqual([expect.stringContaining("another build")]);
   });
 
+  it("refuses probe sets that leave too little to train on before it touches the disk", async () => {
+    const out = fresh();
+    await expect(run({ out }, fakeConfig(2, { evaluation: { prompts: 50 } }))).rejects.toThrow(
+      /^evaluation\.prompts: got 50, must be lower/,
+    );
+    expect(existsSync(out)).toBe(false);
+  });
+
   it("refuses a senseless number of workers before it touches the disk", async () => {
     const out = fresh();
     await expect(run({ out, workers: 0 })).rejects.toThrow("workers: got 0");

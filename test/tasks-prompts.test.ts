@@ -245,7 +245,7 @@ describe("probe prompts", () => {
   it("refuses probe sets that would take more than a tenth of the training prompts", () => {
     expect(() => new PromptSampler(config(small), 2, 60)).not.toThrow();
     expect(() => new PromptSampler(config(small), 2, 256)).toThrow(
-      /evaluation\.prompts 256 would keep \d+ of the 840 training prompts.*10 %.*about \d+/,
+      /evaluation\.prompts: got 256, must be lower, about \d+, .*would keep \d+ of the 840 training prompts.*10 %/,
     );
     // One example: every task gives 0 at input 0, so few prompts stand for many tasks.
     const one = config({ modulus: 3, variables: 2, trainTasks: 8, examples: 1 });

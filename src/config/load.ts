@@ -7,6 +7,7 @@ import { parse } from "yaml";
 import { z } from "zod";
 import { SIMD_VARIABLE } from "../core/simd.ts";
 import { messageOf, UsageError } from "../errors.ts";
+import { reserveProbePrompts } from "../tasks/reserved.ts";
 import { nearestName } from "./nearest-name.ts";
 import { type Config, configSchema } from "./schema.ts";
 
@@ -96,7 +97,15 @@ export function resolveConfig(layers: readonly ConfigLayer[]): Config {
   const values = layers.reduce((merged, layer) => merge(merged, layer.values), {} as Record<string, unknown>);
   const result = configSchema.safeParse(values);
   if (!result.success)
-    throw new UsageError(result.error.issues.map((issue) => describe(issue, layers)).join("\n"));
+    throw new UsageError(result.error.issues.map((issue) => describeIssue(issue, layers)).join("\n"));
+  const { task, seed, evaluation } = result.data;
+  const { contradictions } = reserveProbePrompts(task, seed, evaluation.prompts);
+  if (contradictions.length > 0)
+    throw new UsageError(
+      contradictions
+        .map(({ path, allowed, given }) => describe(path, `must be ${allowed}`, given, layers))
+        .join("\n"),
+    );
   return result.data;
 }
 
@@ -114,25 +123,33 @@ function issuesOf(values: unknown): readonly Issue[] {
   return result.success ? [] : result.error.issues;
 }
 
+function describeIssue(issue: Issue, layers: readonly ConfigLayer[]): string {
+  const given = issue.code === "custom" ? ((issue.params?.given ?? []) as string[]) : [];
+  return describe(issue.path.join("."), requirement(issue), given, layers);
+}
+
 /**
- * A problem as a line like `training.batchSize: got -3 from --set training.batchSize=-3, must be > 0`. Of a
- * contradiction, what the other settings are and where they come from follows.
+ * A problem as a line like `training.batchSize: got -3 from --set training.batchSize=-3, must be > 0`, followed by what
+ * the settings given in it are and where they come from.
  */
-function describe(issue: Issue, layers: readonly ConfigLayer[]): string {
-  const path = issue.path.map(String);
-  const given = issue.code === "custom" ? ((issue.params?.given as string[] | undefined) ?? []) : [];
+function describe(
+  path: string,
+  requirement: string,
+  given: readonly string[],
+  layers: readonly ConfigLayer[],
+): string {
   const others = given.flatMap((key) => {
-    const other = provenance(key.split("."), layers);
+    const other = provenance(key, layers);
     return other === undefined ? [] : [`${key} ${other}`];
   });
   return (
-    `${path.join(".")}: got ${provenance(path, layers) ?? "nothing"}, ${requirement(issue)}` +
+    `${path}: got ${provenance(path, layers) ?? "nothing"}, ${requirement}` +
     (others.length > 0 ? ` (${others.join(", ")})` : "")
   );
 }
 
 /** The value of a setting and the layer that gave it, or its default if it has one. */
-function provenance(path: readonly string[], layers: readonly ConfigLayer[]): string | undefined {
+function provenance(path: string, layers: readonly ConfigLayer[]): string | undefined {
   for (const { source, values } of layers.toReversed()) {
     const value = valueAt(values, path);
     if (value !== undefined) return `${show(value)} from ${source}`;
@@ -142,12 +159,14 @@ function provenance(path: readonly string[], layers: readonly ConfigLayer[]): st
 }
 
 /** The value at a path, or what stands in the way of one; undefined if there is nothing. */
-function valueAt(values: unknown, path: readonly string[]): unknown {
-  return path.reduce<unknown>(
-    (value, key) =>
-      typeof value === "object" && value !== null ? (value as Record<string, unknown>)[key] : value,
-    values,
-  );
+function valueAt(values: unknown, path: string): unknown {
+  return path
+    .split(".")
+    .reduce(
+      (value, key) =>
+        typeof value === "object" && value !== null ? (value as Record<string, unknown>)[key] : value,
+      values,
+    );
 }
 
 const NAMES_OF_TYPES: Record<string, string> = {

@@ -4,6 +4,7 @@ import { loadCoreModule } from "../core/build.ts";
 import { instantiateTransformer } from "../core/transformer.ts";
 import { createWorkerPool } from "../pool/pool.ts";
 import type { WorkerPool } from "../pool/segments.ts";
+import { probeSetsOf } from "../tasks/probe-sets.ts";
 import { type Cost, estimateCost, gradientsPerStep } from "../training/cost.ts";
 import type { SegmentResult } from "../training/messages.ts";
 import { transformerShape } from "../training/model.ts";
@@ -40,10 +41,9 @@ export async function planRun(config: Config, wantedWorkers: number): Promise<Ru
   try {
     const secondsPerStep = await measureStep(config, cost, pool, workers);
     const evaluations = evaluationSteps(config).length;
-    const probeSets = task.inputFraction < 1 ? 4 : 2;
     // A prediction is the forward third of a gradient on as many prompts.
     const promptSeconds = secondsPerStep / gradientsPerStep(training) / training.batchSize / 3;
-    const predictions = evaluations * probeSets * (evaluation.posteriorSamples || 1);
+    const predictions = evaluations * probeSetsOf(task).length * (evaluation.posteriorSamples || 1);
     const evaluationSeconds = predictions * evaluation.prompts * promptSeconds;
     const memberSeconds = training.steps * secondsPerStep + evaluationSeconds;
     return {

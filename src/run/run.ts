@@ -18,11 +18,12 @@ import {
 import { createWorkerPool, type WorkerPoolOptions } from "../pool/pool.ts";
 import type { WorkerPool } from "../pool/segments.ts";
 import { createProbeSets, type ProbeSet } from "../tasks/probes.ts";
+import { reserveProbePrompts } from "../tasks/reserved.ts";
 import { ivonGaussian } from "../training/ivon.ts";
 import { learningRateAt } from "../training/learning-rate.ts";
 import type { SegmentRequest, SegmentResult } from "../training/messages.ts";
 import { transformerShape } from "../training/model.ts";
-import { requireCount } from "../validate.ts";
+import { requireConsistent, requireCount } from "../validate.ts";
 import { configHash, type Manifest, type OpenMode, RunDirectory, type TimingRecord } from "./directory.ts";
 import { describeEnvironment } from "./environment.ts";
 import { measureEvaluation } from "./measure.ts";
@@ -85,13 +86,14 @@ export interface RunOutcome {
  *
  * A member whose loss becomes non-finite, or whose worker keeps crashing, drops out and the others go on; a run that
  * keeps fewer than two members (of more than one) ends early. See `survived`.
- * @throws UsageError, before anything is written, if the model does not fit 4 GiB, or if the directory cannot be used
- *   or holds a run of another configuration; Error if writing
- *   fails or the core cannot be loaded.
+ * @throws UsageError, before anything is written, if the task leaves too few prompts to train on, if the model does not
+ *   fit 4 GiB, or if the directory cannot be used or holds a run of another configuration; Error if writing fails or
+ *   the core cannot be loaded.
  */
 export async function runEnsemble(config: Config, options: RunOptions): Promise<RunOutcome> {
   const { out, mode = "new", workers } = options;
   requireCount("workers", workers);
+  requireTrainingPrompts(config);
   const core = await loadCoreModule(config.math);
   requireMemory(core, config);
   const directory = await RunDirectory.open(out, mode);
@@ -105,6 +107,15 @@ export async function runEnsemble(config: Config, options: RunOptions): Promise<
     return await train(config, core, directory, manifest === null, options);
   } finally {
     directory.close();
+  }
+}
+
+/** Refuse a task whose probe sets leave too little to train on, before anything runs. */
+function requireTrainingPrompts({ task, seed, evaluation }: Config): void {
+  try {
+    requireConsistent(reserveProbePrompts(task, seed, evaluation.prompts).contradictions);
+  } catch (error) {
+    throw new UsageError(messageOf(error));
   }
 }
 

@@ -1,13 +1,11 @@
 /** Distances of a predictive distribution to the exact references. Distributions are over the same classes; nats. */
 
+import { requireLength } from "../validate.ts";
+
 type Distribution = ArrayLike<number>;
 
 function requireSameLength(p: Distribution, q: Distribution): void {
-  if (p.length !== q.length) {
-    throw new RangeError(
-      `distributions must have the same number of classes, got ${p.length} and ${q.length}`,
-    );
-  }
+  requireLength("distribution", q, p.length, "the classes of the other one");
 }
 
 /**

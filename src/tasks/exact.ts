@@ -4,7 +4,7 @@
  * matches have the same weight, so the predictive follows from integer counts of (matches, predicted value): without
  * noise it is an exact ratio of integers.
  */
-import { requireFraction } from "../validate.ts";
+import { requireFraction, requireLength, requireNonEmpty } from "../validate.ts";
 import { type FamilyOptions, TaskFamily } from "./family.ts";
 
 /** A list of hypotheses with a uniform prior over it. */
@@ -171,7 +171,7 @@ export function exactPredictive(query: ExactQuery): Float64Array {
   const { modulus } = family;
   const targetNoise = query.targetNoise ?? 0;
   requireFraction("targetNoise", targetNoise);
-  checkVector("query", query.query, family);
+  family.checkInput("query", query.query);
   const predictive = new Float64Array(modulus);
   posterior.predict(query.query, predictive, 0);
   if (targetNoise === 0) return predictive;
@@ -191,13 +191,9 @@ function condition(context: ExactContext): { posterior: SequentialPosterior; fam
   const { modulus, contextNoise, prior, inputs, outputs } = context;
   const family = new TaskFamily(context);
   requireFraction("contextNoise", contextNoise);
-  if (inputs.length !== outputs.length) {
-    throw new RangeError(
-      `inputs and outputs must have equal lengths, got ${inputs.length} and ${outputs.length}`,
-    );
-  }
+  requireLength("outputs", outputs, inputs.length, "one for each input");
   for (let k = 0; k < inputs.length; k++) {
-    checkVector(`inputs[${k}]`, inputs[k], family);
+    family.checkInput(`inputs[${k}]`, inputs[k]);
     family.checkResidue(`outputs[${k}]`, outputs[k]);
   }
   const posterior = new SequentialPosterior(
@@ -218,14 +214,7 @@ function checkPrior(
   prior: readonly (readonly number[])[],
   family: TaskFamily,
 ): readonly (readonly number[])[] {
-  if (prior.length === 0) throw new RangeError("prior must have at least one task, got none");
+  requireNonEmpty("prior", prior);
   for (const task of prior) family.taskIndex(task);
   return prior;
-}
-
-function checkVector(name: string, vector: readonly number[], family: TaskFamily): void {
-  if (vector.length !== family.variables) {
-    throw new RangeError(`${name} must have ${family.variables} coordinates, got ${vector.length}`);
-  }
-  for (let i = 0; i < vector.length; i++) family.checkResidue(`${name}[${i}]`, vector[i]);
 }

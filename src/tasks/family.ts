@@ -1,5 +1,12 @@
 /** The tasks and inputs of a family at one size: how many there are, their numbers, and the output of each pair. */
-import { type Contradiction, requireConsistent, requireOneOf } from "../validate.ts";
+import {
+  type Contradiction,
+  refuse,
+  requireConsistent,
+  requireLength,
+  requireOneOf,
+  requireWhole,
+} from "../validate.ts";
 import type { FamilyShape, TaskRule } from "./families/family.ts";
 import { DEFAULT_FAMILY, FAMILIES, FAMILY_NAMES, type FamilyName } from "./families/index.ts";
 import type { TaskConfig } from "./settings.ts";
@@ -59,30 +66,31 @@ export class TaskFamily {
 
   /** The task vector with this index. */
   task(index: number): number[] {
-    if (!Number.isInteger(index) || index < 0 || index >= this.taskCount) {
-      throw new RangeError(`task index must be an integer from 0 to ${this.taskCount - 1}, got ${index}`);
-    }
+    requireWhole("task index", index, this.taskCount - 1);
     return this.digits(index + this.firstTask, this.taskLength);
   }
 
   /** The index of a task vector. */
   taskIndex(task: ArrayLike<number>): number {
     const index = this.number("task", task, this.taskLength) - this.firstTask;
-    if (index < 0) throw new RangeError("task must not be the zero vector with zeroTask false");
+    if (index < 0) refuse("task", Array.from(task), "another vector than zero with zeroTask false");
     return index;
   }
 
   /** The input vector with this index. */
   input(index: number): number[] {
-    if (!Number.isInteger(index) || index < 0 || index >= this.inputCount) {
-      throw new RangeError(`input index must be an integer from 0 to ${this.inputCount - 1}, got ${index}`);
-    }
+    requireWhole("input index", index, this.inputCount - 1);
     return this.digits(index, this.variables);
   }
 
   /** The index of an input vector. */
   inputIndex(input: ArrayLike<number>): number {
     return this.number("input", input, this.variables);
+  }
+
+  /** @throws RangeError unless `input` is an input vector */
+  checkInput(name: string, input: ArrayLike<number>): void {
+    this.number(name, input, this.variables);
   }
 
   /** The output z of a task at an input. Both are residue vectors of the family's lengths (not checked). */
@@ -105,9 +113,7 @@ export class TaskFamily {
 
   /** @throws RangeError unless `value` is one of 0..p-1 */
   checkResidue(name: string, value: number): void {
-    if (!Number.isInteger(value) || value < 0 || value >= this.modulus) {
-      throw new RangeError(`${name} must be a residue 0..${this.modulus - 1}, got ${value}`);
-    }
+    requireWhole(name, value, this.modulus - 1);
   }
 
   private digits(index: number, length: number): number[] {
@@ -121,9 +127,7 @@ export class TaskFamily {
   }
 
   private number(name: string, digits: ArrayLike<number>, length: number): number {
-    if (digits.length !== length) {
-      throw new RangeError(`${name} must have ${length} coordinates, got ${digits.length}`);
-    }
+    requireLength(name, digits, length);
     let index = 0;
     for (let i = 0; i < length; i++) {
       this.checkResidue(`${name}[${i}]`, digits[i]);

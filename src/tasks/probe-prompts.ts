@@ -7,7 +7,7 @@ import type { Batch } from "../core/batch.ts";
 import { stream } from "../random.ts";
 import { emptyBatch, predictingPositions, promptLength } from "./batch.ts";
 import { TaskFamily } from "./family.ts";
-import { PROBE_SET_NAMES, PROBE_SETS, type ProbeSetName } from "./probe-sets.ts";
+import { PROBE_SET_NAMES, PROBE_SETS, type ProbeSetName, probeSetsOf } from "./probe-sets.ts";
 import { PromptSource } from "./prompt-source.ts";
 import type { TaskConfig } from "./settings.ts";
 import { splitInputs, splitTasks } from "./split.ts";
@@ -25,17 +25,16 @@ export interface ProbePrompts {
 }
 
 /**
- * Draw `prompts` prompts for each probe set; those on unseen inputs are there if inputFraction is below 1.
+ * Draw `prompts` prompts for each probe set.
  *
  * @throws RangeError for an invalid task configuration
  */
 export function drawProbePrompts(task: TaskConfig, seed: number, prompts: number): ProbePrompts[] {
   const tasks = splitTasks(task, seed);
   const inputs = splitInputs(task, seed);
-  return PROBE_SET_NAMES.flatMap((name, index) => {
+  return probeSetsOf(task).map((name) => {
     const set = PROBE_SETS[name];
-    const [taskPool, inputPool] = [tasks[set.tasks], inputs[set.inputs]];
-    return inputPool.length === 0 ? [] : [drawSet(task, seed, prompts, name, index, taskPool, inputPool)];
+    return drawSet(task, seed, prompts, name, tasks[set.tasks], inputs[set.inputs]);
   });
 }
 
@@ -44,7 +43,6 @@ function drawSet(
   seed: number,
   prompts: number,
   name: ProbeSetName,
-  index: number,
   taskPool: Int32Array,
   inputPool: Int32Array,
 ): ProbePrompts {
@@ -58,7 +56,7 @@ function drawSet(
     noise: task.probeNoise,
     noisyLast: false,
   });
-  const rng = stream(seed, 0, "probe", index);
+  const rng = stream(seed, 0, "probe", PROBE_SET_NAMES.indexOf(name));
   const length = promptLength(variables, examples);
   const batch = emptyBatch(prompts, length, predictingPositions(variables, examples));
   const tasks = new Int32Array(prompts);

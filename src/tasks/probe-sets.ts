@@ -11,3 +11,8 @@ export const PROBE_SETS = {
 
 export type ProbeSetName = keyof typeof PROBE_SETS;
 export const PROBE_SET_NAMES = Object.keys(PROBE_SETS) as ProbeSetName[];
+
+/** The sets of one configuration: those on unseen inputs exist if there are any. */
+export function probeSetsOf({ inputFraction }: { inputFraction: number }): ProbeSetName[] {
+  return PROBE_SET_NAMES.filter((name) => inputFraction < 1 || PROBE_SETS[name].inputs === "seen");
+}

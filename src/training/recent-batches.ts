@@ -1,6 +1,6 @@
 /** Training prompts as a fixed data set D, which the likelihood of a posterior is of. */
 import type { Config } from "../config/schema.ts";
-import type { Batch } from "../curvature/model.ts";
+import type { Batch } from "../core/batch.ts";
 import { PromptSampler } from "../tasks/prompts.ts";
 import { requireCount, requireWhole } from "../validate.ts";
 

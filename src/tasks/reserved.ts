@@ -1,0 +1,84 @@
+/**
+ * The prompts that are kept out of training. A training prompt is drawn again, task and all, if its inputs and its clean
+ * outputs are those of a probe prompt on seen inputs (so no noisy version of a probe prompt is trained on either), or
+ * if what it shows is what a probe prompt shows. Prompts are compared by a 32-bit hash, so an innocent prompt is
+ * drawn again once in 2^32 / (number of probe prompts) draws, and a probe prompt never passes. Families so small that
+ * this would remove more than a tenth of the training prompts are refused, because the training distribution would
+ * no longer be the one the exact references describe.
+ */
+import type { Contradiction } from "../validate.ts";
+import { TaskFamily } from "./family.ts";
+import { drawProbePrompts } from "./probe-prompts.ts";
+import { PROBE_SETS } from "./probe-sets.ts";
+import { PromptSet } from "./prompt-set.ts";
+import type { TaskConfig } from "./settings.ts";
+import { splitInputs, splitTasks } from "./split.ts";
+
+/** Largest share of the training prompts that the probe prompts may take away. */
+const MAX_SHARE = 0.1;
+
+export interface ReservedPrompts {
+  reserved: PromptSet;
+  /** Whether they are too large a part of the training prompts. */
+  contradictions: Contradiction[];
+}
+
+/**
+ * The probe prompts that could come up in training, `probePrompts` in each set.
+ *
+ * @throws RangeError for an invalid task configuration
+ */
+export function reserveProbePrompts(task: TaskConfig, seed: number, probePrompts: number): ReservedPrompts {
+  const { examples } = task;
+  const family = new TaskFamily(task);
+  const trainTasks = Array.from(splitTasks(task, seed).train, (index) => family.task(index));
+  const reachable = drawProbePrompts(task, seed, probePrompts).filter(
+    ({ name }) => PROBE_SETS[name].inputs === "seen",
+  );
+  const reserved = new PromptSet(2 * probePrompts * reachable.length);
+  let taken = 0;
+  for (const { batch, inputs } of reachable) {
+    for (let b = 0; b < probePrompts; b++) {
+      const at = b * examples;
+      const prompt = inputs.subarray(at, at + examples);
+      const clean = batch.targets.subarray(at, at + examples);
+      if (reserved.add(prompt, clean)) taken += countFits(family, trainTasks, prompt, clean);
+    }
+  }
+  for (const { inputs, outputs } of reachable) {
+    for (let b = 0; b < probePrompts; b++) {
+      const at = b * examples;
+      reserved.add(inputs.subarray(at, at + examples), outputs.subarray(at, at + examples));
+    }
+  }
+  const total = countTrainingPrompts(task, splitInputs(task, seed).seen.length);
+  const share = taken / total;
+  if (share <= MAX_SHARE) return { reserved, contradictions: [] };
+  const fewer = Math.max(1, Math.floor((probePrompts * MAX_SHARE) / share));
+  return {
+    reserved,
+    contradictions: [
+      {
+        path: "evaluation.prompts",
+        value: probePrompts,
+        allowed:
+          `lower, about ${fewer}, or task.examples or task.trainTasks higher: the probe sets would keep ${taken} of ` +
+          `the ${total} training prompts out of training, more than ${100 * MAX_SHARE} %`,
+        given: ["task.examples", "task.trainTasks"],
+      },
+    ],
+  };
+}
+
+/** Pairs of a training task and a sequence of inputs, all equally likely. */
+function countTrainingPrompts({ trainTasks, examples, distinctInputs }: TaskConfig, seen: number): number {
+  let total = trainTasks;
+  for (let k = 0; k < examples; k++) total *= distinctInputs ? seen - k : seen;
+  return total;
+}
+
+/** How many of the tasks give these outputs for these inputs. */
+function countFits(family: TaskFamily, tasks: number[][], inputs: Int32Array, outputs: Int32Array): number {
+  const evaluate = Array.from(inputs, (index) => family.evaluateAt(family.input(index)));
+  return tasks.filter((task) => evaluate.every((of, k) => of(task) === outputs[k])).length;
+}
