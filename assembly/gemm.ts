@@ -1,21 +1,19 @@
-// C[m,n] (+)= sum_k A[m,k] B[k,n], float32. Both operands are packed: A into strips of MR rows (k-major, MR values a
-// step), B into panels of 8 columns (k-major, 8 values a step), so that the micro-kernel reads memory in order. One
-// routine with arbitrary strides packs A, A^T, B and B^T. Weights are packed once per optimiser step and reused by
-// every micro-batch; activations are packed per call into scratch owned by layout.ts.
-//
-// The micro-kernel keeps 2 MR accumulators, 2 columns of B and 1 splat of A in the 15 vector registers that V8 gives
-// away on x64. A fused multiply-add has a latency of 4 cycles and starts twice a cycle, so that 8 accumulators are just
-// enough and never make up for a cycle lost: with 12 it comes closer to the ceiling. Without it the product needs a
-// register of its own. Unrolling over k spills.
-import { madd } from "./simd";
+// C[m,n] (+)= sum_k A[m,k] B[k,n], float32. B is packed into panels of NR columns (k-major, NR values a step) and A, as
+// a rule, into strips of MR rows (k-major, MR values a step), so that the micro-kernel reads memory in order. One routine
+// with arbitrary strides packs A, A^T, B and B^T. Weights are packed once per optimiser step and reused by every
+// micro-batch; activations are packed per call into scratch owned by layout.ts.
+import { MR, NR, kernel, kernelDirect } from "./kernel";
 
-/** Rows of one strip of packed A, columns of one panel of packed B. */
-export const MR: i32 = ASC_FEATURE_RELAXED_SIMD ? 6 : 5;
-export const NR: i32 = 8;
-/** Depth of one block: a panel of B (8 KC floats) and a strip of A (MR KC floats) stay in the first-level cache. */
+/** Depth of one block: a panel of B (NR KC floats) and a strip of A (MR KC floats) stay in the first-level cache. */
 export const KC: i32 = 256;
 /** Rows of A packed at a time: MC x KC floats stay in the second-level cache. */
 export const MC: i32 = 16 * MR;
+
+/**
+ * Up to so many columns of C, packing A costs more than it saves: strips are read in place, apart from one with missing
+ * rows. The strict build, which has no instruction to spare for the addresses of MR rows, always packs.
+ */
+const DIRECT: i32 = WIDE && ASC_FEATURE_RELAXED_SIMD ? 128 : 0;
 
 /** Floats of packed-A scratch that `gemm` needs. */
 export const PACKED_A_FLOATS: i32 = MC * KC;
@@ -77,7 +75,11 @@ function pack(W: i32, dst: usize, src: usize, lanes: i32, depth: i32, sl: i32, s
       let from = base;
       for (; k < depth; k++) {
         v128.store(dst, v128.load(from));
-        if (W == 8) v128.store(dst, v128.load(from, 16), 16);
+        if (W >= 8) v128.store(dst, v128.load(from, 16), 16);
+        if (W == 16) {
+          v128.store(dst, v128.load(from, 32), 32);
+          v128.store(dst, v128.load(from, 48), 48);
+        }
         if (W == 6) store<u64>(dst, load<u64>(from, 16), 16);
         if (W == 5) store<f32>(dst, load<f32>(from, 16), 16);
         from += depthBytes;
@@ -87,7 +89,11 @@ function pack(W: i32, dst: usize, src: usize, lanes: i32, depth: i32, sl: i32, s
       let from = base;
       for (; k + 4 <= depth; k += 4) {
         transpose4(from, laneBytes, dst, step);
-        if (W == 8) transpose4(from + 4 * laneBytes, laneBytes, dst + 16, step);
+        if (W >= 8) transpose4(from + 4 * laneBytes, laneBytes, dst + 16, step);
+        if (W == 16) {
+          transpose4(from + 8 * laneBytes, laneBytes, dst + 32, step);
+          transpose4(from + 12 * laneBytes, laneBytes, dst + 48, step);
+        }
         if (W == 6) transpose2(from + 4 * laneBytes, laneBytes, dst + 16, step);
         if (W == 5) {
           for (let i = 0; i < 4; i++) {
@@ -109,7 +115,7 @@ function pack(W: i32, dst: usize, src: usize, lanes: i32, depth: i32, sl: i32, s
   }
 }
 
-/** Pack B[k, n] (element strides sk, sn) into panels of 8 columns, depth block by depth block. */
+/** Pack B[k, n] (element strides sk, sn) into panels of NR columns, depth block by depth block. */
 export function packB(dst: usize, src: usize, k: i32, n: i32, sk: i32, sn: i32): void {
   for (let k0 = 0; k0 < k; k0 += KC) {
     const depth = min(KC, k - k0);
@@ -120,82 +126,6 @@ export function packB(dst: usize, src: usize, k: i32, n: i32, sk: i32, sn: i32):
 
 function packA(dst: usize, src: usize, m: i32, k: i32, sm: i32, sk: i32): void {
   pack(MR, dst, src, m, k, sm, sk);
-}
-
-/**
- * C[MR, 8] at pc (row stride ldc bytes) = or += packed strip pa times packed panel pb over `k` steps. The accumulators
- * start from C: adding it at the end makes V8 spill them. V8 adds the offset of a splat to the start of memory in every
- * round, unless code behind the loop needs the same sum: rows 1 and 2 are stored at the loop's offsets, in halves because
- * V8 of Node 22 leaves the offset of a whole store to the instruction.
- */
-function kernel(k: i32, pa: usize, pb: usize, pc: usize, ldc: usize, accumulate: bool): void {
-  let c00 = f32x4.splat(0), c01 = f32x4.splat(0);
-  let c10 = f32x4.splat(0), c11 = f32x4.splat(0);
-  let c20 = f32x4.splat(0), c21 = f32x4.splat(0);
-  let c30 = f32x4.splat(0), c31 = f32x4.splat(0);
-  let c40 = f32x4.splat(0), c41 = f32x4.splat(0);
-  let c50 = f32x4.splat(0), c51 = f32x4.splat(0);
-  if (accumulate) {
-    c00 = v128.load(pc);
-    c01 = v128.load(pc, 16);
-    c10 = v128.load(pc + ldc);
-    c11 = v128.load(pc + ldc, 16);
-    c20 = v128.load(pc + 2 * ldc);
-    c21 = v128.load(pc + 2 * ldc, 16);
-    c30 = v128.load(pc + 3 * ldc);
-    c31 = v128.load(pc + 3 * ldc, 16);
-    c40 = v128.load(pc + 4 * ldc);
-    c41 = v128.load(pc + 4 * ldc, 16);
-    if (MR == 6) {
-      c50 = v128.load(pc + 5 * ldc);
-      c51 = v128.load(pc + 5 * ldc, 16);
-    }
-  }
-  const end = pa + <usize>(k * MR * 4);
-  while (pa < end) {
-    const b0 = v128.load(pb);
-    const b1 = v128.load(pb, 16);
-    let a = v128.load32_splat(pa);
-    c00 = madd(a, b0, c00);
-    c01 = madd(a, b1, c01);
-    a = v128.load32_splat(pa, 4);
-    c10 = madd(a, b0, c10);
-    c11 = madd(a, b1, c11);
-    a = v128.load32_splat(pa, 8);
-    c20 = madd(a, b0, c20);
-    c21 = madd(a, b1, c21);
-    a = v128.load32_splat(pa, 12);
-    c30 = madd(a, b0, c30);
-    c31 = madd(a, b1, c31);
-    a = v128.load32_splat(pa, 16);
-    c40 = madd(a, b0, c40);
-    c41 = madd(a, b1, c41);
-    if (MR == 6) {
-      a = v128.load32_splat(pa, 20);
-      c50 = madd(a, b0, c50);
-      c51 = madd(a, b1, c51);
-    }
-    pa += MR * 4;
-    pb += NR * 4;
-  }
-  v128.store(pc, c00);
-  v128.store(pc, c01, 16);
-  const row1 = pc + ldc - 4;
-  v128.store64_lane(row1, c10, 0, 4);
-  v128.store64_lane(row1, c10, 1, 12);
-  v128.store(row1, c11, 20);
-  const row2 = pc + 2 * ldc - 8;
-  v128.store64_lane(row2, c20, 0, 8);
-  v128.store64_lane(row2, c20, 1, 16);
-  v128.store(row2, c21, 24);
-  v128.store(pc + 3 * ldc, c30);
-  v128.store(pc + 3 * ldc, c31, 16);
-  v128.store(pc + 4 * ldc, c40);
-  v128.store(pc + 4 * ldc, c41, 16);
-  if (MR == 6) {
-    v128.store(pc + 5 * ldc, c50);
-    v128.store(pc + 5 * ldc, c51, 16);
-  }
 }
 
 /** The same tile where only `rows` x `columns` of C exist: through a whole tile on the side, with the same rounding. */
@@ -213,6 +143,10 @@ export function copyTile(to: usize, toRow: usize, from: usize, fromRow: usize, r
     if (columns == NR) {
       v128.store(to, v128.load(from));
       v128.store(to, v128.load(from, 16), 16);
+      if (NR == 16) {
+        v128.store(to, v128.load(from, 32), 32);
+        v128.store(to, v128.load(from, 48), 48);
+      }
     } else {
       for (let j: usize = 0; j < <usize>columns << 2; j += 4) store<f32>(to + j, load<f32>(from + j));
     }
@@ -235,6 +169,8 @@ export function gemm(
   scratch: usize,
 ): void {
   const ldcBytes = <usize>ldc << 2;
+  const aRow = <usize>sm << 2, aStep = <usize>sk << 2;
+  const direct = n <= DIRECT && n % NR == 0;
   for (let k0 = 0; k0 < k; k0 += KC) {
     const depth = min(KC, k - k0);
     const add = accumulate || k0 > 0;
@@ -242,19 +178,23 @@ export function gemm(
     const stripBytes = <usize>(depth * MR * 4);
     for (let m0 = 0; m0 < m; m0 += MC) {
       const rows = min(MC, m - m0);
-      packA(scratch, a + ((<usize>m0 * <usize>sm + <usize>k0 * <usize>sk) << 2), rows, depth, sm, sk);
+      const block = a + <usize>m0 * aRow + <usize>k0 * aStep;
+      const unpacked = direct ? rows - rows % MR : 0;
+      packA(scratch, block + <usize>unpacked * aRow, rows - unpacked, depth, sm, sk);
       let panel = packedB;
       for (let j = 0; j < n; j += NR) {
         let strip = scratch;
         let tile = c + ((<usize>m0 * <usize>ldc + <usize>j) << 2);
         const columns = min(NR, n - j);
         for (let i = 0; i < rows; i += MR) {
-          if (columns == NR && i + MR <= rows) {
+          if (columns == NR && i < unpacked) {
+            kernelDirect(depth, block + <usize>i * aRow, aRow, aStep, panel, tile, ldcBytes, add);
+          } else if (columns == NR && i + MR <= rows) {
             kernel(depth, strip, panel, tile, ldcBytes, add);
           } else {
             kernelEdge(depth, strip, panel, tile, ldcBytes, add, min(MR, rows - i), columns);
           }
-          strip += stripBytes;
+          if (i >= unpacked) strip += stripBytes;
           tile += <usize>MR * ldcBytes;
         }
         panel += panelBytes;

@@ -2,6 +2,7 @@
 // memory once, writes inputs into it and calls these.
 import * as layout from "./layout";
 import { gemm, gemmNaive, packB, PACKED_A_FLOATS } from "./gemm";
+import { NR } from "./kernel";
 import { adamw_step, ivon_accumulate, ivon_begin, ivon_restore, ivon_sample, ivon_step } from "./optimizers";
 import {
   elbo_begin, elbo_factor, elbo_inputs, elbo_labels, elbo_mean, elbo_measure, elbo_measures, elbo_plan, elbo_step,
@@ -108,6 +109,8 @@ export function logitRootSigns(seed: i32, stream: i32, probe: i32, first: i32, w
 // ---- entry points of tests and benchmarks: operate on addresses the caller lays out itself ----------------------
 export function heapBase(): usize { return __heap_base; }
 export function packedAFloats(): i32 { return PACKED_A_FLOATS; }
+/** B is packed in panels of so many columns: space for k (n + this) floats is enough. */
+export function panelColumns(): i32 { return NR; }
 /** Of the activation planned. */
 export { activation_backward as activationBackward, activation_forward as activationForward };
 export { gemm, gemmNaive, normals16, packB, philox_blocks as philox };

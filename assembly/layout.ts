@@ -340,7 +340,7 @@ export function plan(): f64 {
   ropeSin = reserve(<f64>NCTX * <f64>HD);
   scratchA = reserve(PACKED_A_FLOATS);
   const widest = max(max((KRONECKER ? 3 : 2) * D, F), V);
-  if (backward) scratchB = reserve((rows + <f64>KC) * <f64>((widest + 7) & ~7));
+  if (backward) scratchB = reserve((rows + <f64>KC) * <f64>packedSize(1, widest));
 
   const twinned = cursor;
   parameters = reserve(PARAMETERS);

@@ -10,9 +10,11 @@ const OF_CEILING = 0.85;
 /** GFLOP/s of independent multiply-adds that never leave the registers (assembly/ceiling.ts). */
 export function ceilingOf(core) {
   const rounds = 1e5;
+  const out = (core.heapBase() + 63) & ~63;
+  core.grow(out + 65536);
   const seconds = ["ceiling", "ceilingUnrolled"].map((loop) =>
     best((count) => {
-      for (let i = 0; i < count; i++) core[loop](rounds, 1, 1e-3);
+      for (let i = 0; i < count; i++) core[loop](rounds, 1, 1e-3, out);
     }),
   );
   return (core.ceilingFlops() * rounds) / Math.min(...seconds) / 1e9;
@@ -27,7 +29,7 @@ export function gemmRate(core, { m, n, k, transposedA = false }) {
     return at;
   };
   const [A, B, C] = [reserve(m * k), reserve(k * n), reserve(m * n)];
-  const packed = reserve(k * (n + 8));
+  const packed = reserve(k * (n + core.panelColumns()));
   const scratch = reserve(core.packedAFloats());
   core.grow(cursor + 65536);
   for (const [at, length] of [

@@ -13,7 +13,7 @@ import { activation } from "./reference/layers.ts";
 import { Random } from "./reference/random.ts";
 
 const builds: MathMode[] = ["strict", "fast"];
-/** Sizes below, at and above the tile (5 or 6 x 8), the row block (80 or 96) and the depth block (256), and multiples. */
+/** Sizes below, at and above the tile (4 to 6 x 8 or 16), the row block (64 to 96) and the depth block (256), and multiples. */
 const sizes = [1, 3, 4, 5, 6, 7, 8, 9, 17, 80, 81, 96, 97, 255, 256, 257, 530];
 
 describe.each(builds)("the %s build", (math) => {
@@ -52,7 +52,7 @@ describe.each(builds)("the %s build", (math) => {
             return at;
           };
           const [A, B, C, D] = [reserve(m * k), reserve(k * n), reserve(m * ldc), reserve(m * ldc)];
-          const packed = reserve(k * (n + 8));
+          const packed = reserve(k * (n + core.panelColumns()));
           const scratch = reserve(core.packedAFloats());
           core.grow(cursor + 65536);
           const view = (at: number, length: number) => new Float32Array(core.memory.buffer, at, length);

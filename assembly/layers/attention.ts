@@ -8,7 +8,7 @@
 import {
   D, H, HD, dPathKV, dScores, keysT, pathKV, pathRow, sharedTokens, valuesT,
 } from "../layout";
-import { EDGE_ROW, NR, copyTile, edgeTile, transpose4 } from "../gemm";
+import { EDGE_ROW, copyTile, edgeTile, transpose4 } from "../gemm";
 import { exp4, horizontalMax, horizontalSum, madd, splatOnce } from "../simd";
 import { addTo, mapped } from "../rows";
 import { TANGENT } from "../tangent";
@@ -63,9 +63,9 @@ function strip(
   c: usize, cRow: usize, a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, depth: i32, rows: i32,
   columns: i32, accumulate: bool,
 ): void {
-  for (let j = 0; j < columns; j += NR) {
+  for (let j = 0; j < columns; j += 8) {
     const offset = <usize>j << 2;
-    if (j + NR <= columns) {
+    if (j + 8 <= columns) {
       tile4x8(c + offset, cRow, a, aRow, aStep, b + offset, bStep, depth, rows, accumulate);
     } else {
       if (accumulate) copyTile(edgeTile, EDGE_ROW, c + offset, cRow, rows, columns - j);

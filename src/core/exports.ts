@@ -109,6 +109,7 @@ export interface CoreExports extends ModelFields {
   activationForward(out: number, x: number, n: number, tangents: boolean): void;
   activationBackward(dout: number, x: number, n: number, tangents: boolean): void;
   packedAFloats(): number;
+  panelColumns(): number;
   packB(dst: number, src: number, k: number, n: number, sk: number, sn: number): void;
   gemm(
     m: number,
@@ -142,7 +143,7 @@ export interface CoreExports extends ModelFields {
   exp(x: number): number;
   tanh(x: number): number;
   multiplyAdd(a: number, b: number, c: number): number;
-  ceiling(n: number, x: number, y: number): number;
-  ceilingUnrolled(n: number, x: number, y: number): number;
+  ceiling(n: number, x: number, y: number, out: number): void;
+  ceilingUnrolled(n: number, x: number, y: number, out: number): void;
   ceilingFlops(): number;
 }
