@@ -11,7 +11,7 @@ import {
 import { normals16, philox_blocks } from "./random";
 import { squaredNorm } from "./rows";
 import { activation_backward, activation_forward } from "./layers/activation";
-import { exp4, madd, madd1, tanh4 } from "./simd";
+import { exp4, madd1, tanh4 } from "./simd";
 import { softmax_forward } from "./layers/crossentropy";
 import { dropout_select, dropout_sequence } from "./layers/dropout";
 import { logit_root_column, logit_root_signs } from "./layers/logit_root";

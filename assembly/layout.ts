@@ -70,9 +70,9 @@ export let FACTORS: i32 = 0;
 @inline export function K_PROJ(): i32 { return 4 * D + 13 * D * D + F * F; }
 
 /** Kinds of parameter tensor, in flat order; TypeScript turns (kind, block) into a name. */
-export const WTE: i32 = 0, WRE: i32 = 1, LN1_WEIGHT: i32 = 2, LN1_BIAS: i32 = 3, QKV: i32 = 4, ATTN_O: i32 = 5,
-  LN2_WEIGHT: i32 = 6, LN2_BIAS: i32 = 7, MLP_FC: i32 = 8, MLP_PROJ: i32 = 9, LNF_WEIGHT: i32 = 10,
-  LNF_BIAS: i32 = 11, LM_HEAD: i32 = 12;
+export const enum Tensor {
+  WTE, WRE, LN1_WEIGHT, LN1_BIAS, QKV, ATTN_O, LN2_WEIGHT, LN2_BIAS, MLP_FC, MLP_PROJ, LNF_WEIGHT, LNF_BIAS, LM_HEAD,
+}
 const TENSORS_PER_BLOCK: i32 = 8;
 
 export let tensorKind: i32 = 0;
@@ -96,29 +96,29 @@ export function tensorCount(): i32 {
 
 /** Set tensorKind .. tensorColumns to those of tensor `index`, 0 <= index < tensorCount(). */
 export function selectTensor(index: i32): void {
-  if (index == 0) return describe(WTE, 0, 0, V, D);
+  if (index == 0) return describe(Tensor.WTE, 0, 0, V, D);
   let i = index - 1;
   if (ROLES > 0) {
-    if (i == 0) return describe(WRE, 0, P_ROLE, ROLES, D);
+    if (i == 0) return describe(Tensor.WRE, 0, P_ROLE, ROLES, D);
     i -= 1;
   }
   const block = i / TENSORS_PER_BLOCK;
   if (block >= L) {
     i -= L * TENSORS_PER_BLOCK;
-    if (i == 0) return describe(LNF_WEIGHT, 0, P_LNF, D, 0);
-    if (i == 1) return describe(LNF_BIAS, 0, P_LNF + D, D, 0);
-    return describe(LM_HEAD, 0, P_HEAD, V, D);
+    if (i == 0) return describe(Tensor.LNF_WEIGHT, 0, P_LNF, D, 0);
+    if (i == 1) return describe(Tensor.LNF_BIAS, 0, P_LNF + D, D, 0);
+    return describe(Tensor.LM_HEAD, 0, P_HEAD, V, D);
   }
   const base = P_BLOCK + block * P_BLOCK_SIZE;
-  switch (LN1_WEIGHT + (i % TENSORS_PER_BLOCK)) {
-    case LN1_WEIGHT: return describe(LN1_WEIGHT, block, base, D, 0);
-    case LN1_BIAS: return describe(LN1_BIAS, block, base + D, D, 0);
-    case QKV: return describe(QKV, block, base + P_QKV(), 3 * D, D);
-    case ATTN_O: return describe(ATTN_O, block, base + P_O(), D, D);
-    case LN2_WEIGHT: return describe(LN2_WEIGHT, block, base + P_LN2(), D, 0);
-    case LN2_BIAS: return describe(LN2_BIAS, block, base + P_LN2() + D, D, 0);
-    case MLP_FC: return describe(MLP_FC, block, base + P_FC(), F, D);
-    default: return describe(MLP_PROJ, block, base + P_PROJ(), D, F);
+  switch (Tensor.LN1_WEIGHT + (i % TENSORS_PER_BLOCK)) {
+    case Tensor.LN1_WEIGHT: return describe(Tensor.LN1_WEIGHT, block, base, D, 0);
+    case Tensor.LN1_BIAS: return describe(Tensor.LN1_BIAS, block, base + D, D, 0);
+    case Tensor.QKV: return describe(Tensor.QKV, block, base + P_QKV(), 3 * D, D);
+    case Tensor.ATTN_O: return describe(Tensor.ATTN_O, block, base + P_O(), D, D);
+    case Tensor.LN2_WEIGHT: return describe(Tensor.LN2_WEIGHT, block, base + P_LN2(), D, 0);
+    case Tensor.LN2_BIAS: return describe(Tensor.LN2_BIAS, block, base + P_LN2() + D, D, 0);
+    case Tensor.MLP_FC: return describe(Tensor.MLP_FC, block, base + P_FC(), F, D);
+    default: return describe(Tensor.MLP_PROJ, block, base + P_PROJ(), D, F);
   }
 }
 
@@ -188,9 +188,6 @@ export let dLayerNorm: usize = 0;
 
 /** Packing scratch for the left and, where it is not a weight, the right operand. */
 export let scratchA: usize = 0, scratchB: usize = 0;
-/** Two operands and the two results of the GEMM test entry points live behind `end`. */
-export let end: f64 = 0;
-
 let cursor: f64 = 0;
 
 /** Reserve `floats` 4-byte elements, 64-byte aligned, with 64 bytes of slack for vector reads past the end. */
@@ -351,6 +348,5 @@ export function plan(): f64 {
   if (CURVATURE || KRONECKER) dLogits = reserve(rows * <f64>VS);
   if (CURVATURE) squares = reserve(2 * <f64>PARAMETERS);
   if (KRONECKER) planFactors();
-  end = cursor;
   return cursor;
 }

@@ -1,8 +1,7 @@
 // Optimiser updates over flat parameter vectors.
 import {
-  LM_HEAD, LN1_BIAS, LN1_WEIGHT, LN2_BIAS, LN2_WEIGHT, LNF_BIAS, LNF_WEIGHT, PARAMETERS, WRE, WTE, firstMoment, gradient,
-  gradientSum, hessianSum, mean, parameters, secondMoment, selectTensor, tensorColumns, tensorCount, tensorKind,
-  tensorOffset, tensorRows,
+  PARAMETERS, Tensor, firstMoment, gradient, gradientSum, hessianSum, mean, parameters, secondMoment, selectTensor,
+  tensorColumns, tensorCount, tensorKind, tensorOffset, tensorRows,
 } from "./layout";
 import { NOISE, normals16, philox } from "./random";
 import { madd, splatOnce } from "./simd";
@@ -12,12 +11,19 @@ const EXCLUDE_LAYER_NORM: i32 = 1;
 const EXCLUDE_EMBEDDINGS: i32 = 2;
 
 function decays(kind: i32, exclude: i32): bool {
-  if (kind == WTE || kind == WRE || kind == LM_HEAD) return (exclude & EXCLUDE_EMBEDDINGS) == 0;
-  if (
-    kind == LN1_WEIGHT || kind == LN1_BIAS || kind == LN2_WEIGHT || kind == LN2_BIAS || kind == LNF_WEIGHT ||
-    kind == LNF_BIAS
-  ) return (exclude & EXCLUDE_LAYER_NORM) == 0;
-  return true;
+  switch (kind) {
+    case Tensor.WTE:
+    case Tensor.WRE:
+    case Tensor.LM_HEAD:
+      return (exclude & EXCLUDE_EMBEDDINGS) == 0;
+    case Tensor.QKV:
+    case Tensor.ATTN_O:
+    case Tensor.MLP_FC:
+    case Tensor.MLP_PROJ:
+      return true;
+    default:
+      return (exclude & EXCLUDE_LAYER_NORM) == 0;
+  }
 }
 
 /**

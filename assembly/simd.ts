@@ -46,24 +46,6 @@ export function horizontalMax(x: v128): f32 {
   );
 }
 
-/** (sum a, sum b, sum c, sum d): four horizontal sums by one 4x4 transpose. */
-// @ts-ignore: decorator
-@inline
-export function horizontalSums4(a: v128, b: v128, c: v128, d: v128): v128 {
-  const ab = f32x4.add(
-    i8x16.shuffle(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27),
-    i8x16.shuffle(a, b, 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31),
-  );
-  const cd = f32x4.add(
-    i8x16.shuffle(c, d, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27),
-    i8x16.shuffle(c, d, 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31),
-  );
-  return f32x4.add(
-    i8x16.shuffle(ab, cd, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23),
-    i8x16.shuffle(ab, cd, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31),
-  );
-}
-
 // Constants of exp4, each in four lanes: V8 builds a constant vector anew at every use, through general registers; loading
 // it is cheaper.
 const LOWEST: usize = memory.data<f32>([-87.3, -87.3, -87.3, -87.3], 16);
