@@ -9,7 +9,7 @@ import {
   elbo_stride, elbo_teacher,
 } from "./linear_elbo";
 import { normals16, philox_blocks } from "./random";
-import { squaredNorm } from "./rows";
+import { addTo, squaredNorm } from "./rows";
 import { activation_backward, activation_forward } from "./layers/activation";
 import { exp4, madd1, tanh4 } from "./simd";
 import { softmax_forward } from "./layers/crossentropy";
@@ -45,7 +45,7 @@ export { squares_backward as squaresBackward, squares_clear as squaresClear };
 /** The model, to be written before `plan`. */
 export {
   ACTIVATION as activation, CURVATURE as curvature, D as dModel, F as dMlp, H as nHeads, IVON as ivon,
-  KRONECKER as kronecker, L as nLayers, MOMENTS as moments, NCTX as nCtx, NT as microBatchTokens, ROLES as roles,
+  GRADIENTS as gradients, KRONECKER as kronecker, L as nLayers, MOMENTS as moments, NCTX as nCtx, NT as microBatchTokens, ROLES as roles,
   TIED as tiedEmbeddings, V as dVocab,
 } from "./layout";
 export { plan, selectTensor, tensorCount } from "./layout";
@@ -87,6 +87,21 @@ export function backwardLogits(): void {
 
 export function zeroGradient(): void {
   memory.fill(layout.gradient, 0, <usize>layout.PARAMETERS << 2);
+}
+
+/** gradientTotal = 0. */
+export function clearTotal(): void {
+  memory.fill(layout.gradientTotal, 0, <usize>layout.PARAMETERS << 2);
+}
+
+/** gradientTotal += gradient. */
+export function addToTotal(): void {
+  addTo(layout.gradientTotal, layout.gradient, layout.PARAMETERS);
+}
+
+/** gradient = gradientTotal. */
+export function totalToGradient(): void {
+  memory.copy(layout.gradient, layout.gradientTotal, <usize>layout.PARAMETERS << 2);
 }
 
 export function gradientSquaredNorm(): f64 {

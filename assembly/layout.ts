@@ -21,6 +21,7 @@ import { TANGENT, tangents_place } from "./tangent";
 /** Most tokens in a micro-batch. */ export let NT: i32 = 0;
 
 // What to reserve memory for besides predictions. Each but IVON's has the backward pass with it.
+/** The backward pass. */ export let GRADIENTS: bool = false;
 /** An optimiser's moments. */ export let MOMENTS: bool = false;
 /** What IVON needs besides moments. */ export let IVON: bool = false;
 /** All tangents, and squared gradients. */ export let CURVATURE: bool = false;
@@ -125,9 +126,10 @@ export function selectTensor(index: i32): void {
 // ---- buffers: byte addresses ---------------------------------------------------------------------------------
 /**
  * theta, its gradient and the optimiser's moments, PARAMETERS floats each: AdamW's first and second moments, or IVON's
- * momentum and Hessian. The gradient is there for any backward pass, the moments only for training.
+ * momentum and Hessian. The gradient, and its sum over the shards of a batch, are there for any backward pass, the moments
+ * only for training.
  */
-export let parameters: usize = 0, gradient: usize = 0, firstMoment: usize = 0, secondMoment: usize = 0;
+export let parameters: usize = 0, gradient: usize = 0, gradientTotal: usize = 0, firstMoment: usize = 0, secondMoment: usize = 0;
 /** IVON only: the mean while `parameters` holds a sample, and sums over samples of gradients and Hessian estimates. */
 export let mean: usize = 0, gradientSum: usize = 0, hessianSum: usize = 0;
 
@@ -302,8 +304,11 @@ export function plan(): f64 {
   FACTORS = K_HEAD + V * V + D * D;
 
   cursor = <f64>((__heap_base + 63) & ~63);
-  const backward = MOMENTS || CURVATURE || KRONECKER;
-  if (backward) gradient = reserve(PARAMETERS);
+  const backward = GRADIENTS;
+  if (backward) {
+    gradient = reserve(PARAMETERS);
+    gradientTotal = reserve(PARAMETERS);
+  }
   if (MOMENTS) {
     firstMoment = reserve(PARAMETERS);
     secondMoment = reserve(PARAMETERS);

@@ -33,6 +33,7 @@ const start: RunStart = {
   config: fakeConfig(2),
   core: { math: "strict", simd: 128, narrowBecause: null },
   workers: 1,
+  threadsPerMember: 1,
   records: [],
   memberSteps: [0, 0],
   progress: (member) => ({ step: 10 + member, loss: 1.25 + member }),

@@ -21,3 +21,6 @@ export function formatDuration(seconds: number): string {
   if (s < 48 * 3600) return `${Math.floor(s / 3600)} h ${two(Math.floor((s % 3600) / 60))} min`;
   return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
 }
+
+/** Said where members have more than one thread each. */
+export const sharing = (threads: number) => (threads > 1 ? `, ${threads} on each member` : "");

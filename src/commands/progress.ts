@@ -8,7 +8,7 @@ import { readEvents } from "../run/events.ts";
 import type { MetricsRecord, RunEvents } from "../run/records.ts";
 import type { RunObserver, RunStart } from "../run/run.ts";
 import { estimateCost } from "../training/cost.ts";
-import { formatDuration, shortNumber } from "./format.ts";
+import { formatDuration, sharing, shortNumber } from "./format.ts";
 import { quoted } from "./signals.ts";
 
 /** Without a terminal, evaluations closer together than this are not all printed. */
@@ -124,12 +124,12 @@ function liveProgress(stream: NodeJS.WritableStream): Progress {
   };
 }
 
-function opening({ runDir, config, workers, core, records }: RunStart): string[] {
+function opening({ runDir, config, workers, threadsPerMember, core, records }: RunStart): string[] {
   const { parameters } = estimateCost(config);
   const resumed = records.length > 0 ? `, resumed after step ${records[records.length - 1].step}` : "";
   return [
     `${runDir}: ${count(config.ensemble.members, "member")} of ${parameters} parameters, ` +
-      `${count(workers, "worker")}, ${core.math} math ${core.simd} bits wide${resumed}`,
+      `${count(workers, "worker")}${sharing(threadsPerMember)}, ${core.math} math ${core.simd} bits wide${resumed}`,
     ...widthHint(core),
   ];
 }

@@ -221,7 +221,7 @@ function summaryText(summary: RunSummary, report: string | null): string {
 
 async function planText(config: Config, plan: RunPlan): Promise<string> {
   const { stringify } = await import("yaml");
-  const { formatDuration, shortNumber } = await import("./format.ts");
+  const { formatDuration, sharing, shortNumber } = await import("./format.ts");
   const { members } = config.ensemble;
   return [
     stringify(config).trimEnd(),
@@ -231,6 +231,6 @@ async function planText(config: Config, plan: RunPlan): Promise<string> {
     `# compute      ${shortNumber(plan.flopsPerStep)}FLOP a step, ${shortNumber(plan.totalFlops)}FLOP in all (nominal)`,
     `# evaluations  ${plan.evaluations}`,
     `# speed        ${shortNumber(plan.tokensPerSecond)} tokens/s, measured (${plan.math} math ${plan.simd} bits wide)`,
-    `# time         ${formatDuration(plan.estimatedSeconds)} on ${plan.workers} workers, estimated from it`,
+    `# time         ${formatDuration(plan.estimatedSeconds)} on ${plan.workers} workers${sharing(plan.threadsPerMember)}, estimated from it`,
   ].join("\n");
 }

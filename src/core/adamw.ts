@@ -1,9 +1,9 @@
 /** Training with AdamW. */
 import type { Batch } from "./batch.ts";
 import type { DropoutKey } from "./dropout.ts";
-import { accumulateGradient } from "./gradient.ts";
 import type { ModelMemory } from "./memory.ts";
 import { requireMasks, type StepResult, type Trainable } from "./optimizer.ts";
+import { accumulateGradient } from "./shards.ts";
 
 /** One step of AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101): weight decay is multiplied by the learning rate. */
 export interface AdamWStepOptions {

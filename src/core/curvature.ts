@@ -98,7 +98,7 @@ export function curvature(memory: ModelMemory): Omit<CurvatureProducts, keyof Gr
       };
       memory.pack();
       core.squaresClear();
-      memory.eachMicroBatch(batch, undefined, addSquares, vectors === "exact" ? 1 : chunk);
+      memory.eachMicroBatch(batch, undefined, addSquares, { most: vectors === "exact" ? 1 : chunk });
       return new Float64Array(core.memory.buffer, core.squaresPointer(), memory.parameterCount).slice();
     },
   };

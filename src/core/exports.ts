@@ -12,6 +12,7 @@ export type ModelFields = Record<
   | "activation"
   | "tiedEmbeddings"
   | "microBatchTokens"
+  | "gradients"
   | "moments"
   | "ivon"
   | "curvature"
@@ -42,6 +43,9 @@ export interface CoreExports extends ModelFields {
   logitRootSigns(seed: number, stream: number, probe: number, firstPrediction: number, weight: number): void;
   softmax(rows: number): void;
   zeroGradient(): void;
+  clearTotal(): void;
+  addToTotal(): void;
+  totalToGradient(): void;
   gradientSquaredNorm(): number;
   adamwStep(
     t: number,

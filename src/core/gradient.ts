@@ -1,8 +1,10 @@
 /** Loss and gradient. */
 import { requireLength } from "../validate.ts";
-import { type Batch, requireInputs, requireInputsAndTargets, termsOf } from "./batch.ts";
+import { type Batch, requireInputs, termsOf } from "./batch.ts";
 import type { DropoutKey } from "./dropout.ts";
 import type { ModelMemory } from "./memory.ts";
+import { accumulateGradient } from "./shards.ts";
+import type { Team } from "./team.ts";
 
 /** What a transformer with memory for gradients offers. */
 export interface Gradients {
@@ -20,6 +22,12 @@ export interface Gradients {
    * @throws RangeError for a batch that does not fit the shape, or unless c has B x P x V elements
    */
   jacobianTransposeProduct(batch: Batch, cotangent: Float32Array, dropout?: DropoutKey): Float32Array;
+
+  /**
+   * Helps the leader of a team, a transformer of the same shape on another thread, with its gradients until it is let go.
+   * The parameters are afterwards the leader's.
+   */
+  assist(team: Team): void;
 }
 
 export function gradients(memory: ModelMemory): Gradients {
@@ -47,16 +55,7 @@ export function gradients(memory: ModelMemory): Gradients {
       });
       return memory.gradient();
     },
-  };
-}
 
-/** Leaves the gradient of the mean loss over the batch in the core, and returns that loss. */
-export function accumulateGradient(memory: ModelMemory, batch: Batch, dropout?: DropoutKey): number {
-  requireInputsAndTargets(batch, memory.shape);
-  const count = termsOf(batch);
-  let loss = 0;
-  memory.sumGradientsUnordered(batch, dropout, (sequences) => {
-    loss += memory.core.forwardBackward(sequences, batch.length, batch.positions.length, 1 / count);
-  });
-  return loss / count;
+    assist: (team) => team.assist(memory),
+  };
 }

@@ -2,9 +2,9 @@
 import { refuse, requireCount, requireNonNegative, requirePositive, requireWord } from "../validate.ts";
 import { type Batch, requireInputsAndTargets } from "./batch.ts";
 import type { DropoutKey } from "./dropout.ts";
-import { accumulateGradient } from "./gradient.ts";
 import type { ModelMemory } from "./memory.ts";
 import { requireMasks, type StepResult, type Trainable } from "./optimizer.ts";
+import { accumulateGradient } from "./shards.ts";
 
 /** Which sample of the posterior N(m, 1 / (lambda (h + delta))). */
 export interface IvonSampleOptions {

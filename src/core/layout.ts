@@ -12,9 +12,11 @@ import { type FullShape, resolveShape, type TransformerShape } from "./shape.ts"
 export interface TransformerOptions {
   /**
    * Gradients and the state of an optimiser: 3 more floats a parameter for `adamw`, the default, 6 for `ivon`. `none`
-   * does without, and without gradients unless curvature needs them.
+   * does without, and without gradients unless something else needs them.
    */
   optimizer?: "adamw" | "ivon" | "none";
+  /** Gradients without an optimiser: 2 floats a parameter. Default false. */
+  gradients?: boolean;
   /**
    * Gradients, their squares, and the tangents of Jacobian-, Hessian- and Gauss-Newton-vector products: a second copy of
    * parameters, packed weights and activations. Default false.
@@ -47,9 +49,16 @@ export function microBatchTokens({ nCtx }: FullShape): number {
   return Math.max(1, Math.floor(MICRO_BATCH_TOKENS / nCtx)) * nCtx;
 }
 
+/** Whole sequences of `length` tokens in a micro-batch, a multiple of 4 where as many fit. */
+export function microBatchSequences(shape: FullShape, length: number): number {
+  const fit = Math.floor(microBatchTokens(shape) / length);
+  return fit >= 4 ? fit - (fit % 4) : fit;
+}
+
 /** Whether there is memory for gradients. */
-export function hasBackward({ optimizer = "adamw", curvature, kronecker }: TransformerOptions): boolean {
-  return optimizer !== "none" || curvature === true || kronecker === true;
+export function hasBackward(options: TransformerOptions): boolean {
+  const { optimizer = "adamw", gradients = false, curvature = false, kronecker = false } = options;
+  return optimizer !== "none" || gradients || curvature || kronecker;
 }
 
 /**
@@ -64,6 +73,7 @@ export function planMemory(core: CoreExports, shape: FullShape, options: Transfo
     activation: ACTIVATIONS[actFn].code,
     tiedEmbeddings: Number(tiedEmbeddings),
     microBatchTokens: microBatchTokens(shape),
+    gradients: Number(hasBackward(options)),
     moments: Number(optimizer !== "none"),
     ivon: Number(optimizer === "ivon"),
     curvature: Number(curvature),

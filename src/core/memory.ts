@@ -6,7 +6,7 @@ import type { CoreExports } from "./exports.ts";
 import { instantiateCore } from "./instance.ts";
 import {
   hasBackward,
-  microBatchTokens,
+  microBatchSequences,
   type ParameterInfo,
   parameterTable,
   planMemory,
@@ -14,6 +14,7 @@ import {
 } from "./layout.ts";
 import type { CoreModule, MathMode } from "./module.ts";
 import { type FullShape, resolveShape, type TransformerShape } from "./shape.ts";
+import type { Team } from "./team.ts";
 
 /** Runs one micro-batch, which lies in the core: `sequences` sequences of the batch from number `first` on. */
 type MicroBatchRun = (sequences: number, first: number) => void;
@@ -25,6 +26,8 @@ export class ModelMemory {
   readonly parameters: readonly ParameterInfo[];
   readonly parameterCount: number;
   readonly bytes: number;
+  /** The threads that share the gradients of large batches; null: this one alone. */
+  team: Team | null = null;
   /** Whether the parameters are a sample of IVON's posterior, whose mean is kept aside. */
   sampled = false;
   readonly #backward: boolean;
@@ -77,23 +80,25 @@ export class ModelMemory {
     this.#packed = true;
   }
 
-  /** Copies the batch into the core, at most `most` sequences at a time, and calls `run` for each part. */
+  /**
+   * Copies sequences [from, to) of the batch, by default all, into the core, at most `most` at a time, and calls `run` for
+   * each part.
+   */
   eachMicroBatch(
     batch: Batch,
     dropout: DropoutKey | undefined,
     run: MicroBatchRun,
-    most = Number.POSITIVE_INFINITY,
+    { most = Number.POSITIVE_INFINITY, from = 0, to = batch.batchSize } = {},
   ): void {
     const { core } = this;
     this.#selectDropout(dropout);
-    const { length, batchSize, tokens, targets, positions } = batch;
+    const { length, tokens, targets, positions } = batch;
     const perSequence = positions.length;
-    const fit = Math.floor(microBatchTokens(this.shape) / length);
-    const step = Math.min(most, fit >= 4 ? fit - (fit % 4) : fit);
+    const step = Math.min(most, microBatchSequences(this.shape, length));
     const { buffer } = core.memory;
     new Int32Array(buffer, core.positionsPointer(), perSequence).set(positions);
-    for (let first = 0; first < batchSize; first += step) {
-      const sequences = Math.min(step, batchSize - first);
+    for (let first = from; first < to; first += step) {
+      const sequences = Math.min(step, to - first);
       const end = first + sequences;
       new Int32Array(buffer, core.tokensPointer(), sequences * length).set(
         tokens.subarray(first * length, end * length),
@@ -144,16 +149,37 @@ export class ModelMemory {
   }
 
   /**
-   * The same for a mean over the batch, in an order of its sequences that lets the core share prefixes; dropout tells
-   * them apart, and its masks go with the place.
+   * The same for a mean over the batch, in an order of its sequences that lets the core share prefixes.
    */
   sumGradientsUnordered(batch: Batch, dropout: DropoutKey | undefined, run: MicroBatchRun): void {
-    const masked = dropout && this.shape.dropout > 0;
-    this.sumGradients(masked ? batch : sortedBatch(batch), dropout, run);
+    this.sumGradients(this.reordered(batch, dropout), dropout, run);
+  }
+
+  /** With equal prefixes next to each other; dropout tells them apart, and its masks go with the place. */
+  reordered(batch: Batch, dropout: DropoutKey | undefined): Batch {
+    return dropout && this.shape.dropout > 0 ? batch : sortedBatch(batch);
   }
 
   /** A copy of the gradient. */
   gradient(): Float32Array {
-    return this.read(this.core.gradientPointer());
+    return this.gradientView().slice();
+  }
+
+  gradientView(): Float32Array {
+    return this.floats(this.core.gradientPointer(), this.parameterCount);
+  }
+
+  setGradient(gradient: Float32Array): void {
+    this.write(this.core.gradientPointer(), gradient);
+  }
+
+  parametersView(): Float32Array {
+    return this.floats(this.core.parametersPointer(), this.parameterCount);
+  }
+
+  setParameters(flat: Float32Array): void {
+    this.write(this.core.parametersPointer(), flat);
+    this.parametersChanged();
+    this.sampled = false;
   }
 }

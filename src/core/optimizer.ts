@@ -2,6 +2,7 @@
 import type { DropoutKey } from "./dropout.ts";
 import type { Gradients } from "./gradient.ts";
 import type { ModelMemory } from "./memory.ts";
+import type { Team } from "./team.ts";
 
 /** Flat vectors: AdamW's two moments; IVON's momentum (a mean gradient) and its estimate h of the Hessian's diagonal. */
 export interface Moments {
@@ -23,9 +24,11 @@ export interface Trainable extends Gradients {
   getMoments(into?: Moments): Moments;
   /** @throws RangeError unless both have parameterCount elements */
   setMoments(moments: Moments): void;
+  /** The threads that help with the gradients of its steps from now on; null: none. The steps have the same bytes. */
+  setTeam(team: Team | null): void;
 }
 
-export function optimizerState(memory: ModelMemory): Pick<Trainable, "getMoments" | "setMoments"> {
+export function optimizerState(memory: ModelMemory): Omit<Trainable, keyof Gradients> {
   const { core } = memory;
   return {
     getMoments: (into) => ({
@@ -37,6 +40,9 @@ export function optimizerState(memory: ModelMemory): Pick<Trainable, "getMoments
       memory.requireFlat("second moment", second);
       memory.write(core.firstMomentPointer(), first);
       memory.write(core.secondMomentPointer(), second);
+    },
+    setTeam(team) {
+      memory.team = team;
     },
   };
 }

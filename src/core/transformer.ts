@@ -3,7 +3,7 @@ import { type AdamWTraining, adamw } from "./adamw.ts";
 import { type Batch, requireInputs } from "./batch.ts";
 import { type CurvatureProducts, curvature } from "./curvature.ts";
 import type { DropoutKey } from "./dropout.ts";
-import { gradients } from "./gradient.ts";
+import { type Gradients, gradients } from "./gradient.ts";
 import { type IvonTraining, ivon } from "./ivon.ts";
 import { type KroneckerFactors, kronecker } from "./kronecker.ts";
 import { hasBackward, type ParameterInfo, type TransformerOptions } from "./layout.ts";
@@ -53,6 +53,7 @@ type If<Option, Methods> = Option extends true ? Methods : unknown;
  */
 export type TransformerWith<Options extends TransformerOptions> = Transformer &
   Training<Options["optimizer"]> &
+  If<Options["gradients"], Gradients> &
   If<Options["curvature"], CurvatureProducts> &
   If<Options["kronecker"], KroneckerFactors>;
 
@@ -100,9 +101,7 @@ function predictions(memory: ModelMemory): Transformer {
     getParameters: (into) => memory.read(core.parametersPointer(), into),
     setParameters(flat) {
       memory.requireFlat("parameters", flat);
-      memory.write(core.parametersPointer(), flat);
-      memory.parametersChanged();
-      memory.sampled = false;
+      memory.setParameters(flat);
     },
     logits: (batch, dropout) => predict(batch, dropout, false),
     probabilities: (batch, dropout) => predict(batch, dropout, true),

@@ -30,17 +30,11 @@ export function startThreads(options: ThreadsOptions): Threads {
 }
 
 export interface WorkerPoolOptions extends SegmentOptions {
-  /** Number of worker threads. */
-  workers: number;
   /** Threads that have been started before. The pool ends them. */
   threads?: Threads;
 }
 
 /** @throws Error if the package has not been built. */
-export function createWorkerPool({
-  workers,
-  threads = startThreads({ workers }),
-  ...options
-}: WorkerPoolOptions): WorkerPool {
-  return segmentPool(threads, options);
+export function createWorkerPool({ threads, ...options }: WorkerPoolOptions): WorkerPool {
+  return segmentPool(threads ?? startThreads(options), options);
 }

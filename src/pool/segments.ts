@@ -2,8 +2,12 @@
  * Segments on worker threads. Shared memory carries what must get through while a worker computes: a stop word, read
  * between steps, and for each member the step and loss it is at, for display only.
  */
+import type { Config } from "../config/schema.ts";
 import type { CoreModule } from "../core/module.ts";
+import type { TeamHandle } from "../core/team.ts";
 import type { MemberState, SegmentRequest, SegmentResult } from "../training/messages.ts";
+import { teamSizeOf } from "../training/team-size.ts";
+import { Teams } from "./teams.ts";
 
 /** Threads that run the tasks they are sent, of whatever kind. */
 export interface Threads {
@@ -31,6 +35,15 @@ export interface SegmentTask {
   stopWord: SharedArrayBuffer;
   /** Float64[2 members]: (step, loss) of each member. */
   progress: SharedArrayBuffer;
+  /** Where other threads help with the segment's steps; null: nobody can. */
+  team: TeamHandle | null;
+}
+
+/** What a worker gets to help with another one's segment. */
+export interface AssistTask {
+  config: Config;
+  core: CoreModule;
+  team: TeamHandle;
 }
 
 export interface WorkerPool {
@@ -46,23 +59,30 @@ export interface WorkerPool {
 }
 
 export interface SegmentOptions {
+  /** Number of worker threads. Those that have no member of their own share the steps of others. */
+  workers: number;
   members: number;
   /** The compiled core, shared by all workers; each has its own memory. */
   core: CoreModule;
 }
 
 /** A pool for the segments of one run. It ends the threads when it is closed. */
-export function segmentPool(threads: Threads, { members, core }: SegmentOptions): WorkerPool {
+export function segmentPool(threads: Threads, { workers, members, core }: SegmentOptions): WorkerPool {
   const stopWord = new Int32Array(new SharedArrayBuffer(4));
   const progress = new Float64Array(new SharedArrayBuffer(16 * members));
   for (let member = 0; member < members; member++) progress[2 * member + 1] = Number.NaN;
   const context = { core, stopWord: stopWord.buffer, progress: progress.buffer };
+  const teams = new Teams<Config>(workers, (config, team) => {
+    const task: AssistTask = { config, core, team };
+    return threads.run(task, { name: "assist" });
+  });
   return {
-    runSegment: ({ state, ...request }) => {
-      const copy = state && copyOf(state);
-      const task: SegmentTask = { request: { ...request, state: copy }, ...context };
-      return threads.run(task, { transferList: copy ? buffersOf(copy) : [] });
-    },
+    runSegment: ({ state, ...request }) =>
+      teams.lead(request.config, workers > 1 ? teamSizeOf(request.config, workers) : null, (team) => {
+        const copy = state && copyOf(state);
+        const task: SegmentTask = { request: { ...request, state: copy }, team, ...context };
+        return threads.run(task, { transferList: copy ? buffersOf(copy) : [] });
+      }),
     stop: () => void Atomics.store(stopWord, 0, 1),
     stopped: () => Atomics.load(stopWord, 0) !== 0,
     progress: (member) => ({ step: progress[2 * member], loss: progress[2 * member + 1] }),

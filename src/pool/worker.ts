@@ -1,16 +1,19 @@
 /** A worker thread: a pure function of the request, plus a stop word and a progress display in shared memory. */
 import { move, transferableSymbol, valueSymbol } from "piscina";
+import { Team } from "../core/team.ts";
+import { assistant } from "../training/member-model.ts";
 import type { SegmentResult } from "../training/messages.ts";
 import { trainSegment } from "../training/segment.ts";
-import type { SegmentTask } from "./segments.ts";
+import type { AssistTask, SegmentTask } from "./segments.ts";
 
 /** The type is what arrives on the other side: Piscina unwraps the value and transfers its buffers. */
-export default function runSegment({ request, core, stopWord, progress }: SegmentTask): SegmentResult {
+export default function runSegment({ request, core, stopWord, progress, team }: SegmentTask): SegmentResult {
   const stopFlag = new Int32Array(stopWord);
   const display = new Float64Array(progress);
   const slot = 2 * request.member;
   const result = trainSegment(request, {
     core,
+    team: team && new Team(team),
     takeState: true,
     stop: () => Atomics.load(stopFlag, 0) !== 0,
     onStep: (step, loss) => {
@@ -19,6 +22,11 @@ export default function runSegment({ request, core, stopWord, progress }: Segmen
     },
   });
   return transferred(result);
+}
+
+/** Helps with the steps of a segment on another thread until it is let go. */
+export function assist({ config, core, team }: AssistTask): void {
+  assistant(config, core).assist(new Team(team));
 }
 
 function transferred(result: SegmentResult): SegmentResult {

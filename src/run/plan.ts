@@ -8,6 +8,7 @@ import { probeSetsOf } from "../tasks/probe-sets.ts";
 import { type Cost, estimateCost, gradientsPerStep } from "../training/cost.ts";
 import type { SegmentResult } from "../training/messages.ts";
 import { transformerShape } from "../training/model.ts";
+import { threadsFor, trainingSharding } from "../training/team-size.ts";
 import { evaluationSteps } from "./schedule.ts";
 
 /** Nominal FLOPs of one measured step: large batches are measured on a part of them. */
@@ -19,6 +20,8 @@ export interface RunPlan extends Cost {
   math: "fast" | "strict";
   simd: 128 | 256;
   workers: number;
+  /** Threads that share the steps of one member. */
+  threadsPerMember: number;
   evaluations: number;
   /** WebAssembly memory of all workers, and the controller's copies of all members' states, in bytes. */
   memoryBytes: number;
@@ -32,14 +35,18 @@ export interface RunPlan extends Cost {
 export async function planRun(config: Config, wantedWorkers: number): Promise<RunPlan> {
   const { ensemble, training, task, evaluation } = config;
   const core = await loadCoreModule(config.math);
-  const workers = Math.min(wantedWorkers, ensemble.members);
+  const { used, perMember } = threadsFor(config, wantedWorkers);
+  const workers = Math.min(used, ensemble.members);
   const cost = estimateCost(config);
   const { memoryBytes, parameterCount } = instantiateTransformer(core, transformerShape(config), {
     optimizer: training.optimizer,
   });
   const pool = createWorkerPool({ workers, members: ensemble.members, core });
   try {
-    const secondsPerStep = await measureStep(config, cost, pool, workers);
+    const { shards } = trainingSharding(config);
+    // One thread is measured; of those that share a step, the one with most shards takes longest.
+    const secondsPerStep =
+      ((await measureStep(config, cost, pool, workers)) * Math.ceil(shards / perMember)) / shards;
     const evaluations = evaluationSteps(config).length;
     // A prediction is the forward third of a gradient on as many prompts.
     const promptSeconds = secondsPerStep / gradientsPerStep(training) / training.batchSize / 3;
@@ -50,9 +57,10 @@ export async function planRun(config: Config, wantedWorkers: number): Promise<Ru
       ...cost,
       math: core.math,
       simd: core.simd,
-      workers,
+      workers: used,
+      threadsPerMember: perMember,
       evaluations,
-      memoryBytes: workers * memoryBytes + ensemble.members * 3 * 4 * parameterCount,
+      memoryBytes: used * memoryBytes + ensemble.members * 3 * 4 * parameterCount,
       secondsPerStep,
       tokensPerSecond: (workers * cost.tokensPerStep) / secondsPerStep,
       estimatedSeconds: (memberSeconds * ensemble.members) / workers,

@@ -23,6 +23,7 @@ import { ivonGaussian } from "../training/ivon.ts";
 import { learningRateAt } from "../training/learning-rate.ts";
 import type { SegmentRequest, SegmentResult } from "../training/messages.ts";
 import { transformerShape } from "../training/model.ts";
+import { threadsFor } from "../training/team-size.ts";
 import { requireConsistent, requireCount } from "../validate.ts";
 import { configHash, type Manifest, type OpenMode, RunDirectory, type TimingRecord } from "./directory.ts";
 import { describeEnvironment } from "./environment.ts";
@@ -45,6 +46,8 @@ export interface RunStart {
   config: Config;
   core: Pick<CoreModule, "math" | "simd" | "narrowBecause">;
   workers: number;
+  /** Threads that share the steps of one member. */
+  threadsPerMember: number;
   /** Evaluations of an earlier, interrupted part of the run. */
   records: readonly MetricsRecord[];
   /** Step of each member where this part starts. */
@@ -60,7 +63,10 @@ export interface RunOptions {
   out: string;
   /** What to do about a run that is there already; by default it is an error. */
   mode?: OpenMode;
-  /** Worker threads, a positive integer; at most one for each member is used. Has no influence on the results. */
+  /**
+   * Worker threads, a positive integer. Those that have no member of their own share the steps of others, as far as the
+   * batches are large enough. Has no influence on the results.
+   */
   workers: number;
   overrides?: Manifest["overrides"];
   commandLine?: string[];
@@ -142,7 +148,7 @@ async function train(
     createPool = createWorkerPool,
   }: RunOptions,
 ): Promise<RunOutcome> {
-  const workers = Math.min(wanted, config.ensemble.members);
+  const { used: workers, perMember } = threadsFor(config, wanted);
   const pool = createPool({ workers, members: config.ensemble.members, core });
   const stop = () => pool.stop();
   signal?.addEventListener("abort", stop);
@@ -168,6 +174,7 @@ async function train(
       config,
       core,
       workers,
+      threadsPerMember: perMember,
       records: recorder.records,
       memberSteps: members.map((m) => m.state?.step ?? 0),
       progress: pool.progress,

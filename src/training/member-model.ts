@@ -1,6 +1,7 @@
 /** The model of a configuration with its optimiser: the one place that tells optimisers apart. */
 import type { Config, IvonConfig } from "../config/schema.ts";
 import type { Batch } from "../core/batch.ts";
+import type { Gradients } from "../core/gradient.ts";
 import type { CoreModule } from "../core/module.ts";
 import type { StepResult, Trainable } from "../core/optimizer.ts";
 import { instantiateTransformer, type Transformer } from "../core/transformer.ts";
@@ -51,6 +52,19 @@ function ivonModel(config: Config, ivon: IvonConfig, core: CoreModule): MemberMo
     },
     restoreWeights: transformer.ivonRestore,
   };
+}
+
+let latestAssistant: { key: string; model: Gradients } | undefined;
+
+/** A model that helps those of the configuration with their gradients; made once per configuration. */
+export function assistant(config: Config, core: CoreModule): Gradients {
+  const shape = transformerShape(config);
+  const key = `${core.math} ${JSON.stringify(shape)}`;
+  if (latestAssistant?.key !== key) {
+    const model = instantiateTransformer(core, shape, { optimizer: "none", gradients: true });
+    latestAssistant = { key, model };
+  }
+  return latestAssistant.model;
 }
 
 function stepOptions({ training, seed }: Config, member: number, step: number) {

@@ -5,6 +5,7 @@
 import type { Config } from "../config/schema.ts";
 import type { Batch } from "../core/batch.ts";
 import type { CoreModule } from "../core/module.ts";
+import type { Team } from "../core/team.ts";
 import { drawProbePrompts, type ProbePrompts } from "../tasks/probe-prompts.ts";
 import { PromptSampler } from "../tasks/prompts.ts";
 import { createMemberModel, type MemberModel } from "./member-model.ts";
@@ -16,6 +17,8 @@ export interface SegmentContext {
   core: CoreModule;
   /** Asked before every step; true ends the segment there. */
   stop: () => boolean;
+  /** Threads that may help with the steps; none by default. */
+  team?: Team | null;
   /** The caller gives the request's state away: its arrays become those of the result. By default they stay as they are. */
   takeState?: boolean;
   /** After every step, with that step's loss in nats. */
@@ -73,6 +76,7 @@ export function trainSegment(request: SegmentRequest, context: SegmentContext): 
   const from = request.state ?? initialState(config, member, context.core);
   transformer.setParameters(from.parameters);
   transformer.setMoments({ first: from.firstMoment, second: from.secondMoment });
+  transformer.setTeam(context.team ?? null);
 
   const started = performance.now();
   let step = from.step;
