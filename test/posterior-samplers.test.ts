@@ -6,7 +6,7 @@ import { softmaxRows } from "../src/curvature/model.ts";
 import { EmpiricalPosterior } from "../src/posterior/empirical.ts";
 import { fitLaplace } from "../src/posterior/laplace/fit.ts";
 import { loadPosterior } from "../src/posterior/load.ts";
-import { Ivon, IvonPosterior, type IvonStepOptions, ivonPosterior } from "../src/posterior/methods/ivon.ts";
+import { Ivon, IvonPosterior, type IvonSettings, ivonPosterior } from "../src/posterior/methods/ivon.ts";
 import { fitSgld, type SgldChainOptions } from "../src/posterior/methods/sgld.ts";
 import { SwagCollector, SwagPosterior } from "../src/posterior/methods/swag.ts";
 import { MixturePosterior } from "../src/posterior/mixture.ts";
@@ -125,7 +125,7 @@ describe("IVON on a quadratic", () => {
   const { matrix } = withSpectrum(new Random(62), [4, 2, 1, 0.5]);
   const optimum = Float64Array.of(1, -2, 0.5, 3);
   const weightDecay = 0.3;
-  const options: IvonStepOptions = {
+  const options: IvonSettings = {
     ...{ learningRate: 0.02, effectiveSampleSize: 2000, weightDecay, hessianInit: 1, beta2: 0.9999 },
   };
   const gradient = (theta: Float64Array) =>

@@ -17,7 +17,7 @@ import { WeightPosterior } from "../posterior.ts";
 import { parametersOf } from "../saved.ts";
 import type { FitInput, Fitted, MethodDefinition } from "./method.ts";
 
-export interface IvonStepOptions {
+export interface IvonSettings {
   learningRate: number;
   /** lambda: the number of terms of the likelihood, whose mean the gradient is of. */
   effectiveSampleSize: number;
@@ -40,11 +40,11 @@ export class Ivon {
   readonly mean: Float64Array;
   readonly hessian: Float64Array;
   readonly #momentum: Float64Array;
-  readonly #options: Required<IvonStepOptions>;
+  readonly #options: Required<IvonSettings>;
   #step = 0;
 
   /** @throws RangeError for an option outside its range */
-  constructor(start: Vector, options: IvonStepOptions) {
+  constructor(start: Vector, options: IvonSettings) {
     const all = {
       ...{ beta1: 0.9, beta2: 0.99999, hessianInit: 1, clipRadius: Number.POSITIVE_INFINITY, mcSamples: 1 },
       ...options,
@@ -115,7 +115,7 @@ export class Ivon {
 export function ivonPosterior(
   mean: Float32Array,
   hessian: Vector,
-  { effectiveSampleSize, weightDecay }: Pick<IvonStepOptions, "effectiveSampleSize" | "weightDecay">,
+  { effectiveSampleSize, weightDecay }: Pick<IvonSettings, "effectiveSampleSize" | "weightDecay">,
 ): IvonPosterior {
   requireLength("hessian", hessian, mean.length);
   return new IvonPosterior(
