@@ -43,6 +43,13 @@ function requireTokens(name: string, tokens: Int32Array, { dVocab }: FullShape):
     if (tokens[i] < 0 || tokens[i] >= dVocab) requireWhole(`${name}[${i}]`, tokens[i], dVocab - 1);
 }
 
+/** How a batch is cut into shards, whose gradients are added up in their order. */
+export interface Sharding {
+  shards: number;
+  /** Sequences of each; the last one has what is left. */
+  sequences: number;
+}
+
 /** Number of predictions of a batch: B P terms of the likelihood. */
 export function termsOf({ batchSize, positions }: Batch): number {
   return batchSize * positions.length;

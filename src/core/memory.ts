@@ -1,6 +1,6 @@
 /** One model in the core's memory: views of it, and passes over a batch, one micro-batch at a time. */
 import { requireLength } from "../validate.ts";
-import { type Batch, sortedBatch } from "./batch.ts";
+import { type Batch, type Sharding, sortedBatch } from "./batch.ts";
 import { type DropoutKey, requireDropoutKey } from "./dropout.ts";
 import type { CoreExports } from "./exports.ts";
 import { instantiateCore } from "./instance.ts";
@@ -14,10 +14,17 @@ import {
 } from "./layout.ts";
 import type { CoreModule, MathMode } from "./module.ts";
 import { type FullShape, resolveShape, type TransformerShape } from "./shape.ts";
-import type { Team } from "./team.ts";
 
 /** Runs one micro-batch, which lies in the core: `sequences` sequences of the batch from number `first` on. */
 type MicroBatchRun = (sequences: number, first: number) => void;
+
+/** What a model that leads a team of threads asks of it (see `Team`). */
+export interface GradientTeam {
+  /** Whether anybody would help with a gradient that begins now. */
+  helped(): boolean;
+  /** Leaves the batch's gradient in the core's total, and returns the sum of its losses. */
+  lead(memory: ModelMemory, batch: Batch, dropout: DropoutKey | undefined, sharding: Sharding): number;
+}
 
 export class ModelMemory {
   readonly core: CoreExports;
@@ -27,7 +34,7 @@ export class ModelMemory {
   readonly parameterCount: number;
   readonly bytes: number;
   /** The threads that share the gradients of large batches; null: this one alone. */
-  team: Team | null = null;
+  team: GradientTeam | null = null;
   /** Whether the parameters are a sample of IVON's posterior, whose mean is kept aside. */
   sampled = false;
   readonly #backward: boolean;

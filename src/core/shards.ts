@@ -2,7 +2,7 @@
  * The gradient of a batch as a sum over shards of it, of fixed size and in their order. Whoever computes a shard, the
  * sum has the same bytes: that is what lets threads share one step.
  */
-import { type Batch, requireInputsAndTargets, termsOf } from "./batch.ts";
+import { type Batch, requireInputsAndTargets, type Sharding, termsOf } from "./batch.ts";
 import type { DropoutKey } from "./dropout.ts";
 import { microBatchSequences } from "./layout.ts";
 import type { ModelMemory } from "./memory.ts";
@@ -14,12 +14,6 @@ const MICRO_BATCHES = 2;
 const FEWEST_MICRO_BATCHES = 8;
 
 /** How a batch of sequences of `length` tokens is cut. */
-export interface Sharding {
-  shards: number;
-  /** Sequences of each; the last one has what is left. */
-  sequences: number;
-}
-
 export function shardingOf(shape: FullShape, batchSize: number, length: number): Sharding {
   const microBatch = microBatchSequences(shape, length);
   if (batchSize <= (FEWEST_MICRO_BATCHES - 1) * microBatch) return { shards: 1, sequences: batchSize };

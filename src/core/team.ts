@@ -6,10 +6,10 @@
  * shard is taken by the compare-and-exchange that raises it, and an assistant that was late for a round fails there,
  * whatever it has read in the meantime. A word of the other kinds is tagged with the round it is for.
  */
-import type { Batch } from "./batch.ts";
+import type { Batch, Sharding } from "./batch.ts";
 import type { DropoutKey } from "./dropout.ts";
-import type { ModelMemory } from "./memory.ts";
-import { gradientOfShard, type Sharding } from "./shards.ts";
+import type { GradientTeam, ModelMemory } from "./memory.ts";
+import { gradientOfShard } from "./shards.ts";
 
 /** What a team has room for. */
 export interface TeamSize {
@@ -60,7 +60,7 @@ const roundOf = (word: number) => word >>> 16;
 const countOf = (word: number) => word & 0xffff;
 const nextRound = (round: number) => (round + 1) & 0x7fff;
 
-export class Team {
+export class Team implements GradientTeam {
   readonly handle: TeamHandle;
   readonly #control: Int32Array;
   /** (slots): tagged shard number + 1 of the gradient that lies there. */

@@ -1,7 +1,8 @@
 /** How far threads can share the steps of one member. */
 import type { Config } from "../config/schema.ts";
+import type { Sharding } from "../core/batch.ts";
 import { resolveShape } from "../core/shape.ts";
-import { type Sharding, shardingOf } from "../core/shards.ts";
+import { shardingOf } from "../core/shards.ts";
 import type { TeamSize } from "../core/team.ts";
 import { promptLength } from "../tasks/batch.ts";
 import { estimateCost } from "./cost.ts";
