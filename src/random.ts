@@ -174,16 +174,6 @@ export function normals(rng: RandomGenerator, out: Float32Array | Float64Array):
   }
 }
 
-/** Shuffle in place (Fisher-Yates). */
-export function shuffle(rng: RandomGenerator, values: Int32Array | number[]): void {
-  for (let i = values.length - 1; i > 0; i--) {
-    const j = uniformInt(rng, i + 1);
-    const swapped = values[i];
-    values[i] = values[j];
-    values[j] = swapped;
-  }
-}
-
 /**
  * `count` different integers of 0..population-1 in random order, every ordered selection equally likely.
  *

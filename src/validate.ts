@@ -8,11 +8,6 @@ export function refuse(name: string, value: unknown, allowed: string): never {
   throw new RangeError(`${name}: got ${String(value)}, must be ${allowed}`);
 }
 
-/** Neither infinite nor NaN. */
-export function requireFinite(name: string, value: number): number {
-  return Number.isFinite(value) ? value : refuse(name, value, "a finite number");
-}
-
 /** Above `bound` and finite. */
 export function requireAbove(name: string, value: number, bound: number): number {
   return value > bound && value < Infinity ? value : refuse(name, value, `a finite number above ${bound}`);

@@ -2,7 +2,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ACT_FNS } from "../src/core/activations.ts";
-import { type BackpropagatedVectors, createTransformer, type MathMode } from "../src/core/index.ts";
+import type { BackpropagatedVectors } from "../src/core/backpropagated-vectors.ts";
+import { createTransformer, type MathMode } from "../src/core/index.ts";
 import { modelPair } from "./fixtures/model-pair.ts";
 import { TINY_SHAPE } from "./fixtures/shapes.ts";
 import { float32Tolerance, maxRelativeError } from "./reference/compare.ts";

@@ -1,8 +1,9 @@
 /** IVON in the core, both builds: its fixed point on a quadratic, its samples, and 20 steps against float64. */
 import { describe, expect, it } from "vitest";
 import { loadCoreModule } from "../src/core/build.ts";
-import { createTransformer, type IvonStepOptions, type TransformerShape } from "../src/core/index.ts";
+import { createTransformer, type TransformerShape } from "../src/core/index.ts";
 import { instantiateCore } from "../src/core/instance.ts";
+import type { IvonStepOptions } from "../src/core/ivon.ts";
 import { planMemory } from "../src/core/layout.ts";
 import type { MathMode } from "../src/core/module.ts";
 import { resolveShape } from "../src/core/shape.ts";

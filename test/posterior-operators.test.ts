@@ -1,6 +1,6 @@
 /** Curvature operators on a tiny model in float64: dense matrices, enumerated classes, finite differences. */
 import { describe, expect, it } from "vitest";
-import { type Batch, softmaxRows, splitBatch } from "../src/curvature/model.ts";
+import { type Batch, softmaxRows } from "../src/curvature/model.ts";
 import {
   checkDeterminism,
   denseMatrix,
@@ -28,6 +28,21 @@ function relativeError(a: ArrayLike<number>, b: ArrayLike<number>): number {
     magnitude = Math.max(magnitude, Math.abs(b[i]));
   }
   return error / magnitude;
+}
+
+/** The batch cut into batches of at most `sequences` sequences (views, not copies). */
+function* splitBatch(batch: Batch, sequences: number): Generator<Batch> {
+  const { tokens, targets, batchSize, length, positions } = batch;
+  for (let first = 0; first < batchSize; first += sequences) {
+    const end = Math.min(batchSize, first + sequences);
+    yield {
+      tokens: tokens.subarray(first * length, end * length),
+      targets: targets.subarray(first * positions.length, end * positions.length),
+      batchSize: end - first,
+      length,
+      positions,
+    };
+  }
 }
 
 /** sum over predictions of weight(p, row, class) g_c g_c' / terms, with g_c the gradient of -log p_c. */

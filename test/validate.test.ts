@@ -5,7 +5,6 @@ const { NaN: nan, POSITIVE_INFINITY: infinity } = Number;
 
 /** What each check of a number takes and what it refuses. */
 const numeric: [string, (name: string, value: number) => number, number[], number[]][] = [
-  ["requireFinite", validate.requireFinite, [0, -1e308], [nan, infinity, -infinity]],
   ["requirePositive", validate.requirePositive, [5e-324, 1e308], [0, -1, nan, infinity]],
   ["requirePositiveOrInfinite", validate.requirePositiveOrInfinite, [5e-324, infinity], [0, -1, nan]],
   ["requireNonNegative", validate.requireNonNegative, [0, 1e308], [-5e-324, nan, infinity]],

@@ -4,7 +4,6 @@
  * drawn in that unit. Nothing is predicted: a transformer learns features, has another loss and another optimiser, and
  * its uncertainty is that of a deep ensemble.
  */
-import type { RunData } from "../report/read-run.ts";
 import type { RunEvents } from "../run/records.ts";
 import { seenInputCount, TaskFamily } from "../tasks/family.ts";
 import type { TaskConfig } from "../tasks/settings.ts";
@@ -19,7 +18,12 @@ import { requireNonEmpty } from "../validate.ts";
  */
 export type TaskRatio = "unseen" | "all";
 
-export const taskRatios = ["unseen", "all"] as const satisfies readonly TaskRatio[];
+/** What the bridge needs of a run. */
+export interface MeasuredRun {
+  name: string;
+  config: { task: TaskConfig };
+  events: RunEvents;
+}
 
 export interface BridgeRun extends RunEvents {
   name: string;
@@ -62,7 +66,7 @@ export function taskRatio(task: TaskConfig, ratio: TaskRatio = "unseen"): number
  * @throws RangeError without runs
  */
 export function bridge(
-  runs: readonly RunData[],
+  runs: readonly MeasuredRun[],
   { level, u0, ratio = "unseen" }: { level: number; u0: number; ratio?: TaskRatio },
 ): Bridge {
   requireNonEmpty("runs", runs);
@@ -85,7 +89,7 @@ export function bridge(
 }
 
 function bridgeRun(
-  { name, config, events }: RunData,
+  { name, config, events }: MeasuredRun,
   ratio: TaskRatio,
   level: number,
   u0: number,

@@ -28,7 +28,7 @@ export interface SpectrumOptions
 export type KeyedSpectrumJob = SpectrumJob & { settings: string };
 
 /** One job for each step, member and operator. The learning coefficient has no operator and goes with the first. */
-export function spectrumJobs(
+function spectrumJobs(
   config: Config,
   steps: readonly CheckpointStep[],
   { operators, members, data, k, llc }: Pick<SpectrumOptions, "operators" | "members" | "data" | "k" | "llc">,

@@ -12,7 +12,7 @@ const count = z.number().int().positive();
 const fraction = z.number().min(0).max(1);
 const rate = z.number().nonnegative();
 
-export const modelSchema = z
+const modelSchema = z
   .strictObject({
     dModel: count.default(64).describe("width d of the residual stream; a multiple of nHeads"),
     nHeads: count.default(4).describe("attention heads; the head dimension d/nHeads must be even"),
@@ -80,7 +80,7 @@ export const ivonSchema = z
     "IVON, variational online Newton (arXiv 2402.17641), with optimizer ivon only: each member is a Gaussian posterior over its weights",
   );
 
-export const trainingSchema = z
+const trainingSchema = z
   .strictObject({
     steps: count.default(10000).describe("optimiser steps"),
     batchSize: count.default(256).describe("prompts per step, drawn afresh each step"),
@@ -130,7 +130,7 @@ export const trainingSchema = z
   })
   .describe("optimisation of one member");
 
-export const evaluationSchema = z
+const evaluationSchema = z
   .strictObject({
     every: count.default(250).describe("steps between evaluations on the probe sets"),
     spacing: z
@@ -153,13 +153,13 @@ export const evaluationSchema = z
   })
   .describe("fixed probe sets {seen, unseen tasks} x {seen, unseen inputs}");
 
-export const ensembleSchema = z
+const ensembleSchema = z
   .strictObject({
     members: count.default(4).describe("K, independently initialised members"),
   })
   .describe("the deep ensemble: members differ in initialisation and data order");
 
-export const checkpointsSchema = z
+const checkpointsSchema = z
   .strictObject({
     schedule: z
       .enum(["log", "evaluations", "last"])
@@ -287,7 +287,6 @@ export const configSchema = configSections
 
 /** A complete, validated configuration. */
 export type Config = z.infer<typeof configSchema>;
-export type ModelConfig = Config["model"];
 /** `ivon` is there exactly if the optimizer is ivon. */
 export type TrainingConfig = Config["training"];
 export type IvonConfig = z.infer<typeof ivonSchema>;

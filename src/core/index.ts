@@ -1,12 +1,11 @@
+/** What programs outside use of the core. */
 export type { AdamWTraining } from "./adamw.ts";
-export type { BackpropagatedVectors } from "./backpropagated-vectors.ts";
 export type { Batch } from "./batch.ts";
-export { loadCoreModule } from "./build.ts";
 export { createTransformer } from "./create.ts";
 export type { CurvatureProducts } from "./curvature.ts";
-export type { IvonStepOptions, IvonTraining } from "./ivon.ts";
-export type { FactorSums, KroneckerFactors, KroneckerSums } from "./kronecker.ts";
+export type { IvonTraining } from "./ivon.ts";
+export type { KroneckerFactors } from "./kronecker.ts";
 export type { TransformerOptions } from "./layout.ts";
 export type { MathMode } from "./module.ts";
 export type { TransformerShape } from "./shape.ts";
-export { instantiateTransformer, type Transformer, type TransformerWith } from "./transformer.ts";
+export type { Transformer, TransformerWith } from "./transformer.ts";

@@ -57,9 +57,6 @@ export type TransformerWith<Options extends TransformerOptions> = Transformer &
   If<Options["curvature"], CurvatureProducts> &
   If<Options["kronecker"], KroneckerFactors>;
 
-/** One for curvature, which trains with AdamW as well. */
-export type CurvatureTransformer = TransformerWith<{ curvature: true }>;
-
 /**
  * As `createTransformer`, for a module compiled already.
  *

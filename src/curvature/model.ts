@@ -76,21 +76,6 @@ export function totalTerms(batches: readonly Batch[]): number {
   return terms;
 }
 
-/** The batch cut into batches of at most `sequences` sequences (views, not copies). */
-export function* splitBatch(batch: Batch, sequences: number): Generator<Batch> {
-  const { tokens, targets, batchSize, length, positions } = batch;
-  for (let first = 0; first < batchSize; first += sequences) {
-    const end = Math.min(batchSize, first + sequences);
-    yield {
-      tokens: tokens.subarray(first * length, end * length),
-      targets: targets.subarray(first * positions.length, end * positions.length),
-      batchSize: end - first,
-      length,
-      positions,
-    };
-  }
-}
-
 /** Mean NLL of all predictions of the batches, nats. */
 export function meanLoss(model: PredictiveModel, batches: readonly Batch[]): number {
   const terms = totalTerms(batches);

@@ -87,7 +87,7 @@ export function residualNoiseAt(
   };
 }
 
-export function elboNoiseAt(spec: Spectrum, t: number, p: LearnedNoise): Record<LearnedNoiseField, number> {
+function elboNoiseAt(spec: Spectrum, t: number, p: LearnedNoise): Record<LearnedNoiseField, number> {
   const mean = meanCurves(spec, t, p);
   const sig2 = p.sn2 + p.u0 * mean.f0 + p.w * mean.f0;
   const VS = p.sn2 * spec.lambda * mean.lost + p.u0 * mean.f0 + p.w * mean.gap;

@@ -53,7 +53,7 @@ function trainerOf(config: Config, core: CoreModule): Trainer {
 }
 
 /** The state of a member before its first step. */
-export function initialState(config: Config, member: number, core: CoreModule): MemberState {
+function initialState(config: Config, member: number, core: CoreModule): MemberState {
   const { parameters, parameterCount } = trainerOf(config, core).model.transformer;
   return {
     step: 0,

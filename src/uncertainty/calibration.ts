@@ -10,7 +10,7 @@ import { refuse, requireNonEmpty } from "../validate.ts";
 import { argmax, type Probabilities, rowSum } from "./rows.ts";
 
 /** Number of confidence bins of both calibration errors. */
-export const CALIBRATION_BINS = 15;
+const CALIBRATION_BINS = 15;
 
 /**
  * A float32 softmax underflows to 0 where the true probability is merely tiny. The log-likelihood counts such values

@@ -5,7 +5,7 @@ import { refuse } from "../validate.ts";
 export type Probabilities = Float32Array | Float64Array;
 
 /** How far the sum of a row may be from 1: what a float32 softmax over thousands of classes can lose, and no more. */
-export const ROW_SUM_TOLERANCE = 1e-4;
+const ROW_SUM_TOLERANCE = 1e-4;
 
 /**
  * The sum of the row that starts at `offset`, after checking that it is a distribution up to float32 rounding.

@@ -25,7 +25,7 @@ function chebyshev(lambda: number) {
 }
 
 /** Bias and standard deviation of the average of phi over d eigenvalues; phi smooth on the scale d^(-2/3) of the edges. */
-export function linearStatistic(d: number, lambda: number, phi: (s: number) => number): Deviation {
+function linearStatistic(d: number, lambda: number, phi: (s: number) => number): Deviation {
   const grid = chebyshev(lambda);
   const values = grid.map(({ s }) => phi(s));
   const root = Math.sqrt(lambda);

@@ -24,7 +24,7 @@ function residuals({ d, N, inputs, labels }: ElboProblem, mean: Float64Array): F
 }
 
 /** X'X/N. */
-export function gramOf({ d, N, inputs }: ElboProblem): Float64Array {
+function gramOf({ d, N, inputs }: ElboProblem): Float64Array {
   const gram = new Float64Array(d * d);
   for (let n = 0; n < N; n++)
     for (let i = 0; i < d; i++)

@@ -12,7 +12,7 @@ export function vectorTensor(data: Float32Array | Float64Array): Tensor {
   return { shape: [data.length], data };
 }
 
-export function matrixTensor(rows: readonly Float64Array[]): Tensor {
+function matrixTensor(rows: readonly Float64Array[]): Tensor {
   const columns = rows[0]?.length ?? 0;
   const data = new Float64Array(rows.length * columns);
   rows.forEach((row, i) => {
@@ -21,7 +21,7 @@ export function matrixTensor(rows: readonly Float64Array[]): Tensor {
   return { shape: [rows.length, columns], data };
 }
 
-export function rowsOf({ shape, data }: Tensor): Float64Array[] {
+function rowsOf({ shape, data }: Tensor): Float64Array[] {
   const [rows, columns] = shape;
   return Array.from({ length: rows }, (_, i) =>
     Float64Array.from((data as Float64Array).subarray(i * columns, (i + 1) * columns)),

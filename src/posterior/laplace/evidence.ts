@@ -44,7 +44,7 @@ export function logEvidenceSlope({ curvature, squaredNorm }: EvidenceTerms, prio
 }
 
 /** Prior precisions between which the evidence is maximised. */
-export const PRIOR_PRECISION_RANGE = [1e-10, 1e10] as const;
+const PRIOR_PRECISION_RANGE = [1e-10, 1e10] as const;
 
 /**
  * The prior precision of largest evidence. The effective number of parameters falls with delta and delta |theta*|^2

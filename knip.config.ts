@@ -1,0 +1,27 @@
+/**
+ * What nothing uses. `knip` takes tests and benchmarks as users, so an export has to be imported somewhere;
+ * `knip --production` does not, so code that only tests use is found (an export for the tests' sake is not).
+ */
+const production = process.argv.includes("--production");
+
+export default {
+  entry: [
+    "src/index.ts!",
+    "src/posterior/index.ts!",
+    "src/theory/index.ts!",
+    "src/cli.ts!",
+    "src/pool/worker.ts!",
+    "src/analysis/worker.ts!",
+    "test/**/*.test.ts",
+    "test/fixtures/*-worker.mjs",
+    "benchmarks/*.mjs",
+    "benchmarks/peers/**/*.mjs",
+    "experiments/**/*.mjs",
+    "examples/*.mjs",
+  ],
+  project: ["src/**/*.ts!", "{test,benchmarks,experiments,examples}/**/*.{ts,mjs}"],
+  // Types are exported with the functions that take or give them.
+  ignoreExportsUsedInFile: production || { interface: true, type: true },
+  // The peer's own package.json names them.
+  ignoreDependencies: ["@tensorflow/tfjs", "@tensorflow/tfjs-backend-wasm"],
+};
