@@ -322,8 +322,8 @@ describe("methods are those that memory was reserved for", () => {
     Object.keys(model).filter((key) => typeof model[key as keyof typeof model] === "function");
 
   const predictions = ["getParameters", "setParameters", "logits", "probabilities", "features"];
-  const gradients = ["lossAndGradient", "jacobianTransposeProduct"];
-  const moments = ["getMoments", "setMoments"];
+  const gradients = ["lossAndGradient", "jacobianTransposeProduct", "assist"];
+  const moments = ["getMoments", "setMoments", "setTeam"];
   const products = ["jacobianVectorProduct", "hessianVectorProduct", "ggnVectorProduct", "ggnDiagonal"];
 
   it.each([
