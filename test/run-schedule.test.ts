@@ -2,6 +2,40 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { configSchema } from "../src/config/schema.ts";
 import { checkpointSteps, evaluationSteps } from "../src/run/schedule.ts";
+import { learningRateAt } from "../src/training/learning-rate.ts";
+import { referenceLearningRate } from "./reference/adamw.ts";
+
+const rate = (training: object) => {
+  const settings = configSchema.parse({ training }).training;
+  return (t: number) => learningRateAt(t, settings);
+};
+
+describe("learningRateAt", () => {
+  const base = { steps: 110, learningRate: 2, warmupSteps: 10, finalLearningRate: 0.1 };
+
+  it.each(["constant", "cosine", "linear"] as const)("%s is the reference at every step", (schedule) => {
+    const at = rate({ ...base, schedule });
+    for (let t = 1; t <= 110; t++)
+      expect(at(t)).toBeCloseTo(referenceLearningRate(t, { ...base, schedule }), 14);
+  });
+
+  it("warmup-stable-decay rises, holds the peak, and falls in a line to the last step", () => {
+    const at = rate({ ...base, steps: 200, schedule: "warmup-stable-decay", decayFraction: 0.2 });
+    expect([at(1), at(5)]).toEqual([0.2, 1]);
+    for (let t = 10; t <= 160; t++) expect(at(t)).toBe(2);
+    for (let t = 160; t <= 200; t++) expect(at(t)).toBeCloseTo(2 - (1.8 * (t - 160)) / 40, 14);
+  });
+
+  it("warmup-stable-decay never falls before the end of the warm-up, and needs no end of it", () => {
+    const schedule = "warmup-stable-decay";
+    const all = { ...base, steps: 20, schedule, decayFraction: 1 };
+    expect([10, 15, 20].map(rate(all))).toEqual([2, 1.1, 0.2].map((x) => expect.closeTo(x, 14)));
+    expect(rate({ ...all, warmupSteps: 30 })(20)).toBeCloseTo(4 / 3, 14);
+    expect(rate({ ...all, warmupSteps: 20 })(20)).toBe(2);
+    // A quarter, unless set.
+    expect([75, 100].map(rate({ ...all, steps: 100, decayFraction: undefined }))).toEqual([2, 0.2]);
+  });
+});
 
 const config = (steps: number, every: number, spacing: string, checkpoints: object = {}) =>
   configSchema.parse({ training: { steps }, evaluation: { every, spacing }, checkpoints });

@@ -95,12 +95,14 @@ const trainingSchema = z
       ),
     warmupSteps: z.number().int().nonnegative().default(100).describe("linear warm-up from 0"),
     schedule: z
-      .enum(["constant", "cosine", "linear"])
+      .enum(["constant", "cosine", "linear", "warmup-stable-decay"])
       .default("cosine")
-      .describe("what the learning rate does after warm-up"),
+      .describe(
+        "what the learning rate does after warm-up; warmup-stable-decay (arXiv 2404.06395): held, then a fall in a line over the last decayFraction of the steps",
+      ),
     finalLearningRate: fraction
       .default(0.1)
-      .describe("end of the cosine or linear schedule, as a fraction of learningRate"),
+      .describe("end of every schedule but the constant one, as a fraction of learningRate"),
     weightDecay: rate
       .default(0.5)
       .describe(
@@ -126,6 +128,12 @@ const trainingSchema = z
       .enum(["all", "last"])
       .default("all")
       .describe("predict every z of a prompt, or only the last one"),
+    decayFraction: fraction
+      .gt(0)
+      .optional()
+      .describe(
+        "share of all steps over which the rate falls at the end, with schedule warmup-stable-decay only: 0.25 unless set",
+      ),
     ivon: ivonSchema.optional(),
   })
   .describe("optimisation of one member");
@@ -202,6 +210,7 @@ function contradictions(config: Resolved): Contradiction[] {
   return [
     ...splitContradictions(config.task, config.seed),
     ...modelContradictions(config),
+    ...scheduleContradictions(config),
     ...posteriorContradictions(config),
   ];
 }
@@ -214,6 +223,18 @@ function modelContradictions({ model: { dModel, nHeads } }: Resolved): Contradic
       value: dModel,
       allowed: "an even multiple of model.nHeads",
       given: ["model.nHeads"],
+    },
+  ];
+}
+
+function scheduleContradictions({ training: { schedule, decayFraction } }: Resolved): Contradiction[] {
+  if (schedule === "warmup-stable-decay" || decayFraction === undefined) return [];
+  return [
+    {
+      path: "training.decayFraction",
+      value: decayFraction,
+      allowed: "absent unless training.schedule is warmup-stable-decay",
+      given: ["training.schedule"],
     },
   ];
 }
@@ -273,6 +294,13 @@ export const configSchema = configSections
       });
   })
   .overwrite((config) => {
+    const { training } = config;
+    if (training.schedule !== "warmup-stable-decay") return config;
+    // Always the last key but ivon: the hash of a configuration depends on the order.
+    const { decayFraction = 0.25, ivon, ...others } = training;
+    return { ...config, training: { ...others, decayFraction, ...(ivon && { ivon }) } };
+  })
+  .overwrite((config) => {
     const { training, evaluation } = config;
     if (!hasPosterior(config)) return config;
     return {
@@ -287,7 +315,7 @@ export const configSchema = configSections
 
 /** A complete, validated configuration. */
 export type Config = z.infer<typeof configSchema>;
-/** `ivon` is there exactly if the optimizer is ivon. */
+/** `ivon` is there exactly if the optimizer is ivon, `decayFraction` exactly with the schedule that has one. */
 export type TrainingConfig = Config["training"];
 export type IvonConfig = z.infer<typeof ivonSchema>;
 /** What a user may write: every key optional. */
