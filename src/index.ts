@@ -35,8 +35,9 @@ export { type RunOptions, type RunOutcome, runEnsemble } from "./run/run.ts";
 
 export { type PosteriorOptions, runPosteriors } from "./analysis/posteriors.ts";
 export { runSpectra, type SpectrumOptions } from "./analysis/spectra.ts";
-export { ForeignRunError, MissingRunError, type RunData, readRun } from "./report/read-run.ts";
+export { type RunData, readRun } from "./report/read-run.ts";
 export { writeFigures, writeReport } from "./report/report.ts";
+export { ForeignRunError, MissingRunError } from "./run/errors.ts";
 export { loadCheckpoint } from "./run/load-checkpoint.ts";
 export type { MetricsRecord, RunSummary } from "./run/records.ts";
 

@@ -9,6 +9,7 @@ import { describe, expect, it } from "vitest";
 import { DEFAULT_SETTINGS } from "../src/analysis/posteriors.ts";
 import { type ConfigInput, configSchema, runEnsemble, runPosteriors, runSpectra } from "../src/index.ts";
 import { POSTERIOR_METHODS } from "../src/posterior/methods/index.ts";
+import { STATISTIC_NAMES, STATISTICS } from "../src/uncertainty/statistics.ts";
 import { resultHashes, temporaryDirectory } from "./fixtures/temporary.ts";
 
 const root = temporaryDirectory();
@@ -21,6 +22,13 @@ function withoutTimes(json: string): string {
   return JSON.stringify(JSON.parse(json), (key, value) => (differs.test(key) ? undefined : value));
 }
 
+/** What records have gained since version 0: their version, and statistics. */
+const ADDED = ["version", ...STATISTIC_NAMES.filter((name) => STATISTICS[name].since > 0)];
+
+/** A line as it would be without that: the rest of it is not to change. */
+const asVersion0 = (json: string) =>
+  JSON.stringify(JSON.parse(json), (key, value) => (ADDED.includes(key) ? undefined : value));
+
 const readLines = (path: string) => readFileSync(path, "utf8").trimEnd().split("\n");
 
 async function goldenRun(name: string, input: ConfigInput) {
@@ -28,10 +36,13 @@ async function goldenRun(name: string, input: ConfigInput) {
   await runEnsemble(configSchema.parse(input), { out, workers: 2 });
   const hashes = Object.entries(resultHashes(out));
   const of = (pattern: RegExp) => sha256(JSON.stringify(hashes.filter(([path]) => pattern.test(path))));
+  const metrics = readLines(join(out, "metrics.jsonl")).map((line) => `${asVersion0(line)}\n`);
+  const metricsHash = createHash("sha256").update(metrics.join("")).digest("hex");
   return {
     out,
     hashes: {
       metrics: of(/^metrics/),
+      metricsAsVersion0: sha256(JSON.stringify([["metrics.jsonl", metricsHash]])),
       checkpoints: of(/^checkpoints/),
       predictions: of(/^predictions/),
       summary: sha256(withoutTimes(readFileSync(join(out, "summary.json"), "utf8"))),
@@ -63,7 +74,8 @@ describe("golden bytes", () => {
     expect(hashes).toMatchInlineSnapshot(`
       {
         "checkpoints": "f1e7e09e74a2c43e",
-        "metrics": "08833370c62b6596",
+        "metrics": "",
+        "metricsAsVersion0": "08833370c62b6596",
         "predictions": "0efa7bea3944cd20",
         "summary": "ff4a09bf6e4c69cb",
       }
@@ -78,9 +90,10 @@ describe("golden bytes", () => {
     });
     expect(posteriors.failures).toEqual([]);
     const records = readLines(join(out, "posteriors.jsonl")).map(withoutTimes).sort();
-    expect(
-      Object.fromEntries(records.map((record) => [JSON.parse(record).method, sha256(record)])),
-    ).toMatchInlineSnapshot(`
+    const byMethod = (lines: string[]) =>
+      Object.fromEntries(lines.map((line) => [JSON.parse(line).method, sha256(line)]));
+    expect(byMethod(records)).toMatchInlineSnapshot();
+    expect(byMethod(records.map(asVersion0))).toMatchInlineSnapshot(`
       {
         "dropout": "e3b8ac569fd4f192",
         "ensemble": "0f30f80bdbb295e7",
@@ -107,7 +120,7 @@ describe("golden bytes", () => {
     });
     expect(spectra.failures).toEqual([]);
     expect(
-      readLines(join(out, "spectrum.jsonl")).map(withoutTimes).sort().map(sha256),
+      readLines(join(out, "spectrum.jsonl")).map(withoutTimes).map(asVersion0).sort().map(sha256),
     ).toMatchInlineSnapshot(`
       [
         "d17a1bbaa03cef57",
@@ -134,7 +147,8 @@ describe("golden bytes", () => {
     expect(hashes).toMatchInlineSnapshot(`
       {
         "checkpoints": "a2414e106a266234",
-        "metrics": "4c26a5bf89b32365",
+        "metrics": "",
+        "metricsAsVersion0": "4c26a5bf89b32365",
         "predictions": "ad1ac19056f7205c",
         "summary": "42b2197b3d69f792",
       }

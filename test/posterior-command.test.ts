@@ -14,7 +14,7 @@ import { configSchema } from "../src/config/schema.ts";
 import { runJobs } from "../src/pool/jobs.ts";
 import { startThreads } from "../src/pool/pool.ts";
 import { POSTERIOR_METHODS } from "../src/posterior/methods/index.ts";
-import { ivonFile } from "../src/run/checkpoints.ts";
+import { ivonFile } from "../src/run/files.ts";
 import type { MetricsRecord } from "../src/run/records.ts";
 import { epigrok } from "./fixtures/cli.ts";
 import { temporaryDirectory } from "./fixtures/temporary.ts";
@@ -256,6 +256,34 @@ describe("epigrok", () => {
       /failed: laplace-last-layer at step 10, member 1: cannot read the checkpoint .*member-01\.safetensors/,
     );
     expect(lines("cut/posteriors.jsonl")).toHaveLength(5);
+  });
+
+  it("posterior, of an unfinished run: checkpoints, tables and report go by the same events", async () => {
+    cpSync(join(root, "run"), join(root, "unfinished"), { recursive: true });
+    for (const file of ["summary.json", "posteriors.jsonl"]) unlinkSync(join(root, "unfinished", file));
+    const around = (...more: string[]) =>
+      cli(
+        ...["posterior", "unfinished", "--steps", "grok", "--methods", "laplace-last-layer"],
+        ...["--samples", "4", "--data", "32", "--quiet", ...more],
+      );
+    expect((await around()).stdout).toContain("the unfinished run has not grokked so far");
+
+    // All members right on unseen tasks from the start: of three evaluations the first is the event.
+    const records = lines<MetricsRecord>("unfinished/metrics.jsonl");
+    for (const { members } of records) for (const { sets } of members) sets.unseenTasks!.accuracy = 1;
+    writeFileSync(
+      join(root, "unfinished", "metrics.jsonl"),
+      records.map((record) => `${JSON.stringify(record)}\n`).join(""),
+    );
+    unlinkSync(join(root, "unfinished", "posteriors.jsonl"));
+    const { grokStep } = JSON.parse((await around("--json")).stdout);
+    expect(grokStep).toBe(0);
+    const steps = lines<PosteriorRecord>("unfinished/posteriors.jsonl").map(({ step }) => step);
+    expect(steps).toEqual([0, 0]);
+    expect((await around()).stdout).toContain("(grok at step 0)");
+    expect(readFileSync(join(root, "unfinished", "report.html"), "utf8")).toMatch(
+      /grok at step<\/dt>\s*<dd>0\b/,
+    );
   });
 
   it("posterior: stopped by a signal keeps what is done", async () => {

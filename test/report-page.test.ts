@@ -7,8 +7,9 @@ import { configDifferences, nameRuns } from "../src/report/comparison-page.ts";
 import { formatStep } from "../src/report/format.ts";
 import { escapeHtml } from "../src/report/html.ts";
 import { htmlPage, htmlTable } from "../src/report/page.ts";
-import { MissingRunError, type RunData } from "../src/report/read-run.ts";
+import type { RunData } from "../src/report/read-run.ts";
 import { writeFigures, writeReport } from "../src/report/report.ts";
+import { MissingRunError } from "../src/run/errors.ts";
 import { syntheticRun, writeSyntheticRun } from "./fixtures/synthetic-run.ts";
 
 let scratch: string;

@@ -36,6 +36,7 @@ const runData = (records: MetricsRecord[]): RunData =>
     config: plain.config,
     records,
     summary: plain.summary,
+    references: plain.summary.references,
     events: plain.summary,
     posteriors: [],
     spectra: [],

@@ -4,9 +4,11 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { otherFigures, stepFigures } from "../src/report/figures/index.ts";
 import { methodsOf } from "../src/report/figures/methods.ts";
+import { formatStep } from "../src/report/format.ts";
 import { calibrationTable, collapseTable, markdown } from "../src/report/posterior-tables.ts";
-import { ForeignRunError, readRun } from "../src/report/read-run.ts";
+import { readRun } from "../src/report/read-run.ts";
 import { writeReport } from "../src/report/report.ts";
+import { ForeignRunError } from "../src/run/errors.ts";
 import { syntheticRun, writeSyntheticRun } from "./fixtures/synthetic-run.ts";
 import { temporaryDirectory } from "./fixtures/temporary.ts";
 
@@ -79,8 +81,13 @@ describe("a run with posteriors and spectra", () => {
   });
 
   it("puts the fall, its lead and the detector's verdict into a table", async () => {
-    const methods = methodsOf(await readRun(directory));
-    const { head, rows } = collapseTable(methods, grokStep);
+    const data = await readRun(directory);
+    const methods = methodsOf(data);
+    const { caption, head, rows } = collapseTable(methods, data);
+    expect(caption).toContain(`(grok at step ${formatStep(grokStep)})`);
+    const events = { ...data.events, grokStep: null };
+    expect(collapseTable(methods, { ...data, events }).caption).toContain("the run did not grok");
+    expect(collapseTable(methods, { summary: null, events }).caption).toContain("has not grokked so far");
     const cell = (method: string, column: string) =>
       rows.find(([name]) => name === method)?.[head.indexOf(column)];
     expect(rows.map(([method]) => method)).toEqual([

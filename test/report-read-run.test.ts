@@ -2,7 +2,10 @@ import { appendFile, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ForeignRunError, MissingRunError, readRun } from "../src/report/read-run.ts";
+import { readRun } from "../src/report/read-run.ts";
+import { ForeignRunError, MissingRunError } from "../src/run/errors.ts";
+import { readEvents } from "../src/run/events.ts";
+import { createProbeSets } from "../src/tasks/probes.ts";
 import { syntheticRun, writeSyntheticRun } from "./fixtures/synthetic-run.ts";
 
 let scratch: string;
@@ -32,19 +35,16 @@ describe("readRun", () => {
     expect((await readRun(directory)).records).toEqual(run.records);
   });
 
-  it("reads a run that is going on: no summary, label-free events only", async () => {
+  it("reads a run that is going on: no summary, the events as far as they show", async () => {
     const directory = await write("running");
     await Promise.all(["summary.json", "environment.json"].map((file) => rm(join(directory, file))));
     const data = await readRun(directory);
     expect(data.summary).toBeNull();
     expect(data.environment).toBeNull();
-    expect(data.events).toEqual({
-      memorisedStep: null,
-      grokStep: null,
-      uncertaintyPeakStep: run.summary.uncertaintyPeakStep,
-      collapseStep: run.summary.collapseStep,
-    });
-    expect(data.events.collapseStep).not.toBeNull();
+    const references = Object.fromEntries(createProbeSets(run.config).map((p) => [p.name, p.reference]));
+    expect(data.references).toEqual(references);
+    expect(data.events).toEqual(readEvents(run.records, references, run.config.task.modulus).events);
+    for (const step of Object.values(data.events)) expect(step).not.toBeNull();
   });
 
   it("reads a run without any evaluation", async () => {

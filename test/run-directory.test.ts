@@ -5,25 +5,33 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { UsageError } from "../src/errors.ts";
 import { newMember } from "../src/pool/controller.ts";
-import { configHash, defaultRunDirectory, type OpenMode, RunDirectory } from "../src/run/directory.ts";
+import { defaultRunDirectory, type OpenMode, RunDirectory } from "../src/run/directory.ts";
+import { ForeignRunError } from "../src/run/errors.ts";
+import { isTemporary } from "../src/run/files.ts";
 import { acquireLock } from "../src/run/lock.ts";
+import { configHash } from "../src/run/manifest.ts";
 import { decodeMember, encodeMember } from "../src/run/member-file.ts";
-import type { MetricsRecord } from "../src/run/records.ts";
+import { readMember, readMetrics, readSummary } from "../src/run/read.ts";
+import { RECORD_VERSION } from "../src/uncertainty/statistics.ts";
 import { fakeConfig } from "./fixtures/fake-trainer.ts";
 import { temporaryDirectory } from "./fixtures/temporary.ts";
 
 const root = temporaryDirectory();
+const native = (path: string) => join(...path.split("/"));
 let count = 0;
 const fresh = () => join(root, `d${count++}`);
 
 const config = fakeConfig(2);
 const manifest = { config, hash: configHash(config), overrides: [], commandLine: [] };
 
+const evaluation = (step: number) => ({ step, members: [], ensemble: {} });
+const line = (step: number) => `${JSON.stringify(evaluation(step))}\n`;
+
 async function withRun(): Promise<string> {
   const path = fresh();
   const directory = await RunDirectory.open(path, "new");
   await directory.writeManifest(manifest);
-  await directory.appendMetrics({ step: 0 } as MetricsRecord);
+  await directory.appendLine("metrics.jsonl", evaluation(0));
   directory.close();
   return path;
 }
@@ -86,16 +94,45 @@ describe("RunDirectory.open", () => {
   });
 });
 
+describe("what a kill left behind", () => {
+  it("is told from the run's own files and from other people's", () => {
+    const left = ["config.json.1", "report.html.77", "state/member-00.safetensors.3"].map(native);
+    expect(left.filter(isTemporary)).toEqual(left);
+    const kept = [
+      "config.json",
+      "notes.txt.1",
+      "metrics.jsonl.1",
+      "state/notes.txt.1",
+      "other/config.json.1",
+    ];
+    expect(kept.map(native).filter(isTemporary)).toEqual([]);
+    expect(isTemporary(native("checkpoints/step-00000001/config.json.9"))).toBe(true);
+  });
+});
+
 describe("metrics.jsonl", () => {
-  it("loses a cut-off last line when it is read, and is appended to after it", async () => {
+  it("is read without a cut-off last line, loses it when the run is opened, and is appended to after it", async () => {
     const path = await withRun();
     const file = join(path, "metrics.jsonl");
-    writeFileSync(file, '{"step":0}\n{"step":4}\n{"step":8,"tokens"');
+    writeFileSync(file, `${line(0)}${line(4)}{"step":8,"tokens"`);
+    expect(await readMetrics(path)).toEqual([evaluation(0), evaluation(4)]);
     const directory = await RunDirectory.open(path, "resume");
-    expect(await directory.readMetrics()).toEqual([{ step: 0 }, { step: 4 }]);
-    await directory.appendMetrics({ step: 8 } as MetricsRecord);
+    expect(readFileSync(file, "utf8")).toBe(`${line(0)}${line(4)}`);
+    await directory.appendLine("metrics.jsonl", evaluation(8));
     directory.close();
-    expect(readFileSync(file, "utf8")).toBe('{"step":0}\n{"step":4}\n{"step":8}\n');
+    expect(readFileSync(file, "utf8")).toBe(
+      `${line(0)}${line(4)}${line(8).replace("{", `{"version":${RECORD_VERSION},`)}`,
+    );
+    expect(await readMetrics(path)).toEqual([0, 4, 8].map(evaluation));
+  });
+
+  it("of a newer version is refused, with the versions that can be read", async () => {
+    const path = await withRun();
+    const newer = `{"version":${RECORD_VERSION + 1},"step":4,"members":[],"ensemble":{}}\n`;
+    writeFileSync(join(path, "metrics.jsonl"), `${line(0)}${newer}`);
+    await expect(readMetrics(path)).rejects.toThrow(
+      `metrics.jsonl:2: record version ${RECORD_VERSION + 1}, from a newer epigrok; this one reads versions up to ${RECORD_VERSION}`,
+    );
   });
 });
 
@@ -104,15 +141,15 @@ describe("a damaged file", () => {
     const path = await withRun();
     mkdirSync(join(path, "state"));
     writeFileSync(join(path, "state", "member-00.safetensors"), "junk");
-    writeFileSync(join(path, "metrics.jsonl"), '{"step":0}\n{"step"\n{"step":8}\n');
+    writeFileSync(join(path, "metrics.jsonl"), `${line(0)}{"step"\n${line(8)}`);
     writeFileSync(join(path, "summary.json"), "{");
-    const directory = await RunDirectory.open(path, "resume");
-    await expect(directory.readMember(0)).rejects.toThrow(
+    await expect(readMember(path, 0)).rejects.toThrow(
       /member-00\.safetensors is damaged: not a valid safetensors/,
     );
-    await expect(directory.readMetrics()).rejects.toThrow(/metrics\.jsonl, line 2 is damaged/);
-    await expect(directory.readSummary()).rejects.toThrow(/summary\.json is damaged/);
-    directory.close();
+    await expect(readMetrics(path)).rejects.toThrow(/metrics\.jsonl:2: not JSON/);
+    await expect(readSummary(path)).rejects.toThrow(/summary\.json: not JSON/);
+    for (const read of [readMember(path, 0), readMetrics(path), readSummary(path)])
+      await expect(read).rejects.toBeInstanceOf(ForeignRunError);
   });
 });
 

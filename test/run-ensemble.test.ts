@@ -5,9 +5,10 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { createWorkerPool } from "../src/pool/pool.ts";
-import { readManifest } from "../src/run/directory.ts";
+import type { RunObserver } from "../src/run/observer.ts";
+import { readManifest } from "../src/run/read.ts";
 import type { MetricsRecord, RunSummary } from "../src/run/records.ts";
-import { type RunObserver, type RunOptions, runEnsemble } from "../src/run/run.ts";
+import { type RunOptions, runEnsemble } from "../src/run/run.ts";
 import { survived } from "../src/run/summary.ts";
 import { decodeSafetensors } from "../src/safetensors.ts";
 import { estimateCost } from "../src/training/cost.ts";
@@ -69,7 +70,14 @@ describe("runEnsemble", async () => {
     expect(first.members.map((m) => m.loss)).toEqual([null, null, null, null]);
     expect(second.members.map((m) => m.member)).toEqual([0, 1, 2, 3]);
     expect(second.tokens).toBe(4 * estimateCost(config).tokensPerStep);
-    expect(Object.keys(second).sort()).toEqual(["ensemble", "learningRate", "members", "step", "tokens"]);
+    expect(Object.keys(second).sort()).toEqual([
+      "ensemble",
+      "learningRate",
+      "members",
+      "step",
+      "tokens",
+      "version",
+    ]);
     const timing = readFileSync(join(reference.runDir, "timing.jsonl"), "utf8").trimEnd().split("\n");
     expect(timing.map((line) => JSON.parse(line).step)).toEqual([0, 4, 8, 12, 16, 20]);
   });

@@ -29,6 +29,7 @@ function runOf(name: string, task: ConfigInput["task"], events: Partial<RunEvent
     hash: null,
     records,
     summary,
+    references: summary.references,
     detector,
     events: summary,
     environment: null,

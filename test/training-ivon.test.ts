@@ -8,14 +8,9 @@ import { instantiateTransformer } from "../src/core/transformer.ts";
 import type { MemberProgress } from "../src/pool/controller.ts";
 import { ivonPosterior } from "../src/posterior/methods/ivon.ts";
 import { normals, stream } from "../src/random.ts";
-import {
-  checkpointFile,
-  ivonFile,
-  listCheckpoints,
-  readCheckpoint,
-  readIvonCurvature,
-} from "../src/run/checkpoints.ts";
-import { configHash } from "../src/run/directory.ts";
+import { listCheckpoints, readCheckpoint, readIvonCurvature } from "../src/run/checkpoints.ts";
+import { checkpointFile, ivonFile } from "../src/run/files.ts";
+import { configHash } from "../src/run/manifest.ts";
 import { decodeMember, encodeMember } from "../src/run/member-file.ts";
 import type { MetricsRecord } from "../src/run/records.ts";
 import { type RunOptions, runEnsemble } from "../src/run/run.ts";

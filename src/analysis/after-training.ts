@@ -1,6 +1,7 @@
 /** The posteriors that a run gets without being asked, as far as they cost little against its training. */
 import type { PosteriorMethod } from "../posterior/methods/index.ts";
 import type { CheckpointStep } from "../run/checkpoints.ts";
+import { readTiming } from "../run/read.ts";
 import { type OpenRun, withRun } from "./open-run.ts";
 import { DEFAULT_SETTINGS, fitJobs, type PosteriorSettings, posteriorJobs } from "./posteriors.ts";
 import { selectSteps, thin } from "./selection.ts";
@@ -60,7 +61,7 @@ export interface AfterTrainingOptions {
 export async function fitAfterTraining(runDir: string, options: AfterTrainingOptions): Promise<void> {
   await withRun(runDir, async (run) => {
     const { ensemble, training } = run.config;
-    const trained = (await run.directory.readTiming()).at(-1)?.trainSeconds ?? 0;
+    const trained = (await readTiming(run.directory.path)).at(-1)?.trainSeconds ?? 0;
     let budget = SHARE * trained;
     if (budget < SMALLEST_BUDGET || run.kept.length < FEWEST_STEPS) return;
     const all = plans(run, trained / training.steps / ensemble.members);

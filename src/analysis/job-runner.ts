@@ -1,7 +1,8 @@
 /** Running the jobs of one analysis of a run: those that have no record yet, each recorded as it is done. */
 import { messageOf } from "../errors.ts";
 import { runJobs } from "../pool/jobs.ts";
-import type { LinesFile } from "../run/directory.ts";
+import type { RecordFile } from "../run/json.ts";
+import { readRecords } from "../run/read.ts";
 import { type OpenRun, withWorkers } from "./open-run.ts";
 
 /** What says which job it is: those with equal keys give equal results. */
@@ -46,7 +47,7 @@ export interface Analysis<Job> {
   /** Name of the function in the worker. */
   task: string;
   /** Where its records are kept. */
-  file: LinesFile;
+  recorded: RecordFile;
   /** Method or operator: jobs of one kind take about the same time. */
   kindOf: (job: Job) => string;
   /** What the job does not say: parameters. */
@@ -71,10 +72,14 @@ export function pending<Job extends JobKey, Record extends Job>(
 export async function runOpenJobs<Job extends JobKey, Outcome>(
   run: OpenRun,
   jobs: readonly Job[],
-  { task, file, kindOf, load }: Analysis<Job>,
+  { task, recorded, kindOf, load }: Analysis<Job>,
   { workers, signal, observer }: RunnerOptions<Job, Job & Outcome>,
 ): Promise<JobsOutcome<Job & Outcome>> {
-  const { open, present } = pending(jobs, await run.directory.readLines<Job & Outcome>(file), kindOf);
+  const { open, present } = pending(
+    jobs,
+    await readRecords<Job & Outcome>(run.directory.path, recorded),
+    kindOf,
+  );
   const records = [...present];
   const failures: JobFailure[] = [];
   const used = Math.min(workers, open.length);
@@ -86,7 +91,7 @@ export async function runOpenJobs<Job extends JobKey, Outcome>(
       run: async (job: Job) => threads.run<Outcome>({ ...job, ...(await load(job)) }, { name: task }),
       done: async (job, outcome) => {
         const record = { ...job, ...outcome };
-        await run.directory.appendLine(file, record);
+        await run.directory.appendLine(recorded.file, record);
         records.push(record);
         observer?.done?.(record);
       },

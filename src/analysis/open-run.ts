@@ -1,7 +1,7 @@
 /** A run directory opened for an analysis of its checkpoints: locked, with what every analysis needs. */
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
-import { type Config, configSchema } from "../config/schema.ts";
+import type { Config } from "../config/schema.ts";
 import { loadCoreModule } from "../core/build.ts";
 import type { ParameterInfo } from "../core/layout.ts";
 import type { CoreModule } from "../core/module.ts";
@@ -10,10 +10,10 @@ import { UsageError } from "../errors.ts";
 import { startThreads } from "../pool/pool.ts";
 import type { Threads } from "../pool/segments.ts";
 import { type CheckpointStep, listCheckpoints } from "../run/checkpoints.ts";
-import { configHash, RunDirectory, readManifest } from "../run/directory.ts";
-import { readEvents } from "../run/events.ts";
+import { RunDirectory } from "../run/directory.ts";
+import { configHash } from "../run/manifest.ts";
+import { readManifest, readRun } from "../run/read.ts";
 import type { RunEvents } from "../run/records.ts";
-import { createProbeSets } from "../tasks/probes.ts";
 import { termsPerStep } from "../training/loss-terms.ts";
 import { transformerShape } from "../training/model.ts";
 import type { AnalysisContext } from "./worker.ts";
@@ -33,36 +33,17 @@ export interface OpenRun {
  * @throws UsageError if there is no run, or another process has it
  */
 export async function withRun<T>(runDir: string, use: (run: OpenRun) => Promise<T>): Promise<T> {
-  const manifest = await readManifest(runDir).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOTDIR") return null;
-    throw error;
-  });
-  if (!manifest) throw new UsageError(`there is no run in ${runDir}`);
-  const config = configSchema.parse(manifest.config);
+  if (!(await readManifest(runDir))) throw new UsageError(`there is no run in ${runDir}`);
   const directory = await RunDirectory.open(runDir, "resume");
   try {
+    const { config, events } = await readRun(directory.path);
     const core = await loadCoreModule(config.math);
     const { parameters } = instantiateTransformer(core, transformerShape(config), { optimizer: "none" });
     const kept = await listCheckpoints(directory.path);
-    return await use({
-      directory,
-      config,
-      core,
-      events: await eventsOf(directory, config),
-      kept,
-      table: parameters,
-    });
+    return await use({ directory, config, core, events, kept, table: parameters });
   } finally {
     directory.close();
   }
-}
-
-/** From the summary; of a run without one, as far as it has come. */
-async function eventsOf(directory: RunDirectory, config: Config): Promise<RunEvents> {
-  const summary = await directory.readSummary();
-  if (summary) return summary;
-  const references = Object.fromEntries(createProbeSets(config).map((p) => [p.name, p.reference]));
-  return readEvents(await directory.readMetrics(), references, config.task.modulus).events;
 }
 
 /** Workers are threads of compiled JavaScript, also when this file itself runs from source. */

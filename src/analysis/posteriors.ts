@@ -7,6 +7,7 @@ import { requireCount, requireNonEmpty, requireOpenFraction } from "../validate.
 import { type JobsOutcome, type RunnerOptions, runOpenJobs } from "./job-runner.ts";
 import { batchesFor, type OpenRun, settingsHash, withRun } from "./open-run.ts";
 import type { PosteriorJob, PosteriorOutcome, PosteriorRecord } from "./posterior-job.ts";
+import { POSTERIORS } from "./records.ts";
 import { type CheckpointSelection, requireSelection, selectMembers, selectSteps } from "./selection.ts";
 
 /** How the methods are fitted: the same for every checkpoint of a comparison. */
@@ -142,7 +143,7 @@ export function fitJobs(
   return runOpenJobs<KeyedJob, PosteriorOutcome>(
     run,
     jobs,
-    { task: "posterior", file: "posteriors.jsonl", kindOf: methodOf, load },
+    { task: "posterior", recorded: POSTERIORS, kindOf: methodOf, load },
     options,
   );
 }

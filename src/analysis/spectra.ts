@@ -5,6 +5,7 @@ import { type CheckpointStep, readCheckpoint } from "../run/checkpoints.ts";
 import { requireCount, requireNonEmpty, requireOneOf } from "../validate.ts";
 import { type JobsOutcome, type RunnerOptions, runOpenJobs } from "./job-runner.ts";
 import { batchesFor, settingsHash, withRun } from "./open-run.ts";
+import { SPECTRA } from "./records.ts";
 import { type CheckpointSelection, requireSelection, selectMembers, selectSteps } from "./selection.ts";
 import {
   OPERATORS,
@@ -70,7 +71,7 @@ export async function runSpectra(
       run,
       spectrumJobs(config, chosen, options),
       {
-        ...{ task: "spectrum", file: "spectrum.jsonl", kindOf: operatorOf },
+        ...{ task: "spectrum", recorded: SPECTRA, kindOf: operatorOf },
         load: async (job) => ({ parameters: await readCheckpoint(directory.path, job, table) }),
       },
       options,

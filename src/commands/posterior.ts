@@ -96,17 +96,17 @@ async function settingsOf(args: PosteriorArguments): Promise<PosteriorSettings> 
   };
 }
 
-async function comparison(run: string, records: readonly PosteriorRecord[]) {
+async function comparison(runDir: string, records: readonly PosteriorRecord[]) {
   const { compareMethods } = await import("../analysis/compare.ts");
-  const { readRun } = await import("../report/read-run.ts");
-  const { config, events } = await readRun(run);
-  const { grokStep } = events;
-  const methods = compareMethods(records, { classes: config.task.modulus, grokStep });
+  const { readRun } = await import("../run/read.ts");
+  const run = await readRun(runDir);
+  const { grokStep } = run.events;
+  const methods = compareMethods(records, { classes: run.config.task.modulus, grokStep });
   return {
     json: { grokStep, methods },
     text: async () => {
       const { calibrationTable, collapseTable, markdown } = await import("../report/posterior-tables.ts");
-      const tables = [collapseTable(methods, grokStep), calibrationTable(methods)];
+      const tables = [collapseTable(methods, run), calibrationTable(methods)];
       return tables.flatMap((table) => (table ? markdown(table) : [])).join("\n\n");
     },
   };

@@ -154,7 +154,8 @@ async function resolveRun(args: RunArguments): Promise<ResolvedRun> {
   const { environmentLayers, fileLayer, flagLayer, overrideLayer, resolveConfig } = await import(
     "../config/load.ts"
   );
-  const { defaultRunDirectory, readManifest } = await import("../run/directory.ts");
+  const { defaultRunDirectory } = await import("../run/directory.ts");
+  const { readManifest } = await import("../run/read.ts");
   const base: ConfigLayer[] = [];
   if (args.preset !== undefined) base.push((await import("../config/presets.ts")).presetLayer(args.preset));
   if (args.config !== undefined) base.push(fileLayer(args.config));

@@ -155,7 +155,7 @@ const mostDraws = 3;
 
 async function readBridge({ run, level, u0, taskRatio }: TheoryArguments) {
   const { bridge } = await import("../analysis/bridge.ts");
-  const { readRun } = await import("../report/read-run.ts");
+  const { readRun } = await import("../run/read.ts");
   const runs = await Promise.all(run.map((directory) => readRun(directory)));
   return bridge(runs, { level, u0, ratio: taskRatio });
 }

@@ -19,7 +19,7 @@ export function posteriorSection(run: RunData): string {
   return section(
     "Approximate posteriors",
     [
-      htmlTable(collapseTable(methods, run.events.grokStep)),
+      htmlTable(collapseTable(methods, run)),
       ...(calibration ? [htmlTable(calibration)] : []),
       bulletList(remarks(run, methods)),
     ].join("\n"),

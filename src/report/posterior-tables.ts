@@ -1,6 +1,7 @@
 /** The comparison of methods as tables of text, for the terminal, the report and the documentation. */
 
 import type { MethodComparison } from "../analysis/compare.ts";
+import type { RunData } from "../run/read.ts";
 import { formatNumber, formatPercent, formatStep } from "./format.ts";
 
 export interface TextTable {
@@ -18,8 +19,12 @@ function signed(steps: number | null): string {
 }
 
 /** How the mutual information of each method rises and falls. */
-export function collapseTable(methods: readonly MethodComparison[], grokStep: number | null): TextTable {
-  const grok = grokStep === null ? "the run did not grok" : `grok at step ${formatStep(grokStep)}`;
+export function collapseTable(
+  methods: readonly MethodComparison[],
+  { events, summary }: Pick<RunData, "events" | "summary">,
+): TextTable {
+  const none = summary ? "the run did not grok" : "the unfinished run has not grokked so far";
+  const grok = events.grokStep === null ? none : `grok at step ${formatStep(events.grokStep)}`;
   return {
     caption: `Mutual information on unseen tasks, means over the members (${grok}). Half: the step at which MI has fallen to half of the method's own maximum; sharpness: steps from 90 % to 50 % of it; both between checkpoints, by interpolation. Detector: the label-free collapse, which wants a peak of a quarter of min(log S, log C).`,
     head: [

@@ -90,7 +90,7 @@ function facts(run: RunData): Fact[] {
     events.grokStep !== null && events.memorisedStep
       ? `delay ${(events.grokStep / events.memorisedStep).toFixed(1)} ×`
       : undefined;
-  const ceiling = summary?.references.unseenTasks?.ceiling;
+  const ceiling = run.references.unseenTasks?.ceiling;
   return [
     ...eventKeys
       .filter((key) => summary || events[key] !== null)

@@ -1,10 +1,11 @@
-/** Reading the checkpoints of a run directory. */
+/** The checkpoints of a run directory: their contents, and which there are. */
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ParameterInfo } from "../core/layout.ts";
 import { messageOf } from "../errors.ts";
-import { decodeSafetensors, type Safetensors, type Tensor } from "../safetensors.ts";
+import { decodeSafetensors, encodeSafetensors, type Safetensors, type Tensor } from "../safetensors.ts";
 import type { IvonCurvature } from "../training/ivon.ts";
+import { CHECKPOINT_NAMES, type CheckpointKey, checkpointFile, checkpointFolder, ivonFile } from "./files.ts";
 
 /** The checkpoints of one step: the members that have one, ascending. */
 export interface CheckpointStep {
@@ -16,27 +17,42 @@ export interface CheckpointStep {
 
 /** The kept checkpoints by ascending step; none for a directory without checkpoints. */
 export async function listCheckpoints(runDir: string): Promise<CheckpointStep[]> {
-  const root = join(runDir, "checkpoints");
   const numbers = async (folder: string, pattern: RegExp) =>
-    (await names(folder))
+    (await names(join(runDir, folder)))
       .flatMap((name) => pattern.exec(name)?.[1] ?? [])
       .map(Number)
       .sort((a, b) => a - b);
-  const steps = await numbers(root, /^step-(\d+)$/);
+  const steps = await numbers("checkpoints", CHECKPOINT_NAMES.step);
   const all = await Promise.all(
     steps.map(async (step) => ({
       step,
-      members: await numbers(join(root, stepName(step)), /^member-(\d+)\.safetensors$/),
-      withCurvature: await numbers(join(root, stepName(step)), /^member-(\d+)\.ivon\.safetensors$/),
+      members: await numbers(checkpointFolder(step), CHECKPOINT_NAMES.member),
+      withCurvature: await numbers(checkpointFolder(step), CHECKPOINT_NAMES.ivon),
     })),
   );
   return all.filter(({ members }) => members.length > 0);
 }
 
-/** Whose checkpoint, and at which step. */
-export interface CheckpointKey {
-  step: number;
-  member: number;
+/** The parameters of one member under their names. */
+export function encodeCheckpoint(
+  { step, member }: CheckpointKey,
+  parameters: Float32Array,
+  table: readonly ParameterInfo[],
+): Uint8Array {
+  return encodeSafetensors(namedTensors(parameters, table), { step: String(step), member: String(member) });
+}
+
+/** What the checkpoint of an IVON member needs to be a posterior: h under the parameters' names, lambda and delta. */
+export function encodeIvonCurvature(
+  { step, member }: CheckpointKey,
+  { hessian, effectiveSampleSize, weightDecay }: IvonCurvature,
+  table: readonly ParameterInfo[],
+): Uint8Array {
+  const metadata = {
+    ...{ step: String(step), member: String(member) },
+    ...{ effectiveSampleSize: String(effectiveSampleSize), weightDecay: String(weightDecay) },
+  };
+  return encodeSafetensors(namedTensors(hessian, table), metadata);
 }
 
 /**
@@ -76,7 +92,7 @@ export function readIvonCurvature(
 }
 
 /** A flat vector as tensors with the names and shapes of the parameters. */
-export function namedTensors(flat: Float32Array, table: readonly ParameterInfo[]): [string, Tensor][] {
+function namedTensors(flat: Float32Array, table: readonly ParameterInfo[]): [string, Tensor][] {
   return table.map(({ name, shape, offset, length }) => [
     name,
     { shape, data: flat.subarray(offset, offset + length) },
@@ -102,17 +118,6 @@ async function readNamed<T>(path: string, use: (saved: Safetensors) => T): Promi
     throw new Error(`cannot read the checkpoint ${path}: ${messageOf(error)}`);
   }
 }
-
-export const stepName = (step: number) => `step-${String(step).padStart(8, "0")}`;
-export const memberName = (member: number) => `member-${String(member).padStart(2, "0")}.safetensors`;
-
-/** Within the run directory: the parameters of one member. */
-export const checkpointFile = ({ step, member }: CheckpointKey) =>
-  join("checkpoints", stepName(step), memberName(member));
-
-/** h of an IVON member, in a file of its own: the parameters' file holds what a PyTorch state dict does and no more. */
-export const ivonFile = (key: CheckpointKey) =>
-  checkpointFile(key).replace(/safetensors$/, "ivon.safetensors");
 
 async function names(folder: string): Promise<string[]> {
   return readdir(folder).catch((error: NodeJS.ErrnoException) => {

@@ -1,6 +1,5 @@
 /** The events of a run, from its evaluations: what says when it has memorised, when it has grokked and what shows of it. */
 import type { ProbeSetName } from "../tasks/probe-sets.ts";
-import type { ProbeReference } from "../tasks/probes.ts";
 import { type DetectorState, detectGrokking } from "../uncertainty/detector.ts";
 import {
   firstSustained,
@@ -10,10 +9,7 @@ import {
 } from "../uncertainty/events.ts";
 import type { UncertaintyObservation } from "../uncertainty/observation.ts";
 import { UNLABELLED_STATISTICS } from "../uncertainty/statistics.ts";
-import type { MetricsRecord, RunEvents } from "./records.ts";
-
-/** Chance and ceiling of each probe set, among others. */
-export type References = Partial<Record<ProbeSetName, ProbeReference>>;
+import type { MetricsRecord, References, RunEvents } from "./records.ts";
 
 /** On which probe set each labelled event shows. */
 const EVENT_SETS = {
@@ -32,6 +28,7 @@ export interface EventReading {
  * The events that the evaluations show so far, labelled and label-free.
  *
  * @param records evaluations in order of step
+ * @param references chance and ceiling of each probe set
  * @param classes C
  * @throws RangeError for steps out of order and for measures that are impossible
  */

@@ -5,8 +5,9 @@ import type { TransformerOptions } from "../core/layout.ts";
 import { instantiateTransformer, type Transformer, type TransformerWith } from "../core/transformer.ts";
 import { UsageError } from "../errors.ts";
 import { transformerShape } from "../training/model.ts";
-import { type CheckpointKey, listCheckpoints, readCheckpoint } from "./checkpoints.ts";
-import { readManifest } from "./directory.ts";
+import { listCheckpoints, readCheckpoint } from "./checkpoints.ts";
+import type { CheckpointKey } from "./files.ts";
+import { readManifest } from "./read.ts";
 
 export interface LoadedCheckpoint<Model extends Transformer> extends CheckpointKey {
   /** The configuration of the run. */

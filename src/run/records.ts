@@ -1,6 +1,6 @@
 /**
- * The records of a run itself: `metrics.jsonl` holds one MetricsRecord a line, `summary.json` one RunSummary. Those of
- * `posteriors.jsonl` and `spectrum.jsonl` live with the analyses that make them.
+ * The records of a run itself: `metrics.jsonl` holds one MetricsRecord a line, `timing.jsonl` one TimingRecord,
+ * `summary.json` one RunSummary. Those of `posteriors.jsonl` and `spectrum.jsonl` live with the analyses that make them.
  */
 import type { ProbeSetName } from "../tasks/probe-sets.ts";
 import type { ProbeReference } from "../tasks/probes.ts";
@@ -24,6 +24,22 @@ export interface MetricsRecord {
   ensemble: Partial<Record<ProbeSetName, EnsembleMeasures>>;
 }
 
+/** Of the probe sets that the run has. */
+export type References = Partial<Record<ProbeSetName, ProbeReference>>;
+
+/** What metrics.jsonl leaves out because it differs between equal runs. */
+export interface TimingRecord {
+  step: number;
+  /** Wall-clock seconds that the run had taken, interruptions not counted. */
+  seconds: number;
+  /** Training tokens of all members so far. */
+  tokens: number;
+  /** Seconds that workers spent in training steps and in predictions so far, all members together. */
+  trainSeconds: number;
+  evaluationSeconds: number;
+}
+
+/** The step of each event, null while it has not been seen. */
 export interface RunEvents {
   memorisedStep: number | null;
   grokStep: number | null;
@@ -55,5 +71,5 @@ export interface RunSummary extends RunEvents {
   /** Width of the arithmetic in the last part of the run, which the numbers do not depend on. */
   simd: 128 | 256;
   perMember: MemberSummary[];
-  references: Partial<Record<ProbeSetName, ProbeReference>>;
+  references: References;
 }

@@ -3,59 +3,24 @@
 import { differingKeys } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { loadCoreModule } from "../core/build.ts";
-import { memoryBytes, type ParameterInfo } from "../core/layout.ts";
+import { memoryBytes } from "../core/layout.ts";
 import type { CoreModule } from "../core/module.ts";
-import { instantiateTransformer } from "../core/transformer.ts";
 import { messageOf, UsageError } from "../errors.ts";
-import {
-  type MemberEvaluation,
-  type MemberFailure,
-  type MemberProgress,
-  newMember,
-  quorum,
-  trainEnsemble,
-} from "../pool/controller.ts";
+import { type MemberProgress, newMember, quorum, trainEnsemble } from "../pool/controller.ts";
 import { createWorkerPool, type WorkerPoolOptions } from "../pool/pool.ts";
 import type { WorkerPool } from "../pool/segments.ts";
-import { createProbeSets, type ProbeSet } from "../tasks/probes.ts";
 import { reserveProbePrompts } from "../tasks/reserved.ts";
-import { ivonGaussian } from "../training/ivon.ts";
-import { learningRateAt } from "../training/learning-rate.ts";
-import type { SegmentRequest, SegmentResult } from "../training/messages.ts";
 import { transformerShape } from "../training/model.ts";
 import { threadsFor } from "../training/team-size.ts";
 import { requireConsistent, requireCount } from "../validate.ts";
-import { configHash, type Manifest, type OpenMode, RunDirectory, type TimingRecord } from "./directory.ts";
+import { type OpenMode, RunDirectory } from "./directory.ts";
 import { describeEnvironment } from "./environment.ts";
-import { measureEvaluation } from "./measure.ts";
-import type { MetricsRecord, RunSummary } from "./records.ts";
-import { checkpointSteps, evaluationSteps } from "./schedule.ts";
-import { summarise } from "./summary.ts";
-
-/** What a run tells while it goes on. */
-export interface RunObserver {
-  started?(start: RunStart): void;
-  /** After every evaluation, once it is on disk. `records` holds all evaluations, `record` is the last of them. */
-  evaluated?(record: MetricsRecord, timing: TimingRecord, records: readonly MetricsRecord[]): void;
-  memberFailed?(failure: MemberFailure): void;
-  warned?(message: string): void;
-}
-
-export interface RunStart {
-  runDir: string;
-  config: Config;
-  core: Pick<CoreModule, "math" | "simd" | "narrowBecause">;
-  workers: number;
-  /** Threads that share the steps of one member. */
-  threadsPerMember: number;
-  /** Evaluations of an earlier, interrupted part of the run. */
-  records: readonly MetricsRecord[];
-  /** Step of each member where this part starts. */
-  memberSteps: readonly number[];
-  /** The step a member is at and its loss in nats, live; loss NaN before the first step. */
-  progress: (member: number) => { step: number; loss: number };
-  references: () => RunSummary["references"];
-}
+import { configHash, type Manifest } from "./manifest.ts";
+import type { RunObserver } from "./observer.ts";
+import { readEnvironment, readManifest, readMember, readSummary } from "./read.ts";
+import { Recorder } from "./recorder.ts";
+import type { RunSummary } from "./records.ts";
+import { evaluationSteps } from "./schedule.ts";
 
 /** Where and with what `runEnsemble` runs; nothing here has an influence on the results. */
 export interface RunOptions {
@@ -104,9 +69,9 @@ export async function runEnsemble(config: Config, options: RunOptions): Promise<
   requireMemory(core, config);
   const directory = await RunDirectory.open(out, mode);
   try {
-    const manifest = await directory.readManifest();
+    const manifest = await readManifest(directory.path);
     if (manifest) requireSameConfig(config, manifest, out);
-    const summary = await directory.readSummary();
+    const summary = await readSummary(directory.path);
     // The directory may have been moved since.
     const runDir = directory.path;
     if (summary) return { runDir, status: "finished", summary: { ...summary, runDir } };
@@ -154,14 +119,14 @@ async function train(
   signal?.addEventListener("abort", stop);
   if (signal?.aborted) stop();
   try {
-    const earlier = await directory.readEnvironment();
+    const earlier = await readEnvironment(directory.path);
     if (earlier && earlier.wasmSha256 !== core.sha256)
       observer.warned?.(
         "the run was begun with another build of the numeric core: from here on its numbers may differ in the last digits",
       );
     if (fresh) await directory.writeManifest({ config, hash: configHash(config), overrides, commandLine });
     const saved = Array.from({ length: config.ensemble.members }, async (_, member) => {
-      return (await directory.readMember(member)) ?? newMember(member);
+      return (await readMember(directory.path, member)) ?? newMember(member);
     });
     const [recorder, members] = await Promise.all([
       Recorder.open(config, core, directory, observer),
@@ -223,129 +188,4 @@ function requireSameConfig(config: Config, { config: other, hash }: Manifest, ou
     `the run in ${out} has another configuration; it differs in ${keys.join(", ")}. ` +
       "Resume it without these settings, or start a new run with another --out",
   );
-}
-
-/** Turns the controller's results into files and keeps what the summary needs. */
-class Recorder {
-  readonly records: MetricsRecord[];
-  readonly #config: Config;
-  readonly #core: CoreModule;
-  readonly #directory: RunDirectory;
-  readonly #observer: RunObserver;
-  readonly #checkpoints: Set<number>;
-  readonly #timing: TimingRecord;
-  readonly #startedAt = performance.now();
-  #probes: ProbeSet[] | null = null;
-  #parameters: readonly ParameterInfo[] | null = null;
-
-  private constructor(
-    config: Config,
-    core: CoreModule,
-    directory: RunDirectory,
-    observer: RunObserver,
-    records: MetricsRecord[],
-    timing: TimingRecord | undefined,
-  ) {
-    this.#config = config;
-    this.#core = core;
-    this.#directory = directory;
-    this.#observer = observer;
-    this.#checkpoints = checkpointSteps(config);
-    this.records = records;
-    this.#timing = timing ?? { step: 0, seconds: 0, tokens: 0, trainSeconds: 0, evaluationSeconds: 0 };
-  }
-
-  static async open(
-    config: Config,
-    core: CoreModule,
-    directory: RunDirectory,
-    observer: RunObserver,
-  ): Promise<Recorder> {
-    const records = await directory.readMetrics();
-    const timing = await directory.readTiming();
-    return new Recorder(config, core, directory, observer, records, timing.at(-1));
-  }
-
-  /** The probe sets with their exact references; computed when first needed, while the workers train. */
-  get #probeSets(): ProbeSet[] {
-    this.#probes ??= createProbeSets(this.#config);
-    return this.#probes;
-  }
-
-  get references(): RunSummary["references"] {
-    return Object.fromEntries(this.#probeSets.map(({ name, reference }) => [name, reference]));
-  }
-
-  async timed(
-    run: (request: SegmentRequest) => Promise<SegmentResult>,
-    request: SegmentRequest,
-  ): Promise<SegmentResult> {
-    const result = await run(request);
-    this.#timing.tokens += result.tokens;
-    this.#timing.trainSeconds += result.trainSeconds;
-    this.#timing.evaluationSeconds += result.evaluationSeconds;
-    return result;
-  }
-
-  async saveMember(progress: MemberProgress, evaluation: MemberEvaluation | null): Promise<void> {
-    if (evaluation && progress.state && this.#checkpoints.has(evaluation.step)) {
-      const { shape, parameters } = this.#model();
-      const { seed, task, training } = this.#config;
-      // Before the parameters: whoever finds them finds their posterior.
-      if (training.ivon) {
-        const gaussian = ivonGaussian(this.#config, training.ivon, progress.member);
-        const curvature = { ...gaussian, hessian: progress.state.secondMoment };
-        await this.#directory.saveIvonCurvature(evaluation, curvature, parameters);
-      }
-      await this.#directory.saveCheckpoint(evaluation, progress.state.parameters, parameters, {
-        ...shape,
-        seed,
-        task,
-      });
-    }
-    await this.#directory.saveMember(progress);
-    if (progress.failure) this.#observer.memberFailed?.(progress.failure);
-  }
-
-  /** The line in metrics.jsonl comes last: it is what says that the evaluation is complete. */
-  async saveEvaluation(step: number, members: MemberEvaluation[]): Promise<void> {
-    const { task, training, evaluation } = this.#config;
-    const record = measureEvaluation(step, members, this.#probeSets, {
-      learningRate: learningRateAt(step, training),
-      posteriorSamples: evaluation.posteriorSamples,
-    });
-    if (evaluation.savePredictions !== "none") {
-      const shape = { prompts: evaluation.prompts, classes: task.modulus };
-      await this.#directory.savePredictions(step, members, evaluation.savePredictions, shape);
-    }
-    await this.#directory.appendMetrics(record);
-    const timing = { ...this.#timing, step, seconds: this.#seconds() };
-    await this.#directory.appendTiming(timing);
-    this.records.push(record);
-    this.#observer.evaluated?.(record, timing, this.records);
-  }
-
-  summarise(members: readonly MemberProgress[]): RunSummary {
-    return summarise({
-      runDir: this.#directory.path,
-      config: this.#config,
-      records: this.records,
-      references: this.references,
-      members,
-      math: this.#core.math,
-      simd: this.#core.simd,
-      tokensPerSecond: this.#timing.tokens / this.#seconds(),
-    });
-  }
-
-  /** Seconds of all parts of the run. The first field of `#timing` still holds the earlier parts' share. */
-  #seconds(): number {
-    return this.#timing.seconds + (performance.now() - this.#startedAt) / 1000;
-  }
-
-  #model() {
-    const shape = transformerShape(this.#config);
-    this.#parameters ??= instantiateTransformer(this.#core, shape, { optimizer: "none" }).parameters;
-    return { shape, parameters: this.#parameters };
-  }
 }

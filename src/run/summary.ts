@@ -3,13 +3,13 @@ import type { Config } from "../config/schema.ts";
 import { type MemberProgress, quorum } from "../pool/controller.ts";
 import { verdict } from "../uncertainty/verdict.ts";
 import { readEvents, uncertaintyTrajectory } from "./events.ts";
-import type { MemberSummary, MetricsRecord, RunSummary } from "./records.ts";
+import type { MemberSummary, MetricsRecord, References, RunSummary } from "./records.ts";
 
 export interface SummaryInput {
   runDir: string;
   config: Config;
   records: readonly MetricsRecord[];
-  references: RunSummary["references"];
+  references: References;
   members: readonly MemberProgress[];
   math: RunSummary["math"];
   simd: RunSummary["simd"];

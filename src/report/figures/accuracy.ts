@@ -25,7 +25,7 @@ export function accuracyFigure(run: RunData, axis: StepAxis): Figure {
     strokeWidth: 2.75,
     points: overSteps(run, set, (measures) => measures.accuracy),
   }));
-  const probe = run.summary?.references.unseenTasks;
+  const probe = run.references.unseenTasks;
   const ceiling = probe
     ? [{ ...reference("ceiling", "ceiling", probe.ceiling, x), colour: colour.green }]
     : [];

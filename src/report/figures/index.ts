@@ -1,8 +1,6 @@
 /** The figures of one run, in the order of the report. */
 import type { RunData } from "../read-run.ts";
 import { accuracyFigure } from "./accuracy.ts";
-import { calibrationFigure } from "./calibration.ts";
-import { disagreementFigure } from "./disagreement.ts";
 import { distanceFigure } from "./distance.ts";
 import { inputSetsFigure } from "./input-sets.ts";
 import { lossFigure } from "./loss.ts";
@@ -11,6 +9,7 @@ import type { Figure, StepAxis } from "./plot.ts";
 import { positionFigure } from "./position.ts";
 import { posteriorFigure } from "./posterior.ts";
 import { densityFigure, eigenvalueFigure, negativityFigure } from "./spectrum.ts";
+import { statisticFigures } from "./statistics.ts";
 import { uncertaintyFigure } from "./uncertainty.ts";
 
 /** Figures whose x axis is the training step. None for a run without an evaluation. */
@@ -23,8 +22,7 @@ export function stepFigures(run: RunData, axis: StepAxis): Figure[] {
     posteriorFigure(run, axis),
     distanceFigure(run, axis),
     lossFigure(run, axis),
-    calibrationFigure(run, axis),
-    disagreementFigure(run, axis),
+    ...statisticFigures(run, axis),
     inputSetsFigure(run, axis),
     informationFigure(run, axis),
     relativeInformationFigure(run, axis),

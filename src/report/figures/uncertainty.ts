@@ -1,3 +1,4 @@
+import { informationBound } from "../../uncertainty/decompose.ts";
 import type { RunData } from "../read-run.ts";
 import { colour } from "../theme.ts";
 import { eventMarks, membersOf, overSteps, runAxis, setColour, setNames } from "./events.ts";
@@ -7,8 +8,8 @@ import { type Figure, fromZero, linePlot, reference, type Series, type StepAxis 
 export function uncertaintyFigure(run: RunData, axis: StepAxis, set: "seenTasks" | "unseenTasks"): Figure {
   const x = runAxis(run, axis);
   const members = membersOf(run);
-  const bound = Math.log(Math.min(members, run.config.task.modulus));
-  const entropyG = run.summary?.references[set]?.entropyG;
+  const bound = informationBound(members, run.config.task.modulus);
+  const entropyG = run.references[set]?.entropyG;
   const measures: Series[] = [
     {
       key: "totalEntropy",

@@ -1,0 +1,52 @@
+/** The probabilities of one evaluation as a safetensors file. */
+import type { MemberEvaluation } from "../pool/controller.ts";
+import { encodeSafetensors, type Tensor } from "../safetensors.ts";
+
+/**
+ * A tensor for each probe set, (members, prompts, positions, classes), or (members, prompts, classes) if only the last
+ * position is kept.
+ */
+export function encodePredictions(
+  step: number,
+  members: readonly MemberEvaluation[],
+  which: "last" | "all",
+  { prompts, classes }: { prompts: number; classes: number },
+): Uint8Array {
+  const tensors = members[0].predictions.map(({ set }, i): [string, Tensor] => {
+    const parts = members.map((m) => m.predictions[i].probabilities);
+    const positions = parts[0].length / (prompts * classes);
+    return which === "all"
+      ? [set, { shape: [parts.length, prompts, positions, classes], data: concatenate(parts) }]
+      : [
+          set,
+          {
+            shape: [parts.length, prompts, classes],
+            data: concatenate(parts.map((part) => lastPosition(part, positions, classes))),
+          },
+        ];
+  });
+  return encodeSafetensors(tensors, {
+    step: String(step),
+    members: JSON.stringify(members.map((m) => m.member)),
+  });
+}
+
+function concatenate(parts: readonly Float32Array[]): Float32Array {
+  const joined = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    joined.set(part, offset);
+    offset += part.length;
+  }
+  return joined;
+}
+
+/** (prompts, positions, classes) -> (prompts, classes) of the last position. */
+function lastPosition(probabilities: Float32Array, positions: number, classes: number): Float32Array {
+  const prompts = probabilities.length / (positions * classes);
+  return concatenate(
+    Array.from({ length: prompts }, (_, i) =>
+      probabilities.subarray(((i + 1) * positions - 1) * classes, (i + 1) * positions * classes),
+    ),
+  );
+}

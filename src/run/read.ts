@@ -1,0 +1,152 @@
+/** Reading a run directory; one that is still being written can be read too. */
+import { readFile, stat } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
+import { type Config, configSchema } from "../config/schema.ts";
+import { messageOf } from "../errors.ts";
+import type { MemberProgress } from "../pool/controller.ts";
+import { createProbeSets } from "../tasks/probes.ts";
+import type { DetectorState } from "../uncertainty/detector.ts";
+import { ForeignRunError, MissingRunError } from "./errors.ts";
+import { readEvents } from "./events.ts";
+import { stateFile, type WholeFile } from "./files.ts";
+import { parseLines, parseObject, type RecordFile } from "./json.ts";
+import type { Manifest } from "./manifest.ts";
+import { decodeMember } from "./member-file.ts";
+import type { MetricsRecord, References, RunEvents, RunSummary, TimingRecord } from "./records.ts";
+
+export interface RunData {
+  directory: string;
+  /** Last part of the directory's path. */
+  name: string;
+  config: Config;
+  /** Hash of the resolved configuration, where config.json has one. */
+  hash: string | null;
+  /** Evaluations in order of step. */
+  records: MetricsRecord[];
+  /** null while the run is going on, or if it was stopped. */
+  summary: RunSummary | null;
+  /** Of the probe sets that have been evaluated. */
+  references: References;
+  /** What the predictions on unseen tasks say without labels. */
+  detector: DetectorState;
+  /** Of an unfinished run: as far as it has come. */
+  events: RunEvents;
+  environment: Record<string, unknown> | null;
+}
+
+/**
+ * Reads `config.json` and, where present, `metrics.jsonl`, `summary.json` and `environment.json`.
+ * @throws MissingRunError if there is no such directory; ForeignRunError if it does not hold a run.
+ */
+export async function readRun(runDir: string): Promise<RunData> {
+  const directory = resolve(runDir);
+  const status = await stat(directory).catch(nullIfAbsent);
+  if (status === null) throw new MissingRunError(`no such run directory: ${directory}`);
+  if (!status.isDirectory()) throw new ForeignRunError(`not a directory: ${directory}`);
+
+  const [manifest, records, summary, environment] = await Promise.all([
+    readManifest(directory),
+    readMetrics(directory),
+    readSummary(directory),
+    readEnvironment(directory),
+  ]);
+  if (manifest === null) throw new ForeignRunError(`no config.json in ${directory}: not a run directory`);
+  const config = validConfig(manifest.config, join(directory, "config.json"));
+  const references = summary?.references ?? (records.length > 0 ? referencesOf(config) : {});
+  const { events, detector } = readEvents(records, references, config.task.modulus);
+  return {
+    directory,
+    name: basename(directory),
+    config,
+    hash: typeof manifest.hash === "string" ? manifest.hash : null,
+    records,
+    summary,
+    references,
+    detector,
+    events: summary ?? events,
+    environment,
+  };
+}
+
+/** Computed anew: only a finished run has them in its summary. */
+function referencesOf(config: Config): References {
+  return Object.fromEntries(createProbeSets(config).map(({ name, reference }) => [name, reference]));
+}
+
+function validConfig(value: unknown, path: string): Config {
+  const result = configSchema.safeParse(value);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw new ForeignRunError(`${path}: config.${issue.path.join(".")}: ${issue.message}`);
+}
+
+/** The manifest of the run in `directory`, or null if there is none. */
+export function readManifest(directory: string): Promise<Manifest | null> {
+  return readObject(directory, "config.json");
+}
+
+export function readEnvironment(directory: string): Promise<Record<string, unknown> | null> {
+  return readObject(directory, "environment.json");
+}
+
+/** null for an unfinished run. */
+export async function readSummary(directory: string): Promise<RunSummary | null> {
+  const summary = await readObject<RunSummary>(directory, "summary.json");
+  if (summary && summary.schema !== "epigrok-run/1")
+    throw new ForeignRunError(
+      `${join(directory, "summary.json")}: schema is ${JSON.stringify(summary.schema)}, expected "epigrok-run/1"`,
+    );
+  return summary;
+}
+
+const METRICS: RecordFile = {
+  file: "metrics.jsonl",
+  what: "an evaluation record (step, members, ensemble)",
+  matches: ({ step, members, ensemble }) =>
+    Number.isInteger(step) && Array.isArray(members) && typeof ensemble === "object" && ensemble !== null,
+};
+
+/** The evaluations so far, in order of step. */
+export async function readMetrics(directory: string): Promise<MetricsRecord[]> {
+  const records = await readRecords<MetricsRecord>(directory, METRICS);
+  return records.sort((a, b) => a.step - b.step);
+}
+
+const TIMING: RecordFile = {
+  file: "timing.jsonl",
+  what: "a timing record (trainSeconds)",
+  matches: ({ trainSeconds }) => typeof trainSeconds === "number",
+};
+
+export function readTiming(directory: string): Promise<TimingRecord[]> {
+  return readRecords(directory, TIMING);
+}
+
+/** The records of a file, in the order of its lines; none if it is absent. */
+export async function readRecords<T>(directory: string, records: RecordFile): Promise<T[]> {
+  const path = join(directory, records.file);
+  const text = await readFile(path, "utf8").catch(nullIfAbsent);
+  return text === null ? [] : parseLines(text, path, records);
+}
+
+/** The saved state of a member, or null if it has none yet. */
+export async function readMember(directory: string, member: number): Promise<MemberProgress | null> {
+  const path = join(directory, stateFile(member));
+  const bytes = await readFile(path).catch(nullIfAbsent);
+  try {
+    return bytes && decodeMember(bytes);
+  } catch (error) {
+    throw new ForeignRunError(`${path} is damaged: ${messageOf(error)}`);
+  }
+}
+
+async function readObject<T extends object>(directory: string, file: WholeFile): Promise<T | null> {
+  const path = join(directory, file);
+  const text = await readFile(path, "utf8").catch(nullIfAbsent);
+  return text === null ? null : (parseObject(text, path) as T);
+}
+
+function nullIfAbsent(error: NodeJS.ErrnoException): null {
+  if (error.code === "ENOENT" || error.code === "ENOTDIR") return null;
+  throw error;
+}

@@ -1,0 +1,143 @@
+/** From the results of a run's segments to its files. */
+import type { Config } from "../config/schema.ts";
+import type { ParameterInfo } from "../core/layout.ts";
+import type { CoreModule } from "../core/module.ts";
+import { instantiateTransformer } from "../core/transformer.ts";
+import type { MemberEvaluation, MemberProgress } from "../pool/controller.ts";
+import { createProbeSets, type ProbeSet } from "../tasks/probes.ts";
+import { ivonGaussian } from "../training/ivon.ts";
+import { learningRateAt } from "../training/learning-rate.ts";
+import type { SegmentRequest, SegmentResult } from "../training/messages.ts";
+import { transformerShape } from "../training/model.ts";
+import type { RunDirectory } from "./directory.ts";
+import { measureEvaluation } from "./measure.ts";
+import type { RunObserver } from "./observer.ts";
+import { readMetrics, readTiming } from "./read.ts";
+import type { MetricsRecord, References, RunSummary, TimingRecord } from "./records.ts";
+import { checkpointSteps } from "./schedule.ts";
+import { summarise } from "./summary.ts";
+
+/** Turns the controller's results into files and keeps what the summary needs. */
+export class Recorder {
+  readonly records: MetricsRecord[];
+  readonly #config: Config;
+  readonly #core: CoreModule;
+  readonly #directory: RunDirectory;
+  readonly #observer: RunObserver;
+  readonly #checkpoints: Set<number>;
+  readonly #timing: TimingRecord;
+  readonly #startedAt = performance.now();
+  #probes: ProbeSet[] | null = null;
+  #parameters: readonly ParameterInfo[] | null = null;
+
+  private constructor(
+    config: Config,
+    core: CoreModule,
+    directory: RunDirectory,
+    observer: RunObserver,
+    records: MetricsRecord[],
+    timing: TimingRecord | undefined,
+  ) {
+    this.#config = config;
+    this.#core = core;
+    this.#directory = directory;
+    this.#observer = observer;
+    this.#checkpoints = checkpointSteps(config);
+    this.records = records;
+    this.#timing = timing ?? { step: 0, seconds: 0, tokens: 0, trainSeconds: 0, evaluationSeconds: 0 };
+  }
+
+  static async open(
+    config: Config,
+    core: CoreModule,
+    directory: RunDirectory,
+    observer: RunObserver,
+  ): Promise<Recorder> {
+    const records = await readMetrics(directory.path);
+    const timing = await readTiming(directory.path);
+    return new Recorder(config, core, directory, observer, records, timing.at(-1));
+  }
+
+  /** The probe sets with their exact references; computed when first needed, while the workers train. */
+  get #probeSets(): ProbeSet[] {
+    this.#probes ??= createProbeSets(this.#config);
+    return this.#probes;
+  }
+
+  get references(): References {
+    return Object.fromEntries(this.#probeSets.map(({ name, reference }) => [name, reference]));
+  }
+
+  async timed(
+    run: (request: SegmentRequest) => Promise<SegmentResult>,
+    request: SegmentRequest,
+  ): Promise<SegmentResult> {
+    const result = await run(request);
+    this.#timing.tokens += result.tokens;
+    this.#timing.trainSeconds += result.trainSeconds;
+    this.#timing.evaluationSeconds += result.evaluationSeconds;
+    return result;
+  }
+
+  async saveMember(progress: MemberProgress, evaluation: MemberEvaluation | null): Promise<void> {
+    if (evaluation && progress.state && this.#checkpoints.has(evaluation.step)) {
+      const { shape, parameters } = this.#model();
+      const { seed, task, training } = this.#config;
+      // Before the parameters: whoever finds them finds their posterior.
+      if (training.ivon) {
+        const gaussian = ivonGaussian(this.#config, training.ivon, progress.member);
+        const curvature = { ...gaussian, hessian: progress.state.secondMoment };
+        await this.#directory.saveIvonCurvature(evaluation, curvature, parameters);
+      }
+      await this.#directory.saveCheckpoint(evaluation, progress.state.parameters, parameters, {
+        ...shape,
+        seed,
+        task,
+      });
+    }
+    await this.#directory.saveMember(progress);
+    if (progress.failure) this.#observer.memberFailed?.(progress.failure);
+  }
+
+  /** The line in metrics.jsonl comes last: it is what says that the evaluation is complete. */
+  async saveEvaluation(step: number, members: MemberEvaluation[]): Promise<void> {
+    const { task, training, evaluation } = this.#config;
+    const record = measureEvaluation(step, members, this.#probeSets, {
+      learningRate: learningRateAt(step, training),
+      posteriorSamples: evaluation.posteriorSamples,
+    });
+    if (evaluation.savePredictions !== "none") {
+      const shape = { prompts: evaluation.prompts, classes: task.modulus };
+      await this.#directory.savePredictions(step, members, evaluation.savePredictions, shape);
+    }
+    await this.#directory.appendLine("metrics.jsonl", record);
+    const timing = { ...this.#timing, step, seconds: this.#seconds() };
+    await this.#directory.appendLine("timing.jsonl", timing);
+    this.records.push(record);
+    this.#observer.evaluated?.(record, timing, this.records);
+  }
+
+  summarise(members: readonly MemberProgress[]): RunSummary {
+    return summarise({
+      runDir: this.#directory.path,
+      config: this.#config,
+      records: this.records,
+      references: this.references,
+      members,
+      math: this.#core.math,
+      simd: this.#core.simd,
+      tokensPerSecond: this.#timing.tokens / this.#seconds(),
+    });
+  }
+
+  /** Seconds of all parts of the run. The first field of `#timing` still holds the earlier parts' share. */
+  #seconds(): number {
+    return this.#timing.seconds + (performance.now() - this.#startedAt) / 1000;
+  }
+
+  #model() {
+    const shape = transformerShape(this.#config);
+    this.#parameters ??= instantiateTransformer(this.#core, shape, { optimizer: "none" }).parameters;
+    return { shape, parameters: this.#parameters };
+  }
+}
