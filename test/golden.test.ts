@@ -74,7 +74,7 @@ describe("golden bytes", () => {
     expect(hashes).toMatchInlineSnapshot(`
       {
         "checkpoints": "f1e7e09e74a2c43e",
-        "metrics": "",
+        "metrics": "915dd218cfd2dd3a",
         "metricsAsVersion0": "08833370c62b6596",
         "predictions": "0efa7bea3944cd20",
         "summary": "ff4a09bf6e4c69cb",
@@ -92,7 +92,19 @@ describe("golden bytes", () => {
     const records = readLines(join(out, "posteriors.jsonl")).map(withoutTimes).sort();
     const byMethod = (lines: string[]) =>
       Object.fromEntries(lines.map((line) => [JSON.parse(line).method, sha256(line)]));
-    expect(byMethod(records)).toMatchInlineSnapshot();
+    expect(byMethod(records)).toMatchInlineSnapshot(`
+      {
+        "dropout": "af766d765447ae17",
+        "ensemble": "da2622f39f1d38ed",
+        "ivon": "de9a962783d794aa",
+        "laplace-diagonal": "b374c57550445645",
+        "laplace-kfac": "209bad7cfedee679",
+        "laplace-last-layer": "5dedb2f54e5c0cb9",
+        "laplace-low-rank": "695c757e5b66b845",
+        "sgld": "15104fb6ec317858",
+        "swag": "f79c6b942908031d",
+      }
+    `);
     expect(byMethod(records.map(asVersion0))).toMatchInlineSnapshot(`
       {
         "dropout": "e3b8ac569fd4f192",
@@ -147,7 +159,7 @@ describe("golden bytes", () => {
     expect(hashes).toMatchInlineSnapshot(`
       {
         "checkpoints": "a2414e106a266234",
-        "metrics": "",
+        "metrics": "c76aa2a9dde69659",
         "metricsAsVersion0": "4c26a5bf89b32365",
         "predictions": "ad1ac19056f7205c",
         "summary": "42b2197b3d69f792",

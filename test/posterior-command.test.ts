@@ -143,6 +143,30 @@ describe("the comparison", () => {
     expect(fallOf([])).toBeNull();
   });
 
+  it("takes means of the statistics that all records have", () => {
+    const record = (measures: object, member: number) =>
+      ({
+        ...{
+          method: "swag",
+          step: 100,
+          member,
+          settings: "",
+          samples: 4,
+          trainingTerms: 1000,
+          laplace: null,
+        },
+        ...{ fitSeconds: 1, predictSeconds: 1 },
+        sets: { unseenTasks: { ...measures, totalEntropy: 1, expectedEntropy: 0.5, mutualInformation: 0.5 } },
+      }) as unknown as PosteriorRecord;
+    const means = (...measures: object[]) =>
+      compareMethods(measures.map(record), { classes: 5, grokStep: null })[0].points[0].mean;
+    const [low, high] = [0.2, 0.4].map((value) => ({ disagreement: value, voteEntropy: value }));
+    expect(means(low, high).voteEntropy).toBeCloseTo(0.3, 12);
+    const earlier = means({ disagreement: 0.2 }, high);
+    expect(earlier).not.toHaveProperty("voteEntropy");
+    expect(earlier.disagreement).toBeCloseTo(0.3, 12);
+  });
+
   it("is of the latest settings of a method, and means over members", () => {
     const record = (step: number, member: number, information: number, settings = "b") => {
       const measures = {

@@ -15,6 +15,12 @@ import { uncertaintyFigure } from "../src/report/figures/uncertainty.ts";
 import { formatNumber, formatPercent, formatStep } from "../src/report/format.ts";
 import { type RunData, readRun } from "../src/report/read-run.ts";
 import { renderSvg } from "../src/report/svg.ts";
+import {
+  STATISTIC_NAMES,
+  STATISTICS,
+  type StatisticName,
+  type StatisticPlot,
+} from "../src/uncertainty/statistics.ts";
 import { type SyntheticOptions, syntheticRun, writeSyntheticRun } from "./fixtures/synthetic-run.ts";
 
 let scratch: string;
@@ -116,6 +122,30 @@ describe("figures of a run", () => {
     expect(seen.get("mutualInformation")!.at(-1)!.y).toBe(
       run.records.at(-1)!.ensemble.seenTasks!.mutualInformation,
     );
+  });
+
+  it("draws every statistic that has a plot, and leaves a gap where a record lacks it", () => {
+    const [first, ...others] = run.records;
+    const { voteEntropy: _, ...earlier } = first.ensemble.unseenTasks!;
+    const mixed = { ...first, ensemble: { ...first.ensemble, unseenTasks: earlier } };
+    const figures = stepFigures({ ...run, records: [mixed, ...others] }, "linear");
+    const lineOf = (name: StatisticName) => {
+      const plot: StatisticPlot = STATISTICS[name].plot!;
+      const figure = figures.find(({ id }) => id === plot.figure)!;
+      expect(figure.caption.toLowerCase()).toContain(`${plot.about} (${plot.stroke})`.toLowerCase());
+      expect(labels(figure)).toContain(`${plot.label} unseen`);
+      return lines(figure).get(`${name} unseenTasks`)!;
+    };
+    for (const name of STATISTIC_NAMES.filter((statistic) => STATISTICS[statistic].plot)) {
+      const values = others.map(({ ensemble }) => ensemble.unseenTasks![name]);
+      expect(
+        lineOf(name)
+          .slice(1)
+          .map(({ y }) => y),
+      ).toEqual(values);
+    }
+    expect(lineOf("voteEntropy")[0].y).toBeNull();
+    expect(lineOf("disagreement")[0].y).toBe(first.ensemble.unseenTasks!.disagreement);
   });
 
   it("breaks a line where there is no number, and averages the members that have one", () => {

@@ -69,7 +69,7 @@ export const STATISTICS = {
     labelled: true,
     bound: () => 2,
     ofPredictions: (p) => brierScore(p.mean, p.targets),
-    plot: { figure: "calibration", label: "Brier", about: "Brier score (0 to 2)", stroke: "dashed" },
+    plot: { figure: "calibration", label: "Brier", about: "Brier score from 0 to 2", stroke: "dashed" },
   },
   ece: {
     since: 0,
@@ -79,7 +79,7 @@ export const STATISTICS = {
     plot: {
       figure: "calibration",
       label: "ECE",
-      about: "expected calibration error (15 equal-width bins)",
+      about: "expected calibration error over 15 equal-width bins",
       stroke: "solid",
     },
   },
@@ -133,6 +133,20 @@ export const STATISTICS = {
       label: "var.",
       about: "variance of the members' probabilities summed over the classes",
       stroke: "dashed",
+    },
+  },
+  voteEntropy: {
+    since: 1,
+    labelled: false,
+    bound: informationBound,
+    ofPredictions: ({ votes, members, classes }) =>
+      votes.reduce((sum, n) => (n > 0 ? sum - (n / members) * Math.log(n / members) : sum), 0) /
+      (votes.length / classes),
+    plot: {
+      figure: "disagreement",
+      label: "vote H",
+      about: "entropy of the members' top-1 answers in nats",
+      stroke: "dotted",
     },
   },
 } as const satisfies Record<string, Statistic>;
