@@ -3,12 +3,14 @@
 //   out = mid + dropout(proj(act(fc(ln_2 mid)))).
 // Of the row sets of micro_batch.ts the input has U in the first block and N after it; queries and everything after
 // them have Q in the last block and N before it.
+// prettier-ignore
 import {
-  A_ATT, A_HIDDEN, A_KV, A_LN1, A_LN2, A_MID, A_PRE, A_Q, A_STATS1, A_STATS2, A_X, A_Y, D, F, L, PK_FC, PK_FC_BACK,
-  PK_KV, PK_KV_BACK, PK_O, PK_O_BACK, PK_PROJ, PK_PROJ_BACK, PK_Q, PK_Q_BACK, P_BLOCK, P_BLOCK_SIZE, P_FC, P_LN2, P_O,
-  P_PROJ, P_QKV, activationBytes, activations, dHidden, dKV, dQ, dRow, dTableKV, dTableQ, firstQuery, gradient,
-  identity, packedBlockBytes, packedBlocks, parameters, queryLn1, queryPosition, queryRow, queryToDistinct,
-  queryToToken, tableKV, tableQ, tokenPosition, tokenRow, tokenToDistinct,
+  A_ATT, A_HIDDEN, A_KV, A_LN1, A_LN2, A_MID, A_PRE, A_Q, A_STATS1, A_STATS2, A_X, A_Y, D, F, L, PK_FC,
+  PK_FC_BACK, PK_KV, PK_KV_BACK, PK_O, PK_O_BACK, PK_PROJ, PK_PROJ_BACK, PK_Q, PK_Q_BACK, P_BLOCK,
+  P_BLOCK_SIZE, P_FC, P_LN2, P_O, P_PROJ, P_QKV, activationBytes, activations, dHidden, dKV, dQ, dRow,
+  dTableKV, dTableQ, firstQuery, gradient, identity, packedBlockBytes, packedBlocks, parameters, queryLn1,
+  queryPosition, queryRow, queryToDistinct, queryToToken, tableKV, tableQ, tokenPosition, tokenRow,
+  tokenToDistinct,
 } from "./layout";
 import { activation_backward, activation_forward } from "./layers/activation";
 import { attention_backward, attention_forward } from "./layers/attention";

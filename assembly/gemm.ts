@@ -7,7 +7,7 @@ import { MR, NR, kernel, kernelDirect } from "./kernel";
 /** Depth of one block: a panel of B (NR KC floats) and a strip of A (MR KC floats) stay in the first-level cache. */
 export const KC: i32 = 256;
 /** Rows of A packed at a time: MC x KC floats stay in the second-level cache. */
-export const MC: i32 = 16 * MR;
+const MC: i32 = 16 * MR;
 
 /**
  * Up to so many columns of C, packing A costs more than it saves: strips are read in place, apart from one with missing

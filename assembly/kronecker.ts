@@ -10,12 +10,13 @@ import {
   blockActivations, blockPacked, blockParameters, block_attention_backward, queriesPerSequence, queryRows,
 } from "./block";
 import { gemm, packB } from "./gemm";
+// prettier-ignore
 import {
-  A_HIDDEN, A_LN1, A_LN2, A_MID, A_PRE, A_STATS1, A_STATS2, A_X, A_Y, D, F, FACTORS, K_BLOCK, K_BLOCK_SIZE, K_FC,
-  K_HEAD, K_LN2, K_LNF, K_O, K_PROJ, K_QKV, K_ROLE, L, PK_FC_BACK, PK_KV_BACK, PK_O_BACK, PK_PROJ_BACK, PK_Q_BACK,
-  P_LN2, P_LNF, ROLES, V, VS, dHidden, dKV, dLayerNorm, dLogits, dQ, dQKV, dRow, dX, dX2, factors, finalLn, finalStats,
-  finalX, identity, logits, packedHeadBack, parameters, queryToToken, scratchA, scratchB, tokenLn1, tokenPosition,
-  tokenStats1, tokenToDistinct, tokenX, tokens,
+  A_HIDDEN, A_LN1, A_LN2, A_MID, A_PRE, A_STATS1, A_STATS2, A_X, A_Y, D, F, FACTORS, K_BLOCK, K_BLOCK_SIZE,
+  K_FC, K_HEAD, K_LN2, K_LNF, K_O, K_PROJ, K_QKV, K_ROLE, L, PK_FC_BACK, PK_KV_BACK, PK_O_BACK, PK_PROJ_BACK,
+  PK_Q_BACK, P_LN2, P_LNF, ROLES, V, VS, dHidden, dKV, dLayerNorm, dLogits, dQ, dQKV, dRow, dX, dX2, factors,
+  finalLn, finalStats, finalX, identity, logits, packedHeadBack, parameters, queryToToken, scratchA, scratchB,
+  tokenLn1, tokenPosition, tokenStats1, tokenToDistinct, tokenX, tokens,
 } from "./layout";
 import { activation_backward } from "./layers/activation";
 import { softmax_forward } from "./layers/crossentropy";

@@ -7,9 +7,11 @@
 // A token's row depends, at every layer, on its sequence up to there only. With `sharing`, tokens that continue the prefix
 // of the sequence before have a row of their own and the others use that sequence's: in a batch sorted by tokens each
 // distinct prefix is computed once. Otherwise N = n T and Q = n P.
+// prettier-ignore
 import {
-  ROLES, V, distinctRole, distinctSlot, distinctToken, firstQuery, positions, predictionCount, predictionToQuery,
-  queryPosition, queryRow, queryToDistinct, queryToToken, sharedTokens, tokenPosition, tokenRow, tokenToDistinct, tokens,
+  ROLES, V, distinctRole, distinctSlot, distinctToken, firstQuery, positions, predictionCount,
+  predictionToQuery, queryPosition, queryRow, queryToDistinct, queryToToken, sharedTokens, tokenPosition,
+  tokenRow, tokenToDistinct, tokens,
 } from "./layout";
 import { at } from "./rows";
 

@@ -1,7 +1,8 @@
 // Optimiser updates over flat parameter vectors.
+// prettier-ignore
 import {
-  PARAMETERS, Tensor, firstMoment, gradient, gradientSum, hessianSum, mean, parameters, secondMoment, selectTensor,
-  tensorColumns, tensorCount, tensorKind, tensorOffset, tensorRows,
+  PARAMETERS, Tensor, firstMoment, gradient, gradientSum, hessianSum, mean, parameters, secondMoment,
+  selectTensor, tensorColumns, tensorCount, tensorKind, tensorOffset, tensorRows,
 } from "./layout";
 import { NOISE, normals16, philox } from "./random";
 import { madd, splatOnce } from "./simd";

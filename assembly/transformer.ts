@@ -1,9 +1,10 @@
 // The decoder: forward and hand-written backward pass of one micro-batch, with or without tangents, and what is made of
 // them: losses with gradients, and products with the Jacobian, the Hessian and the Gauss-Newton matrix.
 import { blockActivations, block_backward, block_forward, block_pack } from "./block";
+// prettier-ignore
 import {
-  A_X, D, L, NT, P_HEAD, P_LNF, P_ROLE, V, VS, dRow, dX, dX2, finalLn, finalStats, finalX, gradient, identity, logits,
-  packedHead, packedHeadBack, parameters, predictionCount, predictionToQuery, targets,
+  A_X, D, L, NT, P_HEAD, P_LNF, P_ROLE, V, VS, dRow, dX, dX2, finalLn, finalStats, finalX, gradient, identity,
+  logits, packedHead, packedHeadBack, parameters, predictionCount, predictionToQuery, targets,
 } from "./layout";
 import {
   crossentropy_backward, crossentropy_backward_jvp, crossentropy_forward_backward, softmax_forward,
