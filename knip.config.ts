@@ -12,6 +12,7 @@ export default {
     "src/cli.ts!",
     "src/pool/worker.ts!",
     "src/analysis/worker.ts!",
+    "assembly/index.ts!",
     "test/**/*.test.ts",
     "test/fixtures/*-worker.mjs",
     "benchmarks/*.mjs",
@@ -19,7 +20,8 @@ export default {
     "experiments/**/*.mjs",
     "examples/*.mjs",
   ],
-  project: ["src/**/*.ts!", "{test,benchmarks,experiments,examples}/**/*.{ts,mjs}"],
+  project: ["{src,assembly}/**/*.ts!", "{test,benchmarks,experiments,examples}/**/*.{ts,mjs}"],
+  prettier: { config: ["assembly/.prettierrc.json"] },
   // Types are exported with the functions that take or give them.
   ignoreExportsUsedInFile: production || { interface: true, type: true },
   // The peer's own package.json names them.
