@@ -17,7 +17,11 @@ import { attention_backward, attention_forward } from "./layers/attention";
 import { dropout_active, dropout_apply } from "./layers/dropout";
 import { layernorm_backward, layernorm_forward } from "./layers/layernorm";
 import {
-  linear_backward_input, linear_backward_weight, linear_forward, linear_pack, linear_pack_backward,
+  linear_backward_input,
+  linear_backward_weight,
+  linear_forward,
+  linear_pack,
+  linear_pack_backward,
 } from "./layers/linear";
 import { rope_apply } from "./layers/rope";
 import { N, Q, U, predictions, sequences, sharing, time } from "./micro_batch";
@@ -113,7 +117,15 @@ export function block_pack(i: i32, shift: usize, backward: bool): void {
 
 /** out (query rows of block i, D) = x[map] + dropout(y W^T), y (query rows, inputs). */
 function residual_forward(
-  i: i32, out: usize, x: usize, map: usize, y: usize, packed: usize, inputs: i32, site: i32, tangents: bool,
+  i: i32,
+  out: usize,
+  x: usize,
+  map: usize,
+  y: usize,
+  packed: usize,
+  inputs: i32,
+  site: i32,
+  tangents: bool,
 ): void {
   const rows = queryRows(i);
   if (dropout_active()) {
@@ -141,7 +153,12 @@ export function block_forward(i: i32, out: usize, tangents: bool): void {
   const p = blockParameters(i);
   const packed = blockPacked(i);
   const a = blockActivations(i);
-  const x = a + A_X, ln1 = a + A_LN1, q = a + A_Q, kv = a + A_KV, mid = a + A_MID, ln2 = a + A_LN2;
+  const x = a + A_X,
+    ln1 = a + A_LN1,
+    q = a + A_Q,
+    kv = a + A_KV,
+    mid = a + A_MID,
+    ln2 = a + A_LN2;
 
   layernorm_forward(ln1, a + A_STATS1, x, p, at(p, D), inputRows(i), D, tangents);
   if (i == 0) {
@@ -157,8 +174,19 @@ export function block_forward(i: i32, out: usize, tangents: bool): void {
   }
   rope_apply(kv, 2 * D, kv, 2 * D, identity, tokenPosition, N, 1, tangents);
   attention_forward(
-    a + A_Y, a + A_ATT, q, kv, times, last ? firstQuery : identity, tokenRow, last ? queryRow : tokenRow, sequences,
-    time, queriesPerSequence(i), sharing, tangents,
+    a + A_Y,
+    a + A_ATT,
+    q,
+    kv,
+    times,
+    last ? firstQuery : identity,
+    tokenRow,
+    last ? queryRow : tokenRow,
+    sequences,
+    time,
+    queriesPerSequence(i),
+    sharing,
+    tangents,
   );
   residual_forward(i, mid, x, queryMap(i), a + A_Y, packed + PK_O, D, attentionSite(i), tangents);
 
@@ -173,8 +201,21 @@ export function block_attention_backward(i: i32, tangents: bool): void {
   const last = i == L - 1;
   const a = blockActivations(i);
   attention_backward(
-    dQ, dKV, dRow, a + A_ATT, a + A_Q, a + A_KV, queryTimes(i), last ? firstQuery : identity, tokenRow,
-    last ? queryRow : tokenRow, sequences, time, queriesPerSequence(i), sharing, tangents,
+    dQ,
+    dKV,
+    dRow,
+    a + A_ATT,
+    a + A_Q,
+    a + A_KV,
+    queryTimes(i),
+    last ? firstQuery : identity,
+    tokenRow,
+    last ? queryRow : tokenRow,
+    sequences,
+    time,
+    queriesPerSequence(i),
+    sharing,
+    tangents,
   );
   rope_apply(dQ, D, dQ, D, identity, queryTimes(i), queryRows(i), -1, tangents);
   rope_apply(dKV, 2 * D, dKV, 2 * D, identity, tokenPosition, N, -1, tangents);
@@ -192,7 +233,8 @@ export function block_backward(i: i32, dx: usize, dout: usize, tangents: bool): 
   const dp = at(gradient, P_BLOCK + i * P_BLOCK_SIZE);
   const packed = blockPacked(i);
   const a = blockActivations(i);
-  const ln1 = a + A_LN1, ln2 = a + A_LN2;
+  const ln1 = a + A_LN1,
+    ln2 = a + A_LN2;
 
   // out = mid + dropout(proj(act(fc(ln_2 mid))))
   const dmlp = residual_backward(i, dx, dout, mlpSite(i), tangents);
@@ -202,7 +244,16 @@ export function block_backward(i: i32, dx: usize, dout: usize, tangents: bool): 
   linear_backward_weight(at(dp, P_FC()), dHidden, F, ln2, rows, D, F, tangents);
   linear_backward_input(dRow, dHidden, F, packed + PK_FC_BACK, rows, D, F, false, tangents);
   layernorm_backward(
-    dout, at(dp, P_LN2()), at(dp, P_LN2() + D), dRow, a + A_MID, a + A_STATS2, at(p, P_LN2()), rows, D, tangents,
+    dout,
+    at(dp, P_LN2()),
+    at(dp, P_LN2() + D),
+    dRow,
+    a + A_MID,
+    a + A_STATS2,
+    at(p, P_LN2()),
+    rows,
+    D,
+    tangents,
   );
 
   // mid = x + dropout(o(attention(q, k, v)))

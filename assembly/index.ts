@@ -5,8 +5,17 @@ import { gemm, gemmNaive, packB, PACKED_A_FLOATS } from "./gemm";
 import { NR } from "./kernel";
 import { adamw_step, ivon_accumulate, ivon_begin, ivon_restore, ivon_sample, ivon_step } from "./optimizers";
 import {
-  elbo_begin, elbo_factor, elbo_inputs, elbo_labels, elbo_mean, elbo_measure, elbo_measures, elbo_plan, elbo_step,
-  elbo_stride, elbo_teacher,
+  elbo_begin,
+  elbo_factor,
+  elbo_inputs,
+  elbo_labels,
+  elbo_mean,
+  elbo_measure,
+  elbo_measures,
+  elbo_plan,
+  elbo_step,
+  elbo_stride,
+  elbo_teacher,
 } from "./linear_elbo";
 import { normals16, philox_blocks } from "./random";
 import { addTo, squaredNorm } from "./rows";
@@ -20,33 +29,69 @@ import { squares_backward, squares_clear } from "./squares";
 import { Q, predictions } from "./micro_batch";
 import { tangent } from "./tangent";
 import {
-  backward, forward, forward_backward, forward_jvp, ggn_vector, hessian_vector, initialise, pack_direction, pack_weights,
+  backward,
+  forward,
+  forward_backward,
+  forward_jvp,
+  ggn_vector,
+  hessian_vector,
+  initialise,
+  pack_direction,
+  pack_weights,
 } from "./transformer";
 
 export { adamw_step as adamwStep };
 export {
-  ivon_accumulate as ivonAccumulate, ivon_begin as ivonBegin, ivon_restore as ivonRestore, ivon_sample as ivonSample,
+  ivon_accumulate as ivonAccumulate,
+  ivon_begin as ivonBegin,
+  ivon_restore as ivonRestore,
+  ivon_sample as ivonSample,
   ivon_step as ivonStep,
 };
 export { dropout_select as selectDropout, dropout_sequence as setFirstSequence };
 export {
-  elbo_begin as elboBegin, elbo_factor as elboFactor, elbo_inputs as elboInputs, elbo_labels as elboLabels,
-  elbo_mean as elboMean, elbo_measure as elboMeasure, elbo_measures as elboMeasures, elbo_plan as elboPlan,
-  elbo_step as elboStep, elbo_stride as elboStride, elbo_teacher as elboTeacher,
+  elbo_begin as elboBegin,
+  elbo_factor as elboFactor,
+  elbo_inputs as elboInputs,
+  elbo_labels as elboLabels,
+  elbo_mean as elboMean,
+  elbo_measure as elboMeasure,
+  elbo_measures as elboMeasures,
+  elbo_plan as elboPlan,
+  elbo_step as elboStep,
+  elbo_stride as elboStride,
+  elbo_teacher as elboTeacher,
 };
 export { forward, forward_backward as forwardBackward, initialise, pack_weights as packWeights };
 export {
-  forward_jvp as forwardJvp, ggn_vector as ggnVector, hessian_vector as hessianVector, pack_direction as packDirection,
+  forward_jvp as forwardJvp,
+  ggn_vector as ggnVector,
+  hessian_vector as hessianVector,
+  pack_direction as packDirection,
 };
 export {
-  kronecker_backward as kroneckerBackward, kronecker_clear as kroneckerClear, kronecker_forward as kroneckerForward,
+  kronecker_backward as kroneckerBackward,
+  kronecker_clear as kroneckerClear,
+  kronecker_forward as kroneckerForward,
 };
 export { squares_backward as squaresBackward, squares_clear as squaresClear };
 /** The model, to be written before `plan`. */
 export {
-  ACTIVATION as activation, CURVATURE as curvature, D as dModel, F as dMlp, H as nHeads, IVON as ivon,
-  GRADIENTS as gradients, KRONECKER as kronecker, L as nLayers, MOMENTS as moments, NCTX as nCtx, NT as microBatchTokens, ROLES as roles,
-  TIED as tiedEmbeddings, V as dVocab,
+  ACTIVATION as activation,
+  CURVATURE as curvature,
+  D as dModel,
+  F as dMlp,
+  H as nHeads,
+  IVON as ivon,
+  GRADIENTS as gradients,
+  KRONECKER as kronecker,
+  L as nLayers,
+  MOMENTS as moments,
+  NCTX as nCtx,
+  NT as microBatchTokens,
+  ROLES as roles,
+  TIED as tiedEmbeddings,
+  V as dVocab,
 } from "./layout";
 export { plan, selectTensor, tensorCount } from "./layout";
 
@@ -55,30 +100,72 @@ export function grow(bytes: f64): bool {
   return pages <= 0 || memory.grow(pages) >= 0;
 }
 
-export function parameterCount(): i32 { return layout.PARAMETERS; }
-export function tensorKind(): i32 { return layout.tensorKind; }
-export function tensorBlock(): i32 { return layout.tensorBlock; }
-export function tensorOffset(): i32 { return layout.tensorOffset; }
-export function tensorRows(): i32 { return layout.tensorRows; }
-export function tensorColumns(): i32 { return layout.tensorColumns; }
+export function parameterCount(): i32 {
+  return layout.PARAMETERS;
+}
+export function tensorKind(): i32 {
+  return layout.tensorKind;
+}
+export function tensorBlock(): i32 {
+  return layout.tensorBlock;
+}
+export function tensorOffset(): i32 {
+  return layout.tensorOffset;
+}
+export function tensorRows(): i32 {
+  return layout.tensorRows;
+}
+export function tensorColumns(): i32 {
+  return layout.tensorColumns;
+}
 
-export function parametersPointer(): usize { return layout.parameters; }
-export function gradientPointer(): usize { return layout.gradient; }
-export function firstMomentPointer(): usize { return layout.firstMoment; }
-export function secondMomentPointer(): usize { return layout.secondMoment; }
-export function tokensPointer(): usize { return layout.tokens; }
-export function positionsPointer(): usize { return layout.positions; }
-export function targetsPointer(): usize { return layout.targets; }
-export function logitsPointer(): usize { return layout.logits; }
-export function logitsStride(): i32 { return layout.VS; }
+export function parametersPointer(): usize {
+  return layout.parameters;
+}
+export function gradientPointer(): usize {
+  return layout.gradient;
+}
+export function firstMomentPointer(): usize {
+  return layout.firstMoment;
+}
+export function secondMomentPointer(): usize {
+  return layout.secondMoment;
+}
+export function tokensPointer(): usize {
+  return layout.tokens;
+}
+export function positionsPointer(): usize {
+  return layout.positions;
+}
+export function targetsPointer(): usize {
+  return layout.targets;
+}
+export function logitsPointer(): usize {
+  return layout.logits;
+}
+export function logitsStride(): i32 {
+  return layout.VS;
+}
 /** (rows, D) input of the unembedding after `forward`. */
-export function featuresPointer(): usize { return layout.finalLn; }
-export function factorsPointer(): usize { return layout.factors; }
-export function squaresPointer(): usize { return layout.squares; }
-export function factorsLength(): i32 { return layout.FACTORS; }
+export function featuresPointer(): usize {
+  return layout.finalLn;
+}
+export function factorsPointer(): usize {
+  return layout.factors;
+}
+export function squaresPointer(): usize {
+  return layout.squares;
+}
+export function factorsLength(): i32 {
+  return layout.FACTORS;
+}
 /** The direction v of the second-order products, and J v after `forwardJvp`. */
-export function directionPointer(): usize { return tangent(layout.parameters); }
-export function logitsTangentPointer(): usize { return tangent(layout.logits); }
+export function directionPointer(): usize {
+  return tangent(layout.parameters);
+}
+export function logitsTangentPointer(): usize {
+  return tangent(layout.logits);
+}
 
 /** `gradient` += the gradient of sum(cotangent x logits), the cotangent having been written over the logits. */
 export function backwardLogits(): void {
@@ -86,12 +173,12 @@ export function backwardLogits(): void {
 }
 
 export function zeroGradient(): void {
-  memory.fill(layout.gradient, 0, <usize>layout.PARAMETERS << 2);
+  memory.fill(layout.gradient, 0, (<usize>layout.PARAMETERS) << 2);
 }
 
 /** gradientTotal = 0. */
 export function clearTotal(): void {
-  memory.fill(layout.gradientTotal, 0, <usize>layout.PARAMETERS << 2);
+  memory.fill(layout.gradientTotal, 0, (<usize>layout.PARAMETERS) << 2);
 }
 
 /** gradientTotal += gradient. */
@@ -101,7 +188,7 @@ export function addToTotal(): void {
 
 /** gradient = gradientTotal. */
 export function totalToGradient(): void {
-  memory.copy(layout.gradient, layout.gradientTotal, <usize>layout.PARAMETERS << 2);
+  memory.copy(layout.gradient, layout.gradientTotal, (<usize>layout.PARAMETERS) << 2);
 }
 
 export function gradientSquaredNorm(): f64 {
@@ -122,16 +209,28 @@ export function logitRootSigns(seed: i32, stream: i32, probe: i32, first: i32, w
 }
 
 // ---- entry points of tests and benchmarks: operate on addresses the caller lays out itself ----------------------
-export function heapBase(): usize { return __heap_base; }
-export function packedAFloats(): i32 { return PACKED_A_FLOATS; }
+export function heapBase(): usize {
+  return __heap_base;
+}
+export function packedAFloats(): i32 {
+  return PACKED_A_FLOATS;
+}
 /** B is packed in panels of so many columns: space for k (n + this) floats is enough. */
-export function panelColumns(): i32 { return NR; }
+export function panelColumns(): i32 {
+  return NR;
+}
 /** Of the activation planned. */
 export { activation_backward as activationBackward, activation_forward as activationForward };
 export { gemm, gemmNaive, normals16, packB, philox_blocks as philox };
 
-export function exp(x: f32): f32 { return f32x4.extract_lane(exp4(f32x4.splat(x)), 0); }
-export function tanh(x: f32): f32 { return f32x4.extract_lane(tanh4(f32x4.splat(x)), 0); }
+export function exp(x: f32): f32 {
+  return f32x4.extract_lane(exp4(f32x4.splat(x)), 0);
+}
+export function tanh(x: f32): f32 {
+  return f32x4.extract_lane(tanh4(f32x4.splat(x)), 0);
+}
 /** Tells the builds apart: a b + c rounded once (fast) or twice (strict). */
-export function multiplyAdd(a: f32, b: f32, c: f32): f32 { return madd1(a, b, c); }
+export function multiplyAdd(a: f32, b: f32, c: f32): f32 {
+  return madd1(a, b, c);
+}
 export { ceiling, ceilingFlops, ceilingUnrolled } from "./ceiling";

@@ -7,7 +7,12 @@
 //
 // The forward pass is the model's own. Backwards nothing is summed over equal token rows: g g^T is wanted of each row.
 import {
-  blockActivations, blockPacked, blockParameters, block_attention_backward, queriesPerSequence, queryRows,
+  blockActivations,
+  blockPacked,
+  blockParameters,
+  block_attention_backward,
+  queriesPerSequence,
+  queryRows,
 } from "./block";
 import { gemm, packB } from "./gemm";
 // prettier-ignore
@@ -38,7 +43,7 @@ function increment(x: usize): void {
 
 /** Forget all sums. */
 export function kronecker_clear(): void {
-  memory.fill(factors, 0, <usize>FACTORS << 2);
+  memory.fill(factors, 0, (<usize>FACTORS) << 2);
 }
 
 /**
@@ -73,14 +78,28 @@ export function kronecker_forward(n: i32, T: i32, P: i32): void {
  * of what each sequence contributes to them to squares (2D).
  */
 function layernorm_squares(
-  squares: usize, dx: usize, dout: usize, x: usize, stats: usize, weight: usize, perSequence: i32,
+  squares: usize,
+  dx: usize,
+  dout: usize,
+  x: usize,
+  stats: usize,
+  weight: usize,
+  perSequence: i32,
 ): void {
   for (let s = 0; s < sequences; s++) {
     const row = s * perSequence;
-    memory.fill(dLayerNorm, 0, <usize>D << 3);
+    memory.fill(dLayerNorm, 0, (<usize>D) << 3);
     layernorm_backward(
-      at(dx, row * D), dLayerNorm, at(dLayerNorm, D), at(dout, row * D), at(x, row * D),
-      at(stats, row * 2), weight, perSequence, D, false,
+      at(dx, row * D),
+      dLayerNorm,
+      at(dLayerNorm, D),
+      at(dout, row * D),
+      at(x, row * D),
+      at(stats, row * 2),
+      weight,
+      perSequence,
+      D,
+      false,
     );
     for (let c = 0; c < 2 * D; c++) {
       const g = load<f32>(at(dLayerNorm, c));
@@ -92,12 +111,14 @@ function layernorm_squares(
 
 /** dQKV (N, 3D): dQ, 0 where the last block has no query, beside dKV. */
 function join_qkv(last: bool): void {
-  const bytes = <usize>D << 2;
+  const bytes = (<usize>D) << 2;
   memory.fill(dQKV, 0, <usize>N * 3 * bytes);
   const queries = last ? Q : N;
   const toToken = last ? queryToToken : identity;
-  for (let r = 0; r < queries; r++) memory.copy(dQKV + mapped(toToken, r) * 3 * bytes, dQ + <usize>r * bytes, bytes);
-  for (let r: usize = 0; r < <usize>N; r++) memory.copy(dQKV + (3 * r + 1) * bytes, dKV + 2 * r * bytes, 2 * bytes);
+  for (let r = 0; r < queries; r++)
+    memory.copy(dQKV + mapped(toToken, r) * 3 * bytes, dQ + <usize>r * bytes, bytes);
+  for (let r: usize = 0; r < <usize>N; r++)
+    memory.copy(dQKV + (3 * r + 1) * bytes, dKV + 2 * r * bytes, 2 * bytes);
 }
 
 /** block_backward without parameter gradients, input rows always the N tokens; the factors B of the block grow. */
@@ -115,7 +136,15 @@ function block_squares(i: i32, dx: usize, dout: usize): void {
   activation_backward(dHidden, a + A_PRE, rows * F, false);
   gram_add(at(k, K_FC()), dHidden, F, rows, F);
   linear_backward_input(dRow, dHidden, F, packed + PK_FC_BACK, rows, D, F, false, false);
-  layernorm_squares(at(k, K_LN2()), dout, dRow, a + A_MID, a + A_STATS2, at(p, P_LN2()), queriesPerSequence(i));
+  layernorm_squares(
+    at(k, K_LN2()),
+    dout,
+    dRow,
+    a + A_MID,
+    a + A_STATS2,
+    at(p, P_LN2()),
+    queriesPerSequence(i),
+  );
 
   // mid = x + o(attention(q, k, v))
   gram_add(at(k, K_O()), dout, D, rows, D);
@@ -144,9 +173,7 @@ export function kronecker_backward(): void {
   let dout = dX;
   let dx = dX2;
   rows_clear(dout, Q, D, false);
-  layernorm_squares(
-    at(factors, K_LNF), dout, dRow, finalX, finalStats, at(parameters, P_LNF), predictions,
-  );
+  layernorm_squares(at(factors, K_LNF), dout, dRow, finalX, finalStats, at(parameters, P_LNF), predictions);
   for (let i = L - 1; i >= 0; i--) {
     block_squares(i, dx, dout);
     const swap = dout;
@@ -156,5 +183,5 @@ export function kronecker_backward(): void {
   // Token and role are added: the same gradient reaches both.
   const right = at(factors, V * V);
   gram_add(right, dout, D, N, D);
-  if (ROLES > 0) memory.copy(at(factors, K_ROLE + ROLES * ROLES), right, <usize>(D * D) << 2);
+  if (ROLES > 0) memory.copy(at(factors, K_ROLE + ROLES * ROLES), right, (<usize>(D * D)) << 2);
 }

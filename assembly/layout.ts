@@ -39,40 +39,73 @@ export let PARAMETERS: i32 = 0;
 
 // Offsets within a block: ln_1.weight at 0, ln_1.bias at D.
 // @ts-ignore: decorator
-@inline export function P_QKV(): i32 { return 2 * D; }
+@inline export function P_QKV(): i32 {
+  return 2 * D;
+}
 // @ts-ignore: decorator
-@inline export function P_O(): i32 { return 2 * D + 3 * D * D; }
+@inline export function P_O(): i32 {
+  return 2 * D + 3 * D * D;
+}
 // @ts-ignore: decorator
-@inline export function P_LN2(): i32 { return 2 * D + 4 * D * D; }
+@inline export function P_LN2(): i32 {
+  return 2 * D + 4 * D * D;
+}
 // @ts-ignore: decorator
-@inline export function P_FC(): i32 { return 4 * D + 4 * D * D; }
+@inline export function P_FC(): i32 {
+  return 4 * D + 4 * D * D;
+}
 // @ts-ignore: decorator
-@inline export function P_PROJ(): i32 { return 4 * D + 4 * D * D + F * D; }
+@inline export function P_PROJ(): i32 {
+  return 4 * D + 4 * D * D + F * D;
+}
 
 // ---- Kronecker factors: offsets in floats -----------------------------------------------------------------------
 // Tensor by tensor in flat order: of a matrix (rows, columns) its left factor (rows, rows), then its right one
 // (columns, columns), of a vector (rows) its squares. When tied, the use as unembedding comes last.
 export let K_ROLE: i32 = 0; // wte is at 0
-export let K_BLOCK: i32 = 0, K_BLOCK_SIZE: i32 = 0;
+export let K_BLOCK: i32 = 0,
+  K_BLOCK_SIZE: i32 = 0;
 export let K_LNF: i32 = 0;
 export let K_HEAD: i32 = 0;
 export let FACTORS: i32 = 0;
 
 // Offsets within a block: ln_1.weight at 0, ln_1.bias at D.
 // @ts-ignore: decorator
-@inline export function K_QKV(): i32 { return 2 * D; }
+@inline export function K_QKV(): i32 {
+  return 2 * D;
+}
 // @ts-ignore: decorator
-@inline export function K_O(): i32 { return 2 * D + 10 * D * D; }
+@inline export function K_O(): i32 {
+  return 2 * D + 10 * D * D;
+}
 // @ts-ignore: decorator
-@inline export function K_LN2(): i32 { return 2 * D + 12 * D * D; }
+@inline export function K_LN2(): i32 {
+  return 2 * D + 12 * D * D;
+}
 // @ts-ignore: decorator
-@inline export function K_FC(): i32 { return 4 * D + 12 * D * D; }
+@inline export function K_FC(): i32 {
+  return 4 * D + 12 * D * D;
+}
 // @ts-ignore: decorator
-@inline export function K_PROJ(): i32 { return 4 * D + 13 * D * D + F * F; }
+@inline export function K_PROJ(): i32 {
+  return 4 * D + 13 * D * D + F * F;
+}
 
 /** Kinds of parameter tensor, in flat order; TypeScript turns (kind, block) into a name. */
 export const enum Tensor {
-  WTE, WRE, LN1_WEIGHT, LN1_BIAS, QKV, ATTN_O, LN2_WEIGHT, LN2_BIAS, MLP_FC, MLP_PROJ, LNF_WEIGHT, LNF_BIAS, LM_HEAD,
+  WTE,
+  WRE,
+  LN1_WEIGHT,
+  LN1_BIAS,
+  QKV,
+  ATTN_O,
+  LN2_WEIGHT,
+  LN2_BIAS,
+  MLP_FC,
+  MLP_PROJ,
+  LNF_WEIGHT,
+  LNF_BIAS,
+  LM_HEAD,
 }
 const TENSORS_PER_BLOCK: i32 = 8;
 
@@ -112,14 +145,22 @@ export function selectTensor(index: i32): void {
   }
   const base = P_BLOCK + block * P_BLOCK_SIZE;
   switch (Tensor.LN1_WEIGHT + (i % TENSORS_PER_BLOCK)) {
-    case Tensor.LN1_WEIGHT: return describe(Tensor.LN1_WEIGHT, block, base, D, 0);
-    case Tensor.LN1_BIAS: return describe(Tensor.LN1_BIAS, block, base + D, D, 0);
-    case Tensor.QKV: return describe(Tensor.QKV, block, base + P_QKV(), 3 * D, D);
-    case Tensor.ATTN_O: return describe(Tensor.ATTN_O, block, base + P_O(), D, D);
-    case Tensor.LN2_WEIGHT: return describe(Tensor.LN2_WEIGHT, block, base + P_LN2(), D, 0);
-    case Tensor.LN2_BIAS: return describe(Tensor.LN2_BIAS, block, base + P_LN2() + D, D, 0);
-    case Tensor.MLP_FC: return describe(Tensor.MLP_FC, block, base + P_FC(), F, D);
-    default: return describe(Tensor.MLP_PROJ, block, base + P_PROJ(), D, F);
+    case Tensor.LN1_WEIGHT:
+      return describe(Tensor.LN1_WEIGHT, block, base, D, 0);
+    case Tensor.LN1_BIAS:
+      return describe(Tensor.LN1_BIAS, block, base + D, D, 0);
+    case Tensor.QKV:
+      return describe(Tensor.QKV, block, base + P_QKV(), 3 * D, D);
+    case Tensor.ATTN_O:
+      return describe(Tensor.ATTN_O, block, base + P_O(), D, D);
+    case Tensor.LN2_WEIGHT:
+      return describe(Tensor.LN2_WEIGHT, block, base + P_LN2(), D, 0);
+    case Tensor.LN2_BIAS:
+      return describe(Tensor.LN2_BIAS, block, base + P_LN2() + D, D, 0);
+    case Tensor.MLP_FC:
+      return describe(Tensor.MLP_FC, block, base + P_FC(), F, D);
+    default:
+      return describe(Tensor.MLP_PROJ, block, base + P_PROJ(), D, F);
   }
 }
 
@@ -129,51 +170,104 @@ export function selectTensor(index: i32): void {
  * momentum and Hessian. The gradient, and its sum over the shards of a batch, are there for any backward pass, the moments
  * only for training.
  */
-export let parameters: usize = 0, gradient: usize = 0, gradientTotal: usize = 0, firstMoment: usize = 0, secondMoment: usize = 0;
+export let parameters: usize = 0,
+  gradient: usize = 0,
+  gradientTotal: usize = 0,
+  firstMoment: usize = 0,
+  secondMoment: usize = 0;
 /** IVON only: the mean while `parameters` holds a sample, and sums over samples of gradients and Hessian estimates. */
-export let mean: usize = 0, gradientSum: usize = 0, hessianSum: usize = 0;
+export let mean: usize = 0,
+  gradientSum: usize = 0,
+  hessianSum: usize = 0;
 
 // Packed weights, per block: right operands of the forward products (W^T) and of the backward ones (W).
-export let packedBlocks: usize = 0, packedBlockBytes: usize = 0;
-export let packedHead: usize = 0, packedHeadBack: usize = 0;
+export let packedBlocks: usize = 0,
+  packedBlockBytes: usize = 0;
+export let packedHead: usize = 0,
+  packedHeadBack: usize = 0;
 // Offsets in bytes within a block's packed weights.
-export let PK_Q: usize = 0, PK_KV: usize = 0, PK_O: usize = 0, PK_FC: usize = 0, PK_PROJ: usize = 0;
-export let PK_Q_BACK: usize = 0, PK_KV_BACK: usize = 0, PK_O_BACK: usize = 0, PK_FC_BACK: usize = 0,
+export let PK_Q: usize = 0,
+  PK_KV: usize = 0,
+  PK_O: usize = 0,
+  PK_FC: usize = 0,
+  PK_PROJ: usize = 0;
+export let PK_Q_BACK: usize = 0,
+  PK_KV_BACK: usize = 0,
+  PK_O_BACK: usize = 0,
+  PK_FC_BACK: usize = 0,
   PK_PROJ_BACK: usize = 0;
 
 /** Inputs of one micro-batch, int32, written by TypeScript: tokens (n, T), positions (P), targets (n, P). */
-export let tokens: usize = 0, positions: usize = 0, targets: usize = 0;
+export let tokens: usize = 0,
+  positions: usize = 0,
+  targets: usize = 0;
 
 // Row maps of one micro-batch, int32 (rows): see micro_batch.ts.
-export let distinctSlot: usize = 0, distinctToken: usize = 0, distinctRole: usize = 0;
-export let tokenToDistinct: usize = 0, queryToDistinct: usize = 0, queryToToken: usize = 0, identity: usize = 0;
-export let tokenPosition: usize = 0, queryPosition: usize = 0;
+export let distinctSlot: usize = 0,
+  distinctToken: usize = 0,
+  distinctRole: usize = 0;
+export let tokenToDistinct: usize = 0,
+  queryToDistinct: usize = 0,
+  queryToToken: usize = 0,
+  identity: usize = 0;
+export let tokenPosition: usize = 0,
+  queryPosition: usize = 0;
 /** (T + 1) index of the first prediction position at or after time t. */
 export let firstQuery: usize = 0;
 /** (n) of each sequence; (n P) of each prediction, and (Q) the predictions of a query row. */
-export let sharedTokens: usize = 0, tokenRow: usize = 0, queryRow: usize = 0;
-export let predictionToQuery: usize = 0, predictionCount: usize = 0;
+export let sharedTokens: usize = 0,
+  tokenRow: usize = 0,
+  queryRow: usize = 0;
+export let predictionToQuery: usize = 0,
+  predictionCount: usize = 0;
 /** cos and signed sin of RoPE, each (NCTX, HD), duplicated over the pair. */
-export let ropeCos: usize = 0, ropeSin: usize = 0;
+export let ropeCos: usize = 0,
+  ropeSin: usize = 0;
 
 // Activations kept for the backward pass, per block (see block.ts), offsets in bytes within a block.
-export let activations: usize = 0, activationBytes: usize = 0;
-export let A_X: usize = 0, A_LN1: usize = 0, A_STATS1: usize = 0, A_Q: usize = 0, A_KV: usize = 0, A_ATT: usize = 0,
-  A_Y: usize = 0, A_MID: usize = 0, A_LN2: usize = 0, A_STATS2: usize = 0, A_PRE: usize = 0, A_HIDDEN: usize = 0;
+export let activations: usize = 0,
+  activationBytes: usize = 0;
+export let A_X: usize = 0,
+  A_LN1: usize = 0,
+  A_STATS1: usize = 0,
+  A_Q: usize = 0,
+  A_KV: usize = 0,
+  A_ATT: usize = 0,
+  A_Y: usize = 0,
+  A_MID: usize = 0,
+  A_LN2: usize = 0,
+  A_STATS2: usize = 0,
+  A_PRE: usize = 0,
+  A_HIDDEN: usize = 0;
 /** First block: projections of the distinct rows. Last block: ln_1 rows at the prediction positions. */
-export let tableQ: usize = 0, tableKV: usize = 0, queryLn1: usize = 0;
+export let tableQ: usize = 0,
+  tableKV: usize = 0,
+  queryLn1: usize = 0;
 /** Output of the last block (Q, D), its LayerNorm, logits (Q, VS). */
-export let finalX: usize = 0, finalLn: usize = 0, finalStats: usize = 0, logits: usize = 0;
+export let finalX: usize = 0,
+  finalLn: usize = 0,
+  finalStats: usize = 0,
+  logits: usize = 0;
 /** Row stride of logits: V rounded up to 4. */
 export let VS: i32 = 0;
 
 // Gradients of activations, shared by all blocks.
-export let dX: usize = 0, dX2: usize = 0, dQ: usize = 0, dKV: usize = 0, dRow: usize = 0, dHidden: usize = 0,
-  dTableQ: usize = 0, dTableKV: usize = 0, dScores: usize = 0;
+export let dX: usize = 0,
+  dX2: usize = 0,
+  dQ: usize = 0,
+  dKV: usize = 0,
+  dRow: usize = 0,
+  dHidden: usize = 0,
+  dTableQ: usize = 0,
+  dTableKV: usize = 0,
+  dScores: usize = 0;
 /** Attention's scratch: keys and values of one head, transposed (HD, T rounded up to 8). */
-export let keysT: usize = 0, valuesT: usize = 0;
+export let keysT: usize = 0,
+  valuesT: usize = 0;
 /** Keys and values of one sequence (T, 2D) whose rows are in several places, their gradient, and their rows (T). */
-export let pathKV: usize = 0, dPathKV: usize = 0, pathRow: usize = 0;
+export let pathKV: usize = 0,
+  dPathKV: usize = 0,
+  pathRow: usize = 0;
 
 /** Diagonal and Kronecker factors of the Gauss-Newton matrix: gradients sent back from the logits (Q, VS). */
 export let dLogits: usize = 0;
@@ -184,12 +278,15 @@ export let factors: usize = 0;
 /** What reaches the outputs of q, k and v (N, 3D). */
 export let dQKV: usize = 0;
 /** Input of the first block, its LayerNorm (N, D) and statistics (N, 2) at every token, repeated or not. */
-export let tokenX: usize = 0, tokenLn1: usize = 0, tokenStats1: usize = 0;
+export let tokenX: usize = 0,
+  tokenLn1: usize = 0,
+  tokenStats1: usize = 0;
 /** Gradient of a LayerNorm's weight and bias from one sequence (2D). */
 export let dLayerNorm: usize = 0;
 
 /** Packing scratch for the left and, where it is not a weight, the right operand. */
-export let scratchA: usize = 0, scratchB: usize = 0;
+export let scratchA: usize = 0,
+  scratchB: usize = 0;
 let cursor: f64 = 0;
 
 /** Reserve `floats` 4-byte elements, 64-byte aligned, with 64 bytes of slack for vector reads past the end. */

@@ -24,16 +24,29 @@ const SMALL_DEFECT: f64 = 1e-5;
 const ROUNDED_DEFECT: f64 = 1e-4;
 const MAX_ITERATIONS: i32 = 60;
 
-let D: i32 = 0, N: i32 = 0, LD: i32 = 0;
+let D: i32 = 0,
+  N: i32 = 0,
+  LD: i32 = 0;
 let FULL: bool = false;
 /** Floats of the factor: D rows of LD, or one. */
 let FACTOR: i32 = 0;
 
-let inputs: usize = 0, labels: usize = 0, teacher: usize = 0, mean: usize = 0, factor: usize = 0;
-let residuals: usize = 0, descent: usize = 0, error: usize = 0;
+let inputs: usize = 0,
+  labels: usize = 0,
+  teacher: usize = 0,
+  mean: usize = 0,
+  factor: usize = 0;
+let residuals: usize = 0,
+  descent: usize = 0,
+  error: usize = 0;
 /** S (D, LD), or its diagonal; S R; Y, which tends to (R')^-1; 2I - R'Y; where the next Y is formed. */
-let gram: usize = 0, gramFactor: usize = 0, inverse: usize = 0, defect: usize = 0, spare: usize = 0;
-let packed: usize = 0, scratch: usize = 0;
+let gram: usize = 0,
+  gramFactor: usize = 0,
+  inverse: usize = 0,
+  defect: usize = 0,
+  spare: usize = 0;
+let packed: usize = 0,
+  scratch: usize = 0;
 
 /** G, T, R, V, VS of the last `elbo_measure`. */
 const measures: usize = memory.data(5 * 8, 8);
@@ -74,25 +87,39 @@ export function elbo_plan(d: i32, n: i32, full: bool): f64 {
   return cursor;
 }
 
-export function elbo_stride(): i32 { return LD; }
+export function elbo_stride(): i32 {
+  return LD;
+}
 /** (N, LD) */
-export function elbo_inputs(): usize { return inputs; }
+export function elbo_inputs(): usize {
+  return inputs;
+}
 /** (N) */
-export function elbo_labels(): usize { return labels; }
+export function elbo_labels(): usize {
+  return labels;
+}
 /** (LD): the teacher, for the errors only. */
-export function elbo_teacher(): usize { return teacher; }
+export function elbo_teacher(): usize {
+  return teacher;
+}
 /** (LD) */
-export function elbo_mean(): usize { return mean; }
+export function elbo_mean(): usize {
+  return mean;
+}
 /** (D, LD), or (LD) standard deviations. */
-export function elbo_factor(): usize { return factor; }
+export function elbo_factor(): usize {
+  return factor;
+}
 /** 5 float64: G, T, R, V, VS. */
-export function elbo_measures(): usize { return measures; }
+export function elbo_measures(): usize {
+  return measures;
+}
 
 /** Sum of x y over n floats, n a multiple of 4, in float64. */
 function dot(x: usize, y: usize, n: i32): f64 {
   let low = f64x2.splat(0);
   let high = f64x2.splat(0);
-  const end = x + (<usize>n << 2);
+  const end = x + ((<usize>n) << 2);
   while (x < end) {
     const a = v128.load(x);
     const b = v128.load(y);
@@ -110,7 +137,7 @@ function dot(x: usize, y: usize, n: i32): f64 {
 /** y += a x over n floats, n a multiple of 4. */
 function axpy(y: usize, a: f32, x: usize, n: i32): void {
   const a4 = splatOnce(a);
-  const end = x + (<usize>n << 2);
+  const end = x + ((<usize>n) << 2);
   while (x < end) {
     v128.store(y, madd(a4, v128.load(x), v128.load(y)));
     x += 16;
@@ -128,7 +155,7 @@ function row(matrix: usize, i: i32): usize {
 @inline
 function addToDiagonal(matrix: usize, value: f32): void {
   for (let i = 0; i < D; i++) {
-    const at = row(matrix, i) + (<usize>i << 2);
+    const at = row(matrix, i) + ((<usize>i) << 2);
     store<f32>(at, load<f32>(at) + value);
   }
 }
@@ -139,13 +166,13 @@ export function elbo_begin(): void {
     packB(packed, inputs, N, D, LD, 1);
     gemm(D, D, N, inputs, 1, LD, packed, gram, LD, false, scratch);
     const scale = splatOnce(1 / <f32>N);
-    for (let i: usize = 0, bytes = <usize>FACTOR << 2; i < bytes; i += 16) {
+    for (let i: usize = 0, bytes = (<usize>FACTOR) << 2; i < bytes; i += 16) {
       v128.store(gram + i, f32x4.mul(v128.load(gram + i), scale));
     }
     startInverse();
   } else {
     for (let j = 0; j < D; j++) {
-      const offset = <usize>j << 2;
+      const offset = (<usize>j) << 2;
       let sum: f64 = 0;
       for (let n = 0; n < N; n++) {
         const x = <f64>load<f32>(row(inputs, n) + offset);
@@ -160,7 +187,7 @@ export function elbo_begin(): void {
 function fit(): f64 {
   let sum: f64 = 0;
   for (let n = 0; n < N; n++) {
-    const at = <usize>n << 2;
+    const at = (<usize>n) << 2;
     const r = <f64>load<f32>(labels + at) - dot(row(inputs, n), mean, LD);
     store<f32>(residuals + at, <f32>r);
     sum += r * r;
@@ -174,7 +201,7 @@ function spreadAtInputs(): f64 {
     packB(packed, factor, D, D, LD, 1);
     gemm(D, D, D, gram, LD, 1, packed, gramFactor, LD, false, scratch);
   } else {
-    for (let i: usize = 0, bytes = <usize>LD << 2; i < bytes; i += 16) {
+    for (let i: usize = 0, bytes = (<usize>LD) << 2; i < bytes; i += 16) {
       v128.store(gramFactor + i, f32x4.mul(v128.load(gram + i), v128.load(factor + i)));
     }
   }
@@ -183,17 +210,19 @@ function spreadAtInputs(): f64 {
 
 /** Y = R / (|R|_1 |R|_inf), from which the iterations converge for every regular R. */
 function startInverse(): void {
-  let largestRow: f64 = 0, largestColumn: f64 = 0;
+  let largestRow: f64 = 0,
+    largestColumn: f64 = 0;
   for (let i = 0; i < D; i++) {
-    let acrossRow: f64 = 0, downColumn: f64 = 0;
+    let acrossRow: f64 = 0,
+      downColumn: f64 = 0;
     for (let j = 0; j < D; j++) {
-      acrossRow += <f64>abs(load<f32>(row(factor, i) + (<usize>j << 2)));
-      downColumn += <f64>abs(load<f32>(row(factor, j) + (<usize>i << 2)));
+      acrossRow += <f64>abs(load<f32>(row(factor, i) + ((<usize>j) << 2)));
+      downColumn += <f64>abs(load<f32>(row(factor, j) + ((<usize>i) << 2)));
     }
     largestRow = max(largestRow, acrossRow);
     largestColumn = max(largestColumn, downColumn);
   }
-  memory.fill(inverse, 0, <usize>FACTOR << 2);
+  memory.fill(inverse, 0, (<usize>FACTOR) << 2);
   axpy(inverse, <f32>(1 / (largestRow * largestColumn)), factor, FACTOR);
 }
 
@@ -201,7 +230,7 @@ function startInverse(): void {
 function inverseDefect(): f64 {
   packB(packed, inverse, D, D, LD, 1);
   gemm(D, D, D, factor, 1, LD, packed, defect, LD, false, scratch);
-  for (let i: usize = 0, bytes = <usize>FACTOR << 2; i < bytes; i += 16) {
+  for (let i: usize = 0, bytes = (<usize>FACTOR) << 2; i < bytes; i += 16) {
     v128.store(defect + i, f32x4.neg(v128.load(defect + i)));
   }
   addToDiagonal(defect, 1);
@@ -214,7 +243,7 @@ function inverseDefect(): f64 {
 function invert(): bool {
   if (!FULL) {
     for (let j = 0; j < D; j++) {
-      const at = <usize>j << 2;
+      const at = (<usize>j) << 2;
       store<f32>(inverse + at, 1 / load<f32>(factor + at));
     }
     return true;
@@ -253,18 +282,18 @@ export function elbo_step(eta: f64, noise: i32, sig2: f64, prior: f64): bool {
   else if (noise == ELBO) sig2 = residual + spread;
   if (sig2 > 0 && !invert()) return false;
 
-  memory.fill(descent, 0, <usize>LD << 2);
-  for (let n = 0; n < N; n++) axpy(descent, load<f32>(residuals + (<usize>n << 2)), row(inputs, n), LD);
+  memory.fill(descent, 0, (<usize>LD) << 2);
+  for (let n = 0; n < N; n++) axpy(descent, load<f32>(residuals + ((<usize>n) << 2)), row(inputs, n), LD);
   const perPoint = splatOnce(1 / <f32>N);
   const step = splatOnce(<f32>eta);
-  const gam = splatOnce(-<f32>(prior * sig2));
-  for (let i: usize = 0, bytes = <usize>LD << 2; i < bytes; i += 16) {
+  const gam = splatOnce(-(<f32>(prior * sig2)));
+  for (let i: usize = 0, bytes = (<usize>LD) << 2; i < bytes; i += 16) {
     const m = v128.load(mean + i);
     const down = madd(gam, m, f32x4.mul(perPoint, v128.load(descent + i)));
     v128.store(mean + i, madd(step, down, m));
   }
   const tau = splatOnce(<f32>(sig2 / <f64>N));
-  for (let i: usize = 0, bytes = <usize>FACTOR << 2; i < bytes; i += 16) {
+  for (let i: usize = 0, bytes = (<usize>FACTOR) << 2; i < bytes; i += 16) {
     const r = v128.load(factor + i);
     const down = madd(gam, r, madd(tau, v128.load(inverse + i), f32x4.neg(v128.load(gramFactor + i))));
     v128.store(factor + i, madd(step, down, r));
@@ -275,7 +304,7 @@ export function elbo_step(eta: f64, noise: i32, sig2: f64, prior: f64): bool {
 /** Fill `measures`: G = |m - w*|^2, T = |X(m - w*)|^2/N, R = |y - Xm|^2/N, V = tr C, VS = tr SC. */
 export function elbo_measure(): void {
   const residual = fit();
-  memory.copy(error, mean, <usize>LD << 2);
+  memory.copy(error, mean, (<usize>LD) << 2);
   axpy(error, -1, teacher, LD);
   let train: f64 = 0;
   for (let n = 0; n < N; n++) {

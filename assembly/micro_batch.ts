@@ -15,8 +15,12 @@ import {
 } from "./layout";
 import { at } from "./rows";
 
-export let U: i32 = 0, N: i32 = 0, Q: i32 = 0;
-export let sequences: i32 = 0, time: i32 = 0, predictions: i32 = 0;
+export let U: i32 = 0,
+  N: i32 = 0,
+  Q: i32 = 0;
+export let sequences: i32 = 0,
+  time: i32 = 0,
+  predictions: i32 = 0;
 export let sharing: bool = false;
 
 /** Tokens at the start of sequence s that are those of the sequence before. */
@@ -51,7 +55,7 @@ export function micro_batch_rows(n: i32, T: i32, P: i32, share: bool): void {
   predictions = P;
   sharing = share;
   const roles = max(ROLES, 1);
-  memory.fill(distinctSlot, 0xff, <usize>(V * roles) << 2);
+  memory.fill(distinctSlot, 0xff, (<usize>(V * roles)) << 2);
   U = 0;
   N = 0;
   Q = 0;

@@ -5,12 +5,16 @@
 // A stream is indexed by element e. Its counter is (4 (e >> 4) + (e & 3), c1, c2, c3) and its word (e >> 2) & 3: four
 // counters side by side in vector lanes give elements 16 i .. 16 i + 15 in memory order.
 
-const MULTIPLIER0: i32 = 0xd2511f53, MULTIPLIER1: i32 = 0xcd9e8d57;
-const WEYL0: i32 = 0x9e3779b9, WEYL1: i32 = 0xbb67ae85;
+const MULTIPLIER0: i32 = 0xd2511f53,
+  MULTIPLIER1: i32 = 0xcd9e8d57;
+const WEYL0: i32 = 0x9e3779b9,
+  WEYL1: i32 = 0xbb67ae85;
 const ROUNDS: i32 = 10;
 
 /** What a stream is for: the high half of c2, so that no two uses share a counter. */
-export const NOISE: i32 = 1 << 16, DROPOUT: i32 = 2 << 16, SIGNS: i32 = 3 << 16;
+export const NOISE: i32 = 1 << 16,
+  DROPOUT: i32 = 2 << 16,
+  SIGNS: i32 = 3 << 16;
 
 /** High halves of the four 64-bit products, given as those of lanes 0, 1 and of lanes 2, 3. */
 // @ts-ignore: decorator
@@ -34,10 +38,12 @@ export function philox_blocks(out: usize, c0: i32, c1: i32, c2: i32, c3: i32, k0
   let x3 = i32x4.splat(c3);
   for (let round = 0; round < ROUNDS; round++) {
     const high0 = highHalves(
-      i64x2.extmul_low_i32x4_u(x0, multiplier0), i64x2.extmul_high_i32x4_u(x0, multiplier0),
+      i64x2.extmul_low_i32x4_u(x0, multiplier0),
+      i64x2.extmul_high_i32x4_u(x0, multiplier0),
     );
     const high1 = highHalves(
-      i64x2.extmul_low_i32x4_u(x2, multiplier1), i64x2.extmul_high_i32x4_u(x2, multiplier1),
+      i64x2.extmul_low_i32x4_u(x2, multiplier1),
+      i64x2.extmul_high_i32x4_u(x2, multiplier1),
     );
     const low0 = i32x4.mul(x0, multiplier0);
     const low1 = i32x4.mul(x2, multiplier1);

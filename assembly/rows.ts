@@ -7,7 +7,7 @@ import { tangent } from "./tangent";
 // @ts-ignore: decorator
 @inline
 export function at(base: usize, index: i32): usize {
-  return base + (<usize>index << 2);
+  return base + ((<usize>index) << 2);
 }
 
 // @ts-ignore: decorator
@@ -18,14 +18,14 @@ export function mapped(map: usize, r: i32): usize {
 
 /** x (rows, d) = 0. */
 export function rows_clear(x: usize, rows: i32, d: i32, tangents: bool): void {
-  memory.fill(x, 0, <usize>(rows * d) << 2);
-  if (tangents) memory.fill(tangent(x), 0, <usize>(rows * d) << 2);
+  memory.fill(x, 0, (<usize>(rows * d)) << 2);
+  if (tangents) memory.fill(tangent(x), 0, (<usize>(rows * d)) << 2);
 }
 
 /** out (rows, d) = src[map[r]]. */
 export function rows_gather(out: usize, src: usize, map: usize, rows: i32, d: i32, tangents: bool): void {
   if (tangents) rows_gather(tangent(out), tangent(src), map, rows, d, false);
-  const bytes = <usize>d << 2;
+  const bytes = (<usize>d) << 2;
   for (let r = 0; r < rows; r++) {
     memory.copy(out, src + mapped(map, r) * bytes, bytes);
     out += bytes;
@@ -36,17 +36,24 @@ export function rows_gather(out: usize, src: usize, map: usize, rows: i32, d: i3
 // @ts-ignore: decorator
 @inline
 export function addTo(y: usize, x: usize, n: i32): void {
-  const bytes = <usize>n << 2;
-  const vectorBytes = <usize>(n & ~3) << 2;
+  const bytes = (<usize>n) << 2;
+  const vectorBytes = (<usize>(n & ~3)) << 2;
   let c: usize = 0;
   for (; c < vectorBytes; c += 16) v128.store(y + c, f32x4.add(v128.load(y + c), v128.load(x + c)));
   for (; c < bytes; c += 4) store<f32>(y + c, load<f32>(y + c) + load<f32>(x + c));
 }
 
 /** dst[map[r]] += src[r] for src (rows, d). */
-export function rows_scatter_add(dst: usize, src: usize, map: usize, rows: i32, d: i32, tangents: bool): void {
+export function rows_scatter_add(
+  dst: usize,
+  src: usize,
+  map: usize,
+  rows: i32,
+  d: i32,
+  tangents: bool,
+): void {
   if (tangents) rows_scatter_add(tangent(dst), tangent(src), map, rows, d, false);
-  const bytes = <usize>d << 2;
+  const bytes = (<usize>d) << 2;
   for (let r = 0; r < rows; r++) {
     addTo(dst + mapped(map, r) * bytes, src, d);
     src += bytes;
@@ -56,7 +63,7 @@ export function rows_scatter_add(dst: usize, src: usize, map: usize, rows: i32, 
 /** out (rows, d) += src[map[r]]. */
 export function rows_gather_add(out: usize, src: usize, map: usize, rows: i32, d: i32, tangents: bool): void {
   if (tangents) rows_gather_add(tangent(out), tangent(src), map, rows, d, false);
-  const bytes = <usize>d << 2;
+  const bytes = (<usize>d) << 2;
   for (let r = 0; r < rows; r++) {
     addTo(out, src + mapped(map, r) * bytes, d);
     out += bytes;
@@ -71,16 +78,19 @@ export function squaredNorm(x: usize, n: i32): f64 {
     let sum4 = f32x4.splat(0);
     let i = 0;
     for (; i + 4 <= run; i += 4) {
-      const value = v128.load(x + (<usize>i << 2));
+      const value = v128.load(x + ((<usize>i) << 2));
       sum4 = madd(value, value, sum4);
     }
-    total += <f64>f32x4.extract_lane(sum4, 0) + <f64>f32x4.extract_lane(sum4, 1) +
-      <f64>f32x4.extract_lane(sum4, 2) + <f64>f32x4.extract_lane(sum4, 3);
+    total +=
+      <f64>f32x4.extract_lane(sum4, 0) +
+      <f64>f32x4.extract_lane(sum4, 1) +
+      <f64>f32x4.extract_lane(sum4, 2) +
+      <f64>f32x4.extract_lane(sum4, 3);
     for (; i < run; i++) {
-      const value = <f64>load<f32>(x + (<usize>i << 2));
+      const value = <f64>load<f32>(x + ((<usize>i) << 2));
       total += value * value;
     }
-    x += <usize>run << 2;
+    x += (<usize>run) << 2;
     n -= run;
   }
   return total;

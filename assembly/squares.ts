@@ -5,12 +5,12 @@ import { backward } from "./transformer";
 
 /** Forget the sums. */
 export function squares_clear(): void {
-  memory.fill(squares, 0, <usize>PARAMETERS << 3);
+  memory.fill(squares, 0, (<usize>PARAMETERS) << 3);
 }
 
 /** Send dLogits back; squares (float64) += the squares of their gradient, which takes `gradient` for itself. */
 export function squares_backward(): void {
-  memory.fill(gradient, 0, <usize>PARAMETERS << 2);
+  memory.fill(gradient, 0, (<usize>PARAMETERS) << 2);
   backward(dLogits, false);
   for (let i: usize = 0; i < <usize>PARAMETERS; i++) {
     const g = <f64>load<f32>(gradient + (i << 2));

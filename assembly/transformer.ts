@@ -7,13 +7,20 @@ import {
   logits, packedHead, packedHeadBack, parameters, predictionCount, predictionToQuery, targets,
 } from "./layout";
 import {
-  crossentropy_backward, crossentropy_backward_jvp, crossentropy_forward_backward, softmax_forward,
+  crossentropy_backward,
+  crossentropy_backward_jvp,
+  crossentropy_forward_backward,
+  softmax_forward,
 } from "./layers/crossentropy";
 import { dropout_active } from "./layers/dropout";
 import { embedding_backward, embedding_forward } from "./layers/embedding";
 import { layernorm_backward, layernorm_forward } from "./layers/layernorm";
 import {
-  linear_backward_input, linear_backward_weight, linear_forward, linear_pack, linear_pack_backward,
+  linear_backward_input,
+  linear_backward_weight,
+  linear_forward,
+  linear_pack,
+  linear_pack_backward,
 } from "./layers/linear";
 import { rope_tables } from "./layers/rope";
 import { Q, micro_batch_rows } from "./micro_batch";
@@ -51,7 +58,16 @@ function forward_rows(n: i32, T: i32, P: i32, share: bool, tangents: bool): void
   for (let i = 0; i < L; i++) {
     block_forward(i, i == L - 1 ? finalX : blockActivations(i + 1) + A_X, tangents);
   }
-  layernorm_forward(finalLn, finalStats, finalX, at(parameters, P_LNF), at(parameters, P_LNF + D), Q, D, tangents);
+  layernorm_forward(
+    finalLn,
+    finalStats,
+    finalX,
+    at(parameters, P_LNF),
+    at(parameters, P_LNF + D),
+    Q,
+    D,
+    tangents,
+  );
   linear_forward(logits, VS, finalLn, packedHead, Q, D, V, false, tangents);
 }
 
@@ -66,7 +82,16 @@ export function backward(dlogits: usize, tangents: bool): void {
   let dx = dX2;
   rows_clear(dout, Q, D, tangents);
   layernorm_backward(
-    dout, at(gradient, P_LNF), at(gradient, P_LNF + D), dRow, finalX, finalStats, at(parameters, P_LNF), Q, D, tangents,
+    dout,
+    at(gradient, P_LNF),
+    at(gradient, P_LNF + D),
+    dRow,
+    finalX,
+    finalStats,
+    at(parameters, P_LNF),
+    Q,
+    D,
+    tangents,
   );
   for (let i = L - 1; i >= 0; i--) {
     block_backward(i, dx, dout, tangents);
@@ -94,7 +119,13 @@ export function forward_jvp(n: i32, T: i32, P: i32): void {
 export function forward_backward(n: i32, T: i32, P: i32, weight: f32): f64 {
   forward_rows(n, T, P, !dropout_active(), false);
   const loss = crossentropy_forward_backward(
-    logits, targets, predictionToQuery, n * P, predictionCount, Q, weight,
+    logits,
+    targets,
+    predictionToQuery,
+    n * P,
+    predictionCount,
+    Q,
+    weight,
   );
   backward(logits, false);
   return loss;
