@@ -50,7 +50,7 @@ const HEAVY = ["zod", "yargs", "vega", "vega-lite", "yaml", "cli-progress"];
 /** What runs in worker threads, and what heavy packages it loads still. That may only shrink. */
 const THREADS: [string, string[]][] = [
   ["pool/worker.ts", []],
-  ["analysis/worker.ts", ["zod"]],
+  ["analysis/worker.ts", []],
 ];
 
 interface Import {

@@ -73,6 +73,7 @@ function jobsAt(
   });
 }
 
+/** Which posteriors `runPosteriors` fits, at which checkpoints, and how the work is done. */
 export interface PosteriorOptions extends CheckpointSelection, RunnerOptions<KeyedJob, PosteriorRecord> {
   /** Default: those that a comparison has without being asked. */
   methods?: readonly PosteriorMethod[];

@@ -15,6 +15,7 @@ import {
   type SpectrumRecord,
 } from "./spectrum-job.ts";
 
+/** Which spectra `runSpectra` computes, at which checkpoints, and how the work is done. */
 export interface SpectrumOptions
   extends CheckpointSelection,
     RunnerOptions<KeyedSpectrumJob, SpectrumRecord> {

@@ -7,6 +7,7 @@ import { ACT_FNS, ACTIVATIONS } from "../core/activations.ts";
 import { taskSchema } from "../tasks/settings.ts";
 import { splitContradictions } from "../tasks/split.ts";
 import type { Contradiction } from "../validate.ts";
+import { IVON_CLIP_RADIUS } from "./defaults.ts";
 
 const count = z.number().int().positive();
 const fraction = z.number().min(0).max(1);
@@ -46,7 +47,7 @@ const modelSchema = z
   })
   .describe("the decoder-only transformer");
 
-export const ivonSchema = z
+const ivonSchema = z
   .strictObject({
     effectiveSampleSize: z
       .union([z.number().positive(), z.literal("termsSeen")], {
@@ -71,7 +72,7 @@ export const ivonSchema = z
       ),
     samples: count.default(1).describe("weight samples per step; each costs a whole gradient"),
     clipRadius: rate
-      .default(0.02)
+      .default(IVON_CLIP_RADIUS)
       .describe(
         "largest change of a parameter in one step, in units of the learning rate: where h is small an unclipped step can be huge; 0: no clipping",
       ),

@@ -45,7 +45,7 @@ const MICRO_BATCH_TOKENS = 384;
 const MAX_MEMORY_BYTES = 65536 * 65536;
 
 /** Tokens of a micro-batch of whole sequences, at least one. */
-export function microBatchTokens({ nCtx }: FullShape): number {
+function microBatchTokens({ nCtx }: FullShape): number {
   return Math.max(1, Math.floor(MICRO_BATCH_TOKENS / nCtx)) * nCtx;
 }
 

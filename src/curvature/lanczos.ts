@@ -190,9 +190,8 @@ export interface SpectralDensity {
 
 /**
  * Stochastic Lanczos quadrature (Ubaru, Chen, Saad 2017; for networks Ghorbani et al., arXiv 1901.10159).
- *
- * @param probes random start vectors; the error falls as 1 / sqrt(probes)
- * @param steps Lanczos steps per probe; polynomials up to degree 2 steps - 1 are integrated exactly
+ * `probes` are random start vectors: the error falls as 1 / sqrt(probes). `steps` are the Lanczos steps of each:
+ * polynomials up to degree 2 steps - 1 are integrated exactly.
  */
 export function spectralDensity(
   operator: LinearOperator,

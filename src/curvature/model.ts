@@ -20,7 +20,9 @@ export interface PredictiveModel {
     readonly tiedEmbeddings: boolean;
     readonly dropout?: number;
   };
+  /** A copy of the flat parameter vector. */
   getParameters(): Vector;
+  /** @throws RangeError for another length */
   setParameters(flat: Vector): void;
   /** Logits (B, P, V); under the dropout masks of a key, if there is one. */
   logits(batch: Batch, dropout?: DropoutKey): Vector;

@@ -1,5 +1,6 @@
 /** Training that goes on from a checkpoint, as far as methods that do so have it in common. */
-import { ivonSchema, type TrainingConfig } from "../config/schema.ts";
+import { IVON_CLIP_RADIUS } from "../config/defaults.ts";
+import type { TrainingConfig } from "../config/schema.ts";
 import type { DropoutKey } from "../core/dropout.ts";
 import type { Batch } from "../curvature/model.ts";
 import { PromptSampler } from "../tasks/prompts.ts";
@@ -14,7 +15,7 @@ import type { FitInput } from "./methods/method.ts";
  */
 export function peakChange({ learningRate, ivon }: TrainingConfig): number {
   if (!ivon) return learningRate;
-  return learningRate * (ivon.clipRadius || ivonSchema.parse({}).clipRadius);
+  return learningRate * (ivon.clipRadius || IVON_CLIP_RADIUS);
 }
 
 /** Calls `run` with the prompts and the dropout masks that would have come next, `steps` times. */

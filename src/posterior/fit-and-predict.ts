@@ -17,6 +17,7 @@ import { type MethodOptions, methodNamed, type PosteriorMethod } from "./methods
 import { MixturePosterior } from "./mixture.ts";
 import type { Posterior } from "./posterior.ts";
 
+/** A posterior around checkpoints of a run, and what to predict with it. */
 export interface PosteriorRequest<Method extends PosteriorMethod = PosteriorMethod> {
   config: Config;
   method: Method;
@@ -48,6 +49,7 @@ export interface PosteriorRequest<Method extends PosteriorMethod = PosteriorMeth
   options?: MethodOptions<Method>;
 }
 
+/** The posterior asked for, and its predictions. */
 export interface PosteriorResult {
   method: PosteriorMethod;
   /** Per probe set, one array (prompts, positions, classes) per draw; the same draws of the weights for every set. */

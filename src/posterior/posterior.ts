@@ -5,6 +5,7 @@ import type { RandomGenerator } from "../random.ts";
 import type { Safetensors } from "../safetensors.ts";
 import { requireCount } from "../validate.ts";
 
+/** How often to draw from a posterior, and from which generator. */
 export interface PredictOptions {
   /** S, number of draws. */
   nSamples: number;
@@ -35,7 +36,9 @@ export interface Posterior {
 export abstract class WeightPosterior implements Posterior {
   abstract readonly method: string;
   abstract readonly parameterCount: number;
+  /** One draw of the flat parameter vector. */
   abstract sample(rng: RandomGenerator): Float32Array;
+  /** Everything `load` needs, as named tensors and metadata. */
   abstract save(): Safetensors;
 
   predict(model: PredictiveModel, batch: Batch, { nSamples, rng }: PredictOptions): Float32Array[] {

@@ -4,6 +4,7 @@ import { readPosteriors, readSpectra } from "../analysis/records.ts";
 import type { SpectrumRecord } from "../analysis/spectrum-job.ts";
 import * as run from "../run/read.ts";
 
+/** What a run directory holds, as `readRun` gives it. */
 export interface RunData extends run.RunData {
   /** What `epigrok posterior` and `epigrok spectrum` have added, in the order in which it was done. */
   posteriors: PosteriorRecord[];

@@ -30,6 +30,7 @@ export interface ProbeReference {
   supportM: number;
 }
 
+/** Prompts that predictions are measured on, with what exact Bayesians predict for them. */
 export interface ProbeSet extends ProbePrompts {
   references: ExactReferences;
   reference: ProbeReference;

@@ -36,6 +36,7 @@ import { crossing, FALL_START, type Fall } from "./fall.ts";
 import { checkObservation, type UncertaintyObservation } from "./observation.ts";
 import { mean } from "./rows.ts";
 
+/** Thresholds of the detector. */
 export interface DetectorOptions {
   /** Smallest peak, as a share of min(log M, log C). Default 0.25. */
   peakShare?: number;
@@ -65,6 +66,7 @@ export interface Reversal {
   withdrawnStep: number;
 }
 
+/** What the uncertainty of a trajectory shows without labels, up to its newest evaluation. */
 export interface DetectorState {
   /** Step and MI (nats) of the newest evaluation; null before the first. */
   step: number | null;

@@ -5,6 +5,7 @@ import { normals, type RandomGenerator } from "../../random.ts";
 import { requirePositive } from "../../validate.ts";
 import type { Curvature } from "./curvature.ts";
 
+/** A Gaussian over parameters around 0, of precision H + delta I with a structured curvature H. */
 export class Gaussian {
   readonly curvature: Curvature;
   /** delta */

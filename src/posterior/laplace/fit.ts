@@ -34,6 +34,7 @@ import {
 import { predictiveNll } from "./predictive.ts";
 import { sampledDiagonal } from "./sampled-diagonal.ts";
 
+/** Options of `fitLaplace`, named as in laplace-torch. */
 export interface LaplaceOptions {
   /** Default `lastLayer`, the unembedding. */
   subsetOfWeights?: SubsetOfWeights;
@@ -77,6 +78,7 @@ export interface LaplaceOptions {
   seed?: number;
 }
 
+/** The prior precision whose predictions on held-out batches are best. */
 export interface HeldOutChoice {
   heldOut: readonly Batch[];
   grid?: readonly number[];

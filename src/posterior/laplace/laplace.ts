@@ -16,10 +16,13 @@ import { logitVariance } from "./last-layer.ts";
 import { probit, shiftedSoftmax, unembed } from "./predictive.ts";
 
 export const SUBSETS = ["lastLayer", "all"] as const;
+/** The parameters that a Laplace posterior is over. */
 export type SubsetOfWeights = (typeof SUBSETS)[number];
 export const STRUCTURES = ["full", "diag", "kron", "lowRank", "matrixFree"] as const;
+/** How the curvature is stored. */
 export type HessianStructure = (typeof STRUCTURES)[number];
 
+/** How a Laplace posterior predicts. */
 export interface LaplacePredictOptions extends PredictOptions {
   /**
    * `glm` (default) linearises the logits in the parameters, f + J dtheta; `nn` runs the network at drawn parameters,

@@ -26,16 +26,21 @@ const DEFINITIONS = [
 
 type Definition = (typeof DEFINITIONS)[number];
 
+/** The name of a method. */
 export type PosteriorMethod = Definition["name"];
 
+type OptionsOf<Entry> = Entry extends { fit(input: FitInput<infer Options, infer _Model>): unknown }
+  ? Options
+  : never;
+
 /** Options of one method; of any, if it is not said which. */
-export type MethodOptions<Method extends PosteriorMethod = PosteriorMethod> =
-  Extract<Definition, { name: Method }> extends { fit(input: FitInput<infer Options, infer _Model>): unknown }
-    ? Options
-    : never;
+export type MethodOptions<Method extends PosteriorMethod = PosteriorMethod> = OptionsOf<
+  Extract<Definition, { name: Method }>
+>;
 
 export const METHOD_DEFINITIONS: readonly MethodDefinition<PosteriorMethod>[] = DEFINITIONS;
 
+/** The names of all methods, in the order of tables and figures. */
 export const POSTERIOR_METHODS: readonly PosteriorMethod[] = DEFINITIONS.map(({ name }) => name);
 
 /** @throws RangeError for a name that no method has */

@@ -103,6 +103,7 @@ export class Ivon {
     }
   }
 
+  /** The posterior of the mean and the Hessian estimate as they are now. */
   posterior(): IvonPosterior {
     return ivonPosterior(Float32Array.from(this.mean), this.hessian, this.#options);
   }

@@ -10,6 +10,7 @@ import { requireCount, requireNonNegative, requirePositive, requireWhole } from 
 import { EmpiricalPosterior } from "../empirical.ts";
 import type { FitInput, MethodDefinition } from "./method.ts";
 
+/** Options of one chain of stochastic gradient Langevin dynamics. */
 export interface SgldChainOptions {
   stepSize: number;
   /** N, the number of terms of the likelihood whose mean the gradient is of. */
