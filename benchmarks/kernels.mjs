@@ -60,16 +60,16 @@ function blockShapes({ dModel: d, dMlp: f }) {
 }
 
 export const ceilingBenches = (builds) =>
-  builds.map(({ math, ceiling }) => ({
-    ...{ group: "ceiling", name: "registers only", build: math },
+  builds.map(({ label, ceiling }) => ({
+    ...{ group: "ceiling", name: "registers only", build: label },
     measure: () => [{ value: ceiling(), unit: "GFLOP/s" }],
   }));
 
 export const gemmBenches = (builds) =>
   Object.entries(PRESETS).flatMap(([preset, { model }]) =>
     blockShapes(model).flatMap((shape) =>
-      builds.map(({ math, core, ceiling }) => ({
-        ...{ group: "gemm", name: `${preset}: ${shape.what} ${shape.m}x${shape.n}x${shape.k}`, build: math },
+      builds.map(({ label, core, ceiling }) => ({
+        ...{ group: "gemm", name: `${preset}: ${shape.what} ${shape.m}x${shape.n}x${shape.k}`, build: label },
         measure() {
           const value = gemmRate(instantiateCore(core), shape);
           return [{ value, unit: "GFLOP/s", share: value / ceiling(), minShare: OF_CEILING }];

@@ -2,13 +2,15 @@
  * Prints by how many bytes this process grows at most when one worker starts, predicts and trains, and how many of them
  * are the member's state that the controller keeps whatever the workers do. In: a configuration.
  */
-import { loadCoreModule } from "../dist/core/index.js";
+import { loadCoreModule } from "../dist/core/build.js";
+import { enableWideSimd } from "../dist/core/simd.js";
 import { createWorkerPool } from "../dist/pool/pool.js";
 
 const POLL_MS = 5;
 const STEPS = 3;
 
 const config = JSON.parse(process.argv[2]);
+enableWideSimd();
 const core = await loadCoreModule(config.math);
 const resident = () => process.memoryUsage.rss();
 const before = resident();

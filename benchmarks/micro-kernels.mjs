@@ -1,11 +1,12 @@
 /**
- * GFLOP/s of both builds' matrix product under this Node, as one row of the table in docs/performance.md.
+ * GFLOP/s of all builds' matrix product under this Node, as one row of the table in docs/performance.md.
  *
  *   node benchmarks/micro-kernels.mjs     (any Node; `npm run build` first)
  */
 
-import { loadCoreModule } from "../dist/core/index.js";
+import { loadCoreModule } from "../dist/core/build.js";
 import { instantiateCore } from "../dist/core/instance.js";
+import { enableWideSimd } from "../dist/core/simd.js";
 import { ceilingOf, gemmRate } from "./kernels.mjs";
 
 const SHAPES = [
@@ -15,12 +16,18 @@ const SHAPES = [
   [512, 512, 512],
 ];
 
+enableWideSimd();
 const header = ["Node (V8)"];
 const cells = [`${process.versions.node} (${process.versions.v8.split(".").slice(0, 2).join(".")})`];
-for (const math of ["fast", "strict"]) {
-  const core = await loadCoreModule(math);
-  const rate = (measure) => (core.math === math ? measure(instantiateCore(core)).toFixed(0) : "-");
-  header.push(`${math}: ceiling`, ...SHAPES.map((shape) => shape.join("x")));
+for (const [math, simd] of [
+  ["fast", "256"],
+  ["strict", "256"],
+  ["fast", "128"],
+  ["strict", "128"],
+]) {
+  const core = await loadCoreModule(math, simd).catch(() => null);
+  const rate = (measure) => (core?.math === math ? measure(instantiateCore(core)).toFixed(0) : "-");
+  header.push(`${math} ${simd}: ceiling`, ...SHAPES.map((shape) => shape.join("x")));
   cells.push(
     rate(ceilingOf),
     ...SHAPES.map(([m, n, k]) => rate((exports) => gemmRate(exports, { m, n, k }))),

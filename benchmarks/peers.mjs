@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { instantiateTransformer } from "../dist/core/index.js";
+import { instantiateTransformer } from "../dist/core/transformer.js";
 import { PromptSampler } from "../dist/tasks/prompts.js";
 import { initialParameters, transformerShape } from "../dist/training/model.js";
 import { once } from "./measure.mjs";

@@ -1,6 +1,6 @@
 /** Curvature products as multiples of a gradient, and Laplace posteriors: fit, draws, predictions. */
 import { batchesFor } from "../dist/analysis/open-run.js";
-import { instantiateTransformer } from "../dist/core/index.js";
+import { instantiateTransformer } from "../dist/core/transformer.js";
 import { fitAndPredict } from "../dist/posterior/fit-and-predict.js";
 import { stream } from "../dist/random.js";
 import { drawProbePrompts } from "../dist/tasks/probe-prompts.js";
@@ -14,8 +14,8 @@ const MAX_GRADIENTS = { hessian: 3, ggn: 2.5 };
 
 export const curvatureBenches = (builds) =>
   Object.entries(PRESETS).flatMap(([preset, config]) =>
-    builds.map(({ math, core }) => ({
-      ...{ group: "curvature", name: preset, build: math },
+    builds.map(({ label, core }) => ({
+      ...{ group: "curvature", name: preset, build: label },
       measure() {
         const model = instantiateTransformer(core, transformerShape(config), { curvature: true });
         const parameters = initialParameters(model.parameters, config, 0);
@@ -56,10 +56,10 @@ function posteriorProblem(config, core) {
 
 export function posteriorBenches(builds) {
   const config = PRESETS.quick;
-  return builds.flatMap(({ math, core }) => {
+  return builds.flatMap(({ label, core }) => {
     const problem = once(() => posteriorProblem(config, core));
     return LAPLACE.map((method) => ({
-      ...{ group: "posterior", name: `quick: ${method}`, build: math },
+      ...{ group: "posterior", name: `quick: ${method}`, build: label },
       measure() {
         const { fitSeconds, predictSeconds, posterior } = fitAndPredict({ ...problem(), method }, core);
         const rng = stream(config.seed, 0, "posteriorPredictions");

@@ -3,20 +3,23 @@
  * training step reach, the same step in other frameworks, and what everything else costs. All figures come from one run,
  * so that their ratios mean something on any machine.
  *
- *   npm run bench [-- --only REGEX] [-- --json | --markdown] [-- --check] [-- --save]
+ *   npm run bench [-- --only REGEX] [-- --json | --markdown] [-- --check] [-- --save] [-- --node VERSION]
  *
- * --check fails if a share of the ceiling is more than 10 % below that of benchmarks/baseline.json; --save writes it.
+ * --node fetches another version of Node and runs under it. --check fails if a share of the ceiling is more than 10 % below that of benchmarks/baseline.json; --save writes it.
  */
+import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { loadCoreModule } from "../dist/core/index.js";
+import { loadCoreModule } from "../dist/core/build.js";
 import { instantiateCore } from "../dist/core/instance.js";
+import { enableWideSimd } from "../dist/core/simd.js";
 import { memoryBenches, sizeBenches, startUpBenches } from "./footprint.mjs";
 import { ceilingBenches, ceilingOf, gemmBenches } from "./kernels.mjs";
 import { once } from "./measure.mjs";
 import { curvatureBenches, posteriorBenches } from "./posteriors.mjs";
-import { ensembleScalingBenches, modelScalingBenches } from "./scaling.mjs";
+import { ensembleScalingBenches, modelScalingBenches, threadScalingBenches } from "./scaling.mjs";
 import { evaluationBenches, stepBenches } from "./step.mjs";
 import { consoleLine, keyOf, markdownTable, misses, percent } from "./table.mjs";
 
@@ -30,8 +33,16 @@ const { values: options } = parseArgs({
     markdown: { type: "boolean" },
     check: { type: "boolean" },
     save: { type: "boolean" },
+    node: { type: "string" },
   },
 });
+if (options.node) {
+  const at = process.argv.indexOf("--node");
+  const rest = process.argv.slice(2).filter((_, i) => i !== at - 2 && i !== at - 1);
+  const command = ["-y", "-p", `node@${options.node}`, "node", fileURLToPath(import.meta.url), ...rest];
+  process.exit(spawnSync("npx", command, { stdio: "inherit" }).status ?? 1);
+}
+enableWideSimd();
 const noted = new Set();
 const note = (text) => {
   if (!noted.has(text)) console.error(text);
@@ -48,12 +59,22 @@ const where = {
 };
 const [engine] = where.node.split(".");
 
+/** The widest builds first: what measures one build only takes the first. */
 const builds = [];
-for (const math of ["fast", "strict"]) {
-  const core = await loadCoreModule(math);
-  if (core.math !== math) note(`${math}: not available in this engine`);
-  else builds.push({ math, core, ceiling: once(() => ceilingOf(instantiateCore(core))) });
-}
+for (const simd of ["256", "128"])
+  for (const math of ["fast", "strict"]) {
+    const label = simd === "256" ? `${math} wide` : math;
+    const core = await loadCoreModule(math, simd).catch(({ message }) => note(message));
+    if (core && core.math !== math) note(`${label}: not available in this engine`);
+    else if (core)
+      builds.push({
+        label,
+        math,
+        simd: core.simd,
+        core,
+        ceiling: once(() => ceilingOf(instantiateCore(core))),
+      });
+  }
 const only = new RegExp(options.only, "i");
 const benches = [
   ceilingBenches,
@@ -64,6 +85,7 @@ const benches = [
   posteriorBenches,
   modelScalingBenches,
   ensembleScalingBenches,
+  threadScalingBenches,
   memoryBenches,
   startUpBenches,
   sizeBenches,

@@ -55,8 +55,8 @@ export function stepBenches(builds, note) {
   return Object.entries(STEPS).flatMap(([name, { config, peers, bars = {} }]) => {
     const own = builds.map((build) => ({ ...build, step: once(() => nominalRate(config, build)) }));
     return [
-      ...own.map(({ math, step }) => ({
-        ...{ group: "step", name, build: math },
+      ...own.map(({ label, step }) => ({
+        ...{ group: "step", name, build: label },
         measure() {
           const { milliseconds, tokens, nominal } = step();
           return [
@@ -68,14 +68,14 @@ export function stepBenches(builds, note) {
       })),
       ...peers.map((peer) => ({
         ...{ group: "step", name, build: peer },
-        measure: () => besidePeer(peer, config, own, bars[peer], note),
+        measure: () => besidePeer(peer, config, own, bars[peer] ?? {}, note),
       })),
     ];
   });
 }
 
 /** Empty, after a note, where the peer is not installed. */
-function besidePeer(peer, config, builds, min, note) {
+function besidePeer(peer, config, builds, bars, note) {
   const result = timePeer(peer, config, builds);
   if (!result) {
     note(`${peer}: not measured, needs ${PEERS[peer].install}`);
@@ -83,8 +83,13 @@ function besidePeer(peer, config, builds, min, note) {
   }
   return [
     { value: result.milliseconds, unit: "ms", version: result.version },
-    ...builds.map(({ math, step }) => ({
-      ...{ what: `times as fast as ${peer}`, build: math, unit: "x", min },
+    ...builds.map(({ label, math, simd, step }) => ({
+      ...{
+        what: `times as fast as ${peer}`,
+        build: label,
+        unit: "x",
+        min: math === "fast" ? bars[simd] : undefined,
+      },
       value: result.milliseconds / step().milliseconds,
     })),
   ];
@@ -93,8 +98,8 @@ function besidePeer(peer, config, builds, min, note) {
 /** Milliseconds to predict on all probe sets. */
 export const evaluationBenches = (builds) =>
   Object.entries(PRESETS).flatMap(([preset, config]) =>
-    builds.map(({ math, core }) => ({
-      ...{ group: "evaluation", name: `${preset}: all probe sets`, build: math },
+    builds.map(({ label, math, core }) => ({
+      ...{ group: "evaluation", name: `${preset}: all probe sets`, build: label },
       measure() {
         const request = { config: { ...config, math }, member: 0, state: null, toStep: 0 };
         const seconds = fastest(

@@ -2,7 +2,7 @@
  * The table. A row has group, name and `what` of it is measured, build ("both" for what does not depend on it), value
  * and unit; perhaps `share`, a fraction of the build's ceiling, and a bar: `min` or `max` for the value, or `minShare`.
  */
-const BUILDS = ["fast", "strict"];
+const BUILDS = ["fast wide", "strict wide", "fast", "strict"];
 
 const nameOf = ({ name, what }) => (what ? `${name}: ${what}` : name);
 export const keyOf = (row) => `${row.group} ${nameOf(row)}, ${row.build}`;
@@ -36,12 +36,13 @@ export function consoleLine(row) {
 /** Builds and peers side by side, and where it was measured; what misses its bar is bold. */
 export function markdownTable(rows, { node, v8, cpu, cores }) {
   const peers = new Map(rows.filter((row) => row.version).map(({ build, version }) => [build, version]));
-  const columns = [...BUILDS, ...peers.keys()];
+  const measured = BUILDS.filter((build) => rows.some((row) => row.build === build && row.group !== "size"));
+  const columns = [...measured, ...peers.keys()];
   const lines = new Map();
   for (const row of rows) {
     const head = [row.group, nameOf(row), row.unit].join(" | ");
     const line = lines.get(head) ?? { bar: "" };
-    for (const column of row.build === "both" ? BUILDS : [row.build]) line[column] = cell(row);
+    for (const column of row.build === "both" ? measured : [row.build]) line[column] = cell(row);
     line.bar ||= bar(row);
     lines.set(head, line);
   }

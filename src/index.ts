@@ -16,6 +16,7 @@ export {
   type Batch,
   type CurvatureProducts,
   createTransformer,
+  enableWideSimd,
   type IvonTraining,
   type KroneckerFactors,
   type MathMode,

@@ -14,7 +14,7 @@ import { parseArgs } from "node:util";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { parse } from "yaml";
 import { configSchema } from "../../dist/config/schema.js";
-import { loadCoreModule } from "../../dist/core/index.js";
+import { loadCoreModule } from "../../dist/core/build.js";
 import { createProbeSets } from "../../dist/tasks/probes.js";
 import { estimateCost } from "../../dist/training/cost.js";
 import { trainSegment } from "../../dist/training/segment.js";

@@ -8,4 +8,5 @@ export type { KroneckerFactors } from "./kronecker.ts";
 export type { TransformerOptions } from "./layout.ts";
 export type { MathMode } from "./module.ts";
 export type { TransformerShape } from "./shape.ts";
+export { enableWideSimd } from "./simd.ts";
 export type { Transformer, TransformerWith } from "./transformer.ts";

@@ -59,7 +59,7 @@ let latestAssistant: { key: string; model: Gradients } | undefined;
 /** A model that helps those of the configuration with their gradients; made once per configuration. */
 export function assistant(config: Config, core: CoreModule): Gradients {
   const shape = transformerShape(config);
-  const key = `${core.math} ${JSON.stringify(shape)}`;
+  const key = `${core.math} ${core.simd} ${JSON.stringify(shape)}`;
   if (latestAssistant?.key !== key) {
     const model = instantiateTransformer(core, shape, { optimizer: "none", gradients: true });
     latestAssistant = { key, model };

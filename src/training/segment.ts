@@ -37,7 +37,7 @@ interface Trainer {
 let trainer: Trainer | undefined;
 
 function trainerOf(config: Config, core: CoreModule): Trainer {
-  const key = `${core.math} ${JSON.stringify(config)}`;
+  const key = `${core.math} ${core.simd} ${JSON.stringify(config)}`;
   if (trainer?.key !== key) {
     const { task, seed, evaluation, training } = config;
     const sampler = new PromptSampler(task, seed, evaluation.prompts);
