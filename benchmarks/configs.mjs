@@ -22,32 +22,32 @@ export const PRESETS = { quick: preset("quick"), standard: preset("standard") };
 export const STEPS = {
   quick: {
     config: PRESETS.quick,
-    peers: ["PyTorch", "TensorFlow.js"],
+    peers: ["PyTorch", "PyTorch compiled", "TensorFlow.js"],
     bars: { PyTorch: { 256: 5 } },
   },
   standard: {
     config: PRESETS.standard,
-    peers: ["PyTorch", "TensorFlow.js"],
+    peers: ["PyTorch", "PyTorch compiled", "TensorFlow.js"],
     bars: { PyTorch: { 256: 4 } },
   },
   "d=64 T=23 B=64": {
     config: decoder({ d: 64, n: 8 }),
-    peers: ["PyTorch", "TensorFlow.js"],
+    peers: ["PyTorch", "PyTorch compiled", "TensorFlow.js"],
     bars: { PyTorch: { 256: 3.7 }, "TensorFlow.js": { 128: 20, 256: 20 } },
   },
   "d=128 T=47 B=64": {
     config: decoder({ d: 128, n: 16 }),
-    peers: ["PyTorch", "TensorFlow.js"],
+    peers: ["PyTorch", "PyTorch compiled", "TensorFlow.js"],
     bars: { PyTorch: { 256: 2.5 }, "TensorFlow.js": { 128: 20, 256: 20 } },
   },
   "d=256 T=95 B=64": {
     config: decoder({ d: 256, n: 32 }),
-    peers: ["PyTorch"],
+    peers: ["PyTorch", "PyTorch compiled"],
     bars: { PyTorch: { 128: 1, 256: 2.1 } },
   },
   "d=512 T=95 B=32": {
     config: decoder({ d: 512, n: 32, B: 32 }),
-    peers: ["PyTorch"],
+    peers: ["PyTorch", "PyTorch compiled"],
     bars: { PyTorch: { 256: 1.9 } },
   },
 };

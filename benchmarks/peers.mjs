@@ -29,9 +29,10 @@ const {
   ...environment
 } = { ...process.env, OMP_NUM_THREADS: "1", OPENBLAS_NUM_THREADS: "1", MKL_NUM_THREADS: "1" };
 
-const pythonWithTorch = once(() =>
-  ["python3", "/usr/bin/python3"].find((python) => spawnSync(python, ["-c", "import torch"]).status === 0),
-);
+const pythonThatRuns = (program) =>
+  ["python3", "/usr/bin/python3"].find((python) => spawnSync(python, ["-c", program]).status === 0);
+const pythonWithTorch = once(() => pythonThatRuns("import torch"));
+const pythonThatCompiles = once(() => pythonThatRuns("import torch; torch.compile"));
 
 /** How to start each peer; undefined where it is not installed, which `install` changes. */
 export const PEERS = {
@@ -41,6 +42,13 @@ export const PEERS = {
       return python && [python, pathOf("pytorch_step.py")];
     },
     install: "a python3 with torch (Debian: apt install python3-torch libopenblas0-pthread)",
+  },
+  "PyTorch compiled": {
+    command() {
+      const python = pythonThatCompiles();
+      return python && [python, pathOf("pytorch_step.py"), "--compile"];
+    },
+    install: "a python3 with torch 2 and a C++ compiler",
   },
   "TensorFlow.js": {
     command: () =>

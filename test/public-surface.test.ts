@@ -65,6 +65,7 @@ describe("the public surface", () => {
         "createTransformer",
         "decompose",
         "detectGrokking",
+        "enableWideSimd",
         "ensembleMeasures",
         "exactPosterior",
         "exactPredictive",

@@ -1,7 +1,8 @@
 """The same training step in PyTorch: loss and gradient for a parity check, then milliseconds per AdamW step.
 
 Reads from standard input one line of JSON (shape, batch, seconds to measure) followed by float32 parameters; writes one
-line of JSON followed by the float32 gradient. One thread. Called by peers.mjs.
+line of JSON followed by the float32 gradient. One thread. With --compile, loss and gradient are compiled. Called by
+peers.mjs.
 """
 
 import json
@@ -68,10 +69,16 @@ def main():
     tensors = [model.tensors[p["name"]] for p in request["shape"]["parameters"]]
     optimizer = torch.optim.AdamW(tensors, lr=1e-3, betas=(0.9, 0.98), weight_decay=0.5)
 
+    def mean_loss():
+        logits = model.logits(tokens, batch["positions"])
+        return F.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets)
+
+    if "--compile" in sys.argv:
+        mean_loss = torch.compile(mean_loss)
+
     def loss_and_gradient():
         optimizer.zero_grad()
-        logits = model.logits(tokens, batch["positions"])
-        loss = F.cross_entropy(logits.reshape(-1, logits.shape[-1]), targets)
+        loss = mean_loss()
         loss.backward()
         return loss.item()
 
