@@ -46,6 +46,9 @@ export const RUN_PURPOSES = {
   evaluation: { number: 8 },
   /** Counter: number of the chain. */
   learningCoefficient: { number: 9 },
+  promptPool: { number: 10, count: 1 },
+  /** Order of a pool's prompts. Counter: epoch. */
+  poolOrder: { number: 11 },
 } as const satisfies Record<string, Keys>;
 
 /** Of simulated linear models, whose `member` is the draw. They share no computation, and so no key, with a run. */
@@ -171,6 +174,16 @@ export function normals(rng: RandomGenerator, out: Float32Array | Float64Array):
     const scale = Math.sqrt((-2 * portableLog(r2)) / r2);
     out[i] = x * scale;
     if (i + 1 < out.length) out[i + 1] = y * scale;
+  }
+}
+
+/** Shuffle in place (Fisher-Yates). */
+export function shuffle(rng: RandomGenerator, values: Int32Array): void {
+  for (let i = values.length - 1; i > 0; i--) {
+    const j = uniformInt(rng, i + 1);
+    const swapped = values[i];
+    values[i] = values[j];
+    values[j] = swapped;
   }
 }
 

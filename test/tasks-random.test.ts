@@ -124,6 +124,8 @@ describe("purposes", () => {
       ],
       8: ["evaluation"],
       9: ["learningCoefficient"],
+      10: ["promptPool"],
+      11: ["poolOrder"],
     });
     expect(byNumber(THEORY_PURPOSES)).toEqual({ 5: ["theoryInputs", "theorySystem", "theoryTeacher"] });
   });

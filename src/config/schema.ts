@@ -84,7 +84,7 @@ const ivonSchema = z
 const trainingSchema = z
   .strictObject({
     steps: count.default(10000).describe("optimiser steps"),
-    batchSize: count.default(256).describe("prompts per step, drawn afresh each step"),
+    batchSize: count.default(256).describe("prompts per step"),
     optimizer: z
       .enum(["adamw", "ivon"])
       .default("adamw")
@@ -160,7 +160,7 @@ const evaluationSchema = z
         "samples of a member's own posterior, ivon's weights and dropout's masks, whose mean is its predictive: 16 unless set; 0: predict with the mean weights and without dropout",
       ),
   })
-  .describe("fixed probe sets {seen, unseen tasks} x {seen, unseen inputs}");
+  .describe("fixed probe sets {seen, unseen tasks} x {seen, unseen inputs}, and one of the prompt pool");
 
 const ensembleSchema = z
   .strictObject({
@@ -212,6 +212,7 @@ function contradictions(config: Resolved): Contradiction[] {
     ...splitContradictions(config.task, config.seed),
     ...modelContradictions(config),
     ...scheduleContradictions(config),
+    ...batchContradictions(config),
     ...posteriorContradictions(config),
   ];
 }
@@ -224,6 +225,18 @@ function modelContradictions({ model: { dModel, nHeads } }: Resolved): Contradic
       value: dModel,
       allowed: "an even multiple of model.nHeads",
       given: ["model.nHeads"],
+    },
+  ];
+}
+
+function batchContradictions({ task: { promptPool }, training: { batchSize } }: Resolved): Contradiction[] {
+  if (promptPool === undefined || promptPool >= batchSize) return [];
+  return [
+    {
+      path: "task.promptPool",
+      value: promptPool,
+      allowed: "0 or at least training.batchSize: a batch would hold prompts twice",
+      given: ["training.batchSize"],
     },
   ];
 }

@@ -128,7 +128,7 @@ function diagnosisSection(run: RunData): string {
 function readingGuide(run: RunData): string[] {
   const members = membersOf(run);
   return [
-    "Every number is measured on fixed prompts that are never trained on, for the answer at the last position unless a figure says otherwise. Seen tasks occur in training, unseen ones do not.",
+    `Every number is measured on fixed prompts that are never trained on${run.config.task.promptPool === undefined ? "" : ", but for those of the pool"}, for the answer at the last position unless a figure says otherwise. Seen tasks occur in training, unseen ones do not.`,
     "Memorised and grok are the first evaluation of three in a row at which the ensemble has come 90 % of the way from chance to the ceiling, on seen and on unseen tasks. Both need labels.",
     "Mutual information (MI) is the part of the predictive entropy that comes from the members contradicting each other. MI peak and collapse are found from the predictions alone, without a label; the collapse is where MI falls to half of its peak and stays there for three evaluations.",
     "A collapse of MI is evidence for generalisation, not a proof of it. Members can agree on a wrong answer, generalisation can pass, and untrained members agree because they all know nothing.",

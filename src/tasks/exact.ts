@@ -175,7 +175,12 @@ export function exactPredictive(query: ExactQuery): Float64Array {
   const predictive = new Float64Array(modulus);
   posterior.predict(query.query, predictive, 0);
   if (targetNoise === 0) return predictive;
-  return predictive.map((p) => (1 - targetNoise) * p + (targetNoise / (modulus - 1)) * (1 - p));
+  return predictive.map((p) => withTargetNoise(p, targetNoise, modulus));
+}
+
+/** The probability of a value after noise, from that of the value before it. */
+export function withTargetNoise(p: number, noise: number, modulus: number): number {
+  return (1 - noise) * p + (noise / (modulus - 1)) * (1 - p);
 }
 
 /**

@@ -1,74 +1,35 @@
-/**
- * The fixed prompts of the probe sets. They are drawn from (seed, "probe") alone, before any training, and are the
- * same for all members. In the sets on unseen inputs every input of a prompt is unseen, as in the split of
- * He et al. (arXiv 2406.02550).
- */
-import type { Batch } from "../core/batch.ts";
-import { stream } from "../random.ts";
-import { emptyBatch, predictingPositions, promptLength } from "./batch.ts";
-import { TaskFamily } from "./family.ts";
-import { PROBE_SET_NAMES, PROBE_SETS, type ProbeSetName, probeSetsOf } from "./probe-sets.ts";
-import { PromptSource } from "./prompt-source.ts";
+/** The fixed prompts of all probe sets of a configuration. */
+import { drawFreshProbes, type ProbePrompts } from "./fresh-probes.ts";
+import { drawPromptPool, type PromptPool } from "./prompt-pool.ts";
 import type { TaskConfig } from "./settings.ts";
-import { splitInputs, splitTasks } from "./split.ts";
 
-export interface ProbePrompts {
-  name: ProbeSetName;
-  /** All n positions; context outputs carry probeNoise, targets are clean. */
-  batch: Batch;
-  /** (B): family indices. */
-  tasks: Int32Array;
-  /** (B, n): input indices. */
-  inputs: Int32Array;
-  /** (B, n): outputs as fed; the last one, which is not fed, is clean. */
-  outputs: Int32Array;
-}
+export type { ProbePrompts };
 
 /**
- * Draw `prompts` prompts for each probe set.
+ * Draw the prompts of each probe set: `prompts` of them, and of a pool at most as many as it has.
  *
  * @throws RangeError for an invalid task configuration
  */
 export function drawProbePrompts(task: TaskConfig, seed: number, prompts: number): ProbePrompts[] {
-  const tasks = splitTasks(task, seed);
-  const inputs = splitInputs(task, seed);
-  return probeSetsOf(task).map((name) => {
-    const set = PROBE_SETS[name];
-    return drawSet(task, seed, prompts, name, tasks[set.tasks], inputs[set.inputs]);
-  });
+  const fresh = drawFreshProbes(task, seed, prompts);
+  const pool = drawPromptPool(task, seed, prompts);
+  return pool ? [...fresh, sampleOf(pool, prompts)] : fresh;
 }
 
-function drawSet(
-  task: TaskConfig,
-  seed: number,
-  prompts: number,
-  name: ProbeSetName,
-  taskPool: Int32Array,
-  inputPool: Int32Array,
-): ProbePrompts {
-  const { variables, examples } = task;
-  const source = new PromptSource({
-    family: new TaskFamily(task),
-    tasks: taskPool,
-    inputs: inputPool,
-    examples,
-    distinctInputs: task.distinctInputs,
-    noise: task.probeNoise,
-    noisyLast: false,
-  });
-  const rng = stream(seed, 0, "probe", PROBE_SET_NAMES.indexOf(name));
-  const length = promptLength(variables, examples);
-  const batch = emptyBatch(prompts, length, predictingPositions(variables, examples));
-  const tasks = new Int32Array(prompts);
-  const inputs = new Int32Array(prompts * examples);
-  const outputs = new Int32Array(prompts * examples);
-  for (let b = 0; b < prompts; b++) {
-    source.draw(rng);
-    source.writeTokens(batch.tokens, b * length);
-    batch.targets.set(source.clean, b * examples);
-    tasks[b] = source.task;
-    inputs.set(source.inputs, b * examples);
-    outputs.set(source.shown, b * examples);
-  }
-  return { name, batch, tasks, inputs, outputs };
+/** The first prompts of a pool, which stand in random order. */
+function sampleOf({ batch, tasks, inputs, outputs }: PromptPool, prompts: number): ProbePrompts {
+  const size = Math.min(prompts, batch.batchSize);
+  const examples = batch.positions.length;
+  return {
+    name: "trainPrompts",
+    batch: {
+      ...batch,
+      batchSize: size,
+      tokens: batch.tokens.slice(0, size * batch.length),
+      targets: batch.targets.slice(0, size * examples),
+    },
+    tasks: tasks.slice(0, size),
+    inputs: inputs.slice(0, size * examples),
+    outputs: outputs.slice(0, size * examples),
+  };
 }

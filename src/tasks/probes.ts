@@ -1,7 +1,8 @@
 /** The probe sets: fixed prompts with the exact predictives of the memorising and the generalising predictor. */
-import { everyTask, listedTasks, SequentialPosterior } from "./exact.ts";
+import { everyTask, listedTasks, SequentialPosterior, withTargetNoise } from "./exact.ts";
 import { TaskFamily } from "./family.ts";
 import { drawProbePrompts, type ProbePrompts } from "./probe-prompts.ts";
+import { PROBE_SETS } from "./probe-sets.ts";
 import type { TaskConfig } from "./settings.ts";
 import { splitTasks } from "./split.ts";
 
@@ -46,36 +47,51 @@ export interface ProbeOptions {
 
 /**
  * The probe sets of a run, the same for every member. Position k predicts the clean output after k examples, whose
- * outputs carry probeNoise; the references know that noise. (Without references: `drawProbePrompts`.)
+ * outputs carry probeNoise; the references know that noise. Prompts of the pool are as training shows them, with its
+ * noise and its targets. (Without references: `drawProbePrompts`.)
  *
  * @throws RangeError for an invalid task configuration
  */
 export function createProbeSets({ task, seed, evaluation }: ProbeOptions): ProbeSet[] {
   const family = new TaskFamily(task);
   const trainTasks = Array.from(splitTasks(task, seed).train, (index) => family.task(index));
-  const generalising = new SequentialPosterior(
-    everyTask(family),
-    task.modulus,
-    task.probeNoise,
-    task.examples,
-  );
-  const memorising = new SequentialPosterior(
-    listedTasks(family, trainTasks),
-    task.modulus,
-    task.probeNoise,
-    task.examples,
-  );
+  const predictors = (noise: number): Predictors => ({
+    memorising: new SequentialPosterior(listedTasks(family, trainTasks), task.modulus, noise, task.examples),
+    generalising: new SequentialPosterior(everyTask(family), task.modulus, noise, task.examples),
+  });
+  const fresh = predictors(task.probeNoise);
   return drawProbePrompts(task, seed, evaluation.prompts).map((prompts) => {
-    const references = exactReferences(prompts, family, memorising, generalising);
+    const references =
+      PROBE_SETS[prompts.name].prompts === "fresh"
+        ? exactReferences(prompts, family, fresh)
+        : trainingReferences(prompts, family, predictors(task.trainNoise), task);
     return { ...prompts, references, reference: summarise(prompts, references, task.modulus) };
   });
+}
+
+interface Predictors {
+  memorising: SequentialPosterior;
+  generalising: SequentialPosterior;
+}
+
+/** With noisyTargets, what training asks for is the output after noise. */
+function trainingReferences(
+  prompts: ProbePrompts,
+  family: TaskFamily,
+  predictors: Predictors,
+  { noisyTargets, trainNoise }: TaskConfig,
+): ExactReferences {
+  const clean = exactReferences(prompts, family, predictors);
+  if (!noisyTargets || trainNoise === 0) return clean;
+  const noisy = (predictive: Float64Array) =>
+    predictive.map((p) => withTargetNoise(p, trainNoise, family.modulus));
+  return { ...clean, M: noisy(clean.M), G: noisy(clean.G) };
 }
 
 function exactReferences(
   { batch, outputs }: ProbePrompts,
   { modulus, variables }: TaskFamily,
-  memorising: SequentialPosterior,
-  generalising: SequentialPosterior,
+  { memorising, generalising }: Predictors,
 ): ExactReferences {
   const positions = batch.positions.length;
   const rows = batch.batchSize * positions;

@@ -1,14 +1,10 @@
-/** Training prompts. Each is a training task drawn uniformly, with n seen inputs, and no probe prompt. */
+/** Batches of training prompts: fresh ones, or those of the pool. */
 import type { Batch } from "../core/batch.ts";
 import { stream } from "../random.ts";
-import { requireConsistent } from "../validate.ts";
 import { emptyBatch, predictingPositions, promptLength } from "./batch.ts";
-import { TaskFamily } from "./family.ts";
-import type { PromptSet } from "./prompt-set.ts";
-import { PromptSource } from "./prompt-source.ts";
-import { reserveProbePrompts } from "./reserved.ts";
+import { drawPromptPool, EpochOrder, type PromptPool } from "./prompt-pool.ts";
 import type { TaskConfig } from "./settings.ts";
-import { splitInputs, splitTasks } from "./split.ts";
+import { TrainingSource } from "./training-source.ts";
 
 /**
  * Samples training batches. A batch is a function of (task, seed, probePrompts, member, step) alone.
@@ -19,38 +15,21 @@ export class PromptSampler {
   /** (n): all predicting positions. */
   readonly positions: Int32Array;
 
-  private readonly seed: number;
-  private readonly source: PromptSource;
-  private readonly reserved: PromptSet;
-  private readonly noisy: boolean;
-  private readonly noisyTargets: boolean;
+  private readonly fill: Fill;
 
   /**
    * @param probePrompts evaluation.prompts, the number of prompts in each probe set
    * @throws RangeError for an invalid task configuration, or when the probe sets would take more than a tenth of the
-   *   training prompts
+   *   training prompts or leave fewer than the pool is to have
    */
   constructor(task: TaskConfig, seed: number, probePrompts: number) {
-    const { examples, variables, distinctInputs, trainNoise, noisyTargets } = task;
-    const { train } = splitTasks(task, seed);
-    const { seen } = splitInputs(task, seed);
+    const { examples, variables } = task;
     this.length = promptLength(variables, examples);
     this.positions = predictingPositions(variables, examples);
-    this.seed = seed;
-    this.noisy = trainNoise > 0;
-    this.noisyTargets = noisyTargets;
-    this.source = new PromptSource({
-      family: new TaskFamily(task),
-      tasks: train,
-      inputs: seen,
-      examples,
-      distinctInputs,
-      noise: trainNoise,
-      noisyLast: noisyTargets,
-    });
-    const { reserved, contradictions } = reserveProbePrompts(task, seed, probePrompts);
-    requireConsistent(contradictions);
-    this.reserved = reserved;
+    const pool = drawPromptPool(task, seed, probePrompts);
+    this.fill = pool
+      ? pooledPrompts(pool, seed)
+      : freshPrompts(new TrainingSource(task, seed, probePrompts), seed);
   }
 
   /** A batch to be filled by `sampleInto`, with all n predicting positions or only the last one. */
@@ -60,23 +39,40 @@ export class PromptSampler {
   }
 
   /**
-   * Fill a batch made by `createBatch` with the prompts of one member and step. Targets are the clean outputs, or
-   * with noisyTargets the outputs after noise.
+   * Fill a batch made by `createBatch` with the prompts of one member and step, from 1. Targets are the clean outputs, or
+   * with noisyTargets the outputs after noise. A pool is gone through epoch after epoch; a batch may begin in one and end
+   * in the next.
    */
   sampleInto(batch: Batch, member: number, step: number): void {
-    const { source, reserved } = this;
-    const rng = stream(this.seed, member, "data", step);
-    const outputs = this.noisyTargets ? source.shown : source.clean;
-    const asked = batch.positions.length;
-    const first = outputs.length - asked;
-    for (let b = 0; b < batch.batchSize; b++) {
-      do source.draw(rng);
-      while (
-        reserved.has(source.inputs, source.clean) ||
-        (this.noisy && reserved.has(source.inputs, source.shown))
-      );
-      source.writeTokens(batch.tokens, b * this.length);
-      for (let k = 0; k < asked; k++) batch.targets[b * asked + k] = outputs[first + k];
-    }
+    this.fill(batch, member, step);
   }
+}
+
+type Fill = (batch: Batch, member: number, step: number) => void;
+
+function freshPrompts(source: TrainingSource, seed: number): Fill {
+  return ({ batchSize, length, positions, tokens, targets }, member, step) => {
+    const rng = stream(seed, member, "data", step);
+    const asked = positions.length;
+    const first = source.targets.length - asked;
+    for (let b = 0; b < batchSize; b++) {
+      source.draw(rng);
+      source.prompt.writeTokens(tokens, b * length);
+      for (let k = 0; k < asked; k++) targets[b * asked + k] = source.targets[first + k];
+    }
+  };
+}
+
+function pooledPrompts({ batch: pool }: PromptPool, seed: number): Fill {
+  const order = new EpochOrder(seed, pool.batchSize);
+  const examples = pool.positions.length;
+  return ({ batchSize, length, positions, tokens, targets }, member, step) => {
+    const asked = positions.length;
+    for (let b = 0; b < batchSize; b++) {
+      const prompt = order.at(member, (step - 1) * batchSize + b);
+      for (let t = 0; t < length; t++) tokens[b * length + t] = pool.tokens[prompt * length + t];
+      const first = (prompt + 1) * examples - asked;
+      for (let k = 0; k < asked; k++) targets[b * asked + k] = pool.targets[first + k];
+    }
+  };
 }

@@ -8,8 +8,9 @@
  */
 import type { Contradiction } from "../validate.ts";
 import { TaskFamily } from "./family.ts";
-import { drawProbePrompts } from "./probe-prompts.ts";
+import { drawFreshProbes } from "./fresh-probes.ts";
 import { PROBE_SETS } from "./probe-sets.ts";
+import { countFits, countTrainingPrompts, countUnreserved } from "./prompt-count.ts";
 import { PromptSet } from "./prompt-set.ts";
 import type { TaskConfig } from "./settings.ts";
 import { splitInputs, splitTasks } from "./split.ts";
@@ -19,7 +20,7 @@ const MAX_SHARE = 0.1;
 
 export interface ReservedPrompts {
   reserved: PromptSet;
-  /** Whether they are too large a part of the training prompts. */
+  /** Whether they are too large a part of the training prompts, or leave fewer than a pool needs. */
   contradictions: Contradiction[];
 }
 
@@ -29,10 +30,10 @@ export interface ReservedPrompts {
  * @throws RangeError for an invalid task configuration
  */
 export function reserveProbePrompts(task: TaskConfig, seed: number, probePrompts: number): ReservedPrompts {
-  const { examples } = task;
+  const { examples, promptPool } = task;
   const family = new TaskFamily(task);
   const trainTasks = Array.from(splitTasks(task, seed).train, (index) => family.task(index));
-  const reachable = drawProbePrompts(task, seed, probePrompts).filter(
+  const reachable = drawFreshProbes(task, seed, probePrompts).filter(
     ({ name }) => PROBE_SETS[name].inputs === "seen",
   );
   const reserved = new PromptSet(2 * probePrompts * reachable.length);
@@ -51,34 +52,43 @@ export function reserveProbePrompts(task: TaskConfig, seed: number, probePrompts
       reserved.add(inputs.subarray(at, at + examples), outputs.subarray(at, at + examples));
     }
   }
-  const total = countTrainingPrompts(task, splitInputs(task, seed).seen.length);
+  const { seen } = splitInputs(task, seed);
+  const total = countTrainingPrompts(task, seen.length);
   const share = taken / total;
-  if (share <= MAX_SHARE) return { reserved, contradictions: [] };
-  const fewer = Math.max(1, Math.floor((probePrompts * MAX_SHARE) / share));
+  if (share > MAX_SHARE)
+    return { reserved, contradictions: [probesTooMany({ probePrompts, taken, total, share })] };
+  // Even without prompts that are kept out for what they show under noise, a quarter of all is always there.
+  if (promptPool === undefined || 4 * promptPool <= total) return { reserved, contradictions: [] };
+  const available = countUnreserved(task, family, trainTasks, seen, reserved);
   return {
     reserved,
-    contradictions: [
-      {
-        path: "evaluation.prompts",
-        value: probePrompts,
-        allowed:
-          `lower, about ${fewer}, or task.examples or task.trainTasks higher: the probe sets would keep ${taken} of ` +
-          `the ${total} training prompts out of training, more than ${100 * MAX_SHARE} %`,
-        given: ["task.examples", "task.trainTasks"],
-      },
-    ],
+    contradictions: promptPool <= available ? [] : [poolTooLarge(promptPool, available)],
   };
 }
 
-/** Pairs of a training task and a sequence of inputs, all equally likely. */
-function countTrainingPrompts({ trainTasks, examples, distinctInputs }: TaskConfig, seen: number): number {
-  let total = trainTasks;
-  for (let k = 0; k < examples; k++) total *= distinctInputs ? seen - k : seen;
-  return total;
+function probesTooMany(counts: {
+  probePrompts: number;
+  taken: number;
+  total: number;
+  share: number;
+}): Contradiction {
+  const { probePrompts, taken, total, share } = counts;
+  const fewer = Math.max(1, Math.floor((probePrompts * MAX_SHARE) / share));
+  return {
+    path: "evaluation.prompts",
+    value: probePrompts,
+    allowed:
+      `lower, about ${fewer}, or task.examples or task.trainTasks higher: the probe sets would keep ${taken} of ` +
+      `the ${total} training prompts out of training, more than ${100 * MAX_SHARE} %`,
+    given: ["task.examples", "task.trainTasks"],
+  };
 }
 
-/** How many of the tasks give these outputs for these inputs. */
-function countFits(family: TaskFamily, tasks: number[][], inputs: Int32Array, outputs: Int32Array): number {
-  const evaluate = Array.from(inputs, (index) => family.evaluateAt(family.input(index)));
-  return tasks.filter((task) => evaluate.every((of, k) => of(task) === outputs[k])).length;
+function poolTooLarge(promptPool: number, available: number): Contradiction {
+  return {
+    path: "task.promptPool",
+    value: promptPool,
+    allowed: `at most ${available}, the number of different training prompts that the probe sets leave`,
+    given: ["task.modulus", "task.trainTasks", "task.examples", "evaluation.prompts"],
+  };
 }

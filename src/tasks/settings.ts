@@ -5,6 +5,9 @@ import { DEFAULT_FAMILY, FAMILIES, FAMILY_NAMES } from "./families/index.ts";
 const count = z.number().int().positive();
 const fraction = z.number().min(0).max(1);
 
+/** A pool is kept in memory, and what it leaves is counted one by one. */
+const MAX_POOL = 2 ** 20;
+
 const families = FAMILY_NAMES.map((name) => `${name}: ${FAMILIES[name].description}`).join("; ");
 
 export const taskSchema = z
@@ -38,11 +41,22 @@ export const taskSchema = z
     trainNoise: fraction.default(0).describe("probability that a context z is replaced, in training"),
     probeNoise: fraction.default(0).describe("probability that a context z is replaced, in the probe sets"),
     noisyTargets: z.boolean().default(false).describe("whether the training targets carry the noise too"),
+    promptPool: z
+      .number()
+      .int()
+      .nonnegative()
+      .max(MAX_POOL)
+      .optional()
+      .describe(
+        "N, number of different prompts, noise included, that are drawn once for all members and trained on again and again, in a new order each epoch; 0 unless set: fresh prompts each step. A pool has a probe set of its own, trainPrompts",
+      ),
   })
-  // The default is left out, so that configurations from before there were families keep their hashes.
-  .overwrite(({ family = DEFAULT_FAMILY, ...task }) =>
-    family === DEFAULT_FAMILY ? task : { family, ...task },
-  )
+  // What a task does not use is left out, so that configurations from before there was such a setting keep their hashes.
+  .overwrite(({ family = DEFAULT_FAMILY, promptPool = 0, ...task }) => ({
+    ...(family === DEFAULT_FAMILY ? {} : { family }),
+    ...task,
+    ...(promptPool === 0 ? {} : { promptPool }),
+  }))
   .describe("the family of in-context tasks of modular arithmetic");
 
 export type TaskConfig = z.infer<typeof taskSchema>;

@@ -16,7 +16,23 @@ export function taskContradictions(task: TaskConfig): Contradiction[] {
   const noFamily = familyContradictions(task);
   if (noFamily.length > 0) return noFamily;
   const family = new TaskFamily(task);
-  return [...taskSplitContradictions(task, family), ...inputContradictions(task, family)];
+  return [
+    ...taskSplitContradictions(task, family),
+    ...inputContradictions(task, family),
+    ...poolContradictions(task),
+  ];
+}
+
+function poolContradictions({ promptPool, trainTasks }: TaskConfig): Contradiction[] {
+  if (promptPool === undefined || promptPool >= trainTasks) return [];
+  return [
+    {
+      path: "task.promptPool",
+      value: promptPool,
+      allowed: "0 or at least task.trainTasks, so that every training task can have a prompt",
+      given: ["task.trainTasks"],
+    },
+  ];
 }
 
 const SIZES = ["task.family", "task.modulus", "task.variables"];

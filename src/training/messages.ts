@@ -1,5 +1,6 @@
 /** Messages between the ensemble controller and its workers. Imports types only. */
 import type { Config } from "../config/schema.ts";
+import type { ProbeSetName } from "../tasks/probe-sets.ts";
 import type { PosteriorSpread } from "../uncertainty/decompose.ts";
 
 /**
@@ -41,8 +42,6 @@ export interface ProbePrediction {
   /** How the samples of the member's own posterior differ; absent if it predicts without samples. */
   posterior?: PosteriorSpread;
 }
-
-export type ProbeSetName = "seenTasks" | "unseenTasks" | "seenTasksUnseenInputs" | "unseenTasksUnseenInputs";
 
 export interface SegmentResult {
   member: number;

@@ -6,8 +6,9 @@ import { requireCount, requireWhole } from "../validate.ts";
 
 /**
  * The last `count` batches that a member had trained on at `step` (the first ones to come, if it had not seen as many).
- * Training draws fresh prompts at every step; a posterior needs a finite data set, and its number of terms N = count x
- * batchSize x positions scales the likelihood against the prior.
+ * Where training draws fresh prompts at every step, a posterior needs a finite data set, and its number of terms N =
+ * count x batchSize x positions scales the likelihood against the prior. Of a pool they are at most as many as it
+ * has whole batches, so that a prompt is not evidence anew in every epoch.
  *
  * @throws RangeError for a count that is not positive, or a step that is not a whole number
  */
@@ -15,8 +16,10 @@ export function recentBatches(config: Config, member: number, step: number, coun
   requireCount("count", count);
   requireWhole("step", step);
   const sampler = new PromptSampler(config.task, config.seed, config.evaluation.prompts);
-  const first = Math.max(1, step - count + 1);
-  return Array.from({ length: count }, (_, i) => {
+  const { promptPool = Number.POSITIVE_INFINITY } = config.task;
+  const length = Math.min(count, Math.floor(promptPool / config.training.batchSize));
+  const first = Math.max(1, step - length + 1);
+  return Array.from({ length }, (_, i) => {
     const batch = sampler.createBatch(config.training.batchSize, config.training.lossPositions);
     sampler.sampleInto(batch, member, first + i);
     return batch;

@@ -1,12 +1,13 @@
 import type { RunData } from "../read-run.ts";
 import { colour } from "../theme.ts";
-import { eventMarks, membersOf, overSteps, runAxis, setColour, taskSets } from "./events.ts";
+import { eventMarks, learningSets, membersOf, overSteps, runAxis, setColour } from "./events.ts";
 import { type Figure, linePlot, reference, type Series, type StepAxis } from "./plot.ts";
 
 /** Accuracy at the last position on seen and unseen tasks: ensemble, members, ceiling and chance. */
 export function accuracyFigure(run: RunData, axis: StepAxis): Figure {
   const x = runAxis(run, axis);
-  const members: Series[] = taskSets.flatMap(({ set }) =>
+  const sets = learningSets(run);
+  const members: Series[] = sets.flatMap(({ set }) =>
     Array.from({ length: membersOf(run) }, (_, member) => ({
       key: `${set} member ${member}`,
       colour: setColour[set],
@@ -18,7 +19,7 @@ export function accuracyFigure(run: RunData, axis: StepAxis): Figure {
       })),
     })),
   );
-  const ensemble: Series[] = taskSets.map(({ set, label }) => ({
+  const ensemble: Series[] = sets.map(({ set, label }) => ({
     key: set,
     label,
     colour: setColour[set],
@@ -35,7 +36,9 @@ export function accuracyFigure(run: RunData, axis: StepAxis): Figure {
     title: "Accuracy on seen and unseen tasks",
     caption: `Top-1 accuracy at the last position. Bold: the ensemble's mean predictive; thin: its K = ${membersOf(run)} members.${
       probe ? " Ceiling: expected accuracy of the exact Bayesian predictor G on the unseen tasks." : ""
-    } Chance: 1/p.`,
+    } Chance: 1/p.${
+      sets.length > 2 ? " Pool: the prompts that are trained on, where remembering them reaches 1." : ""
+    }`,
     spec: linePlot({
       description: "Line chart of accuracy on seen and unseen tasks over optimiser steps.",
       x,

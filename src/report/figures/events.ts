@@ -31,6 +31,7 @@ export const setNames: Record<ProbeSetName, string> = {
   unseenTasks: "unseen tasks, seen inputs",
   seenTasksUnseenInputs: "seen tasks, unseen inputs",
   unseenTasksUnseenInputs: "unseen tasks, unseen inputs",
+  trainPrompts: "prompts of the pool",
 };
 
 export const probeSets = Object.keys(setNames) as ProbeSetName[];
@@ -41,6 +42,7 @@ export const setColour: Record<ProbeSetName, string> = {
   unseenTasks: colour.vermillion,
   seenTasksUnseenInputs: colour.green,
   unseenTasksUnseenInputs: colour.purple,
+  trainPrompts: colour.slate,
 };
 
 /** The two sets every run has, with their short labels. */
@@ -48,6 +50,13 @@ export const taskSets = [
   { set: "seenTasks", label: "seen" },
   { set: "unseenTasks", label: "unseen" },
 ] as const;
+
+/** The sets of a run that say whether it has memorised, generalised and grokked: those two, and its pool if it has one. */
+export function learningSets(run: RunData): { set: ProbeSetName; label: string }[] {
+  return run.config.task.promptPool === undefined
+    ? [...taskSets]
+    : [{ set: "trainPrompts", label: "pool" }, ...taskSets];
+}
 
 export function runAxis(run: RunData, type: StepAxis): XAxis {
   return stepAxis(

@@ -1,5 +1,5 @@
 import type { RunData } from "../read-run.ts";
-import { eventMarks, overSteps, probeSets, runAxis, setColour } from "./events.ts";
+import { eventMarks, overSteps, runAxis, setColour } from "./events.ts";
 import { type Figure, linePlot, type Series, type StepAxis } from "./plot.ts";
 
 const labels = {
@@ -7,11 +7,13 @@ const labels = {
   unseenTasks: "unseen task",
   seenTasksUnseenInputs: "unseen input",
   unseenTasksUnseenInputs: "both unseen",
-};
+} as const;
+
+const inputSets = Object.keys(labels) as (keyof typeof labels)[];
 
 /** Accuracy on the four probe sets {seen, unseen tasks} x {seen, unseen inputs}; null if all inputs are trained on. */
 export function inputSetsFigure(run: RunData, axis: StepAxis): Figure | null {
-  const present = probeSets.filter((set) => run.records.some((record) => record.ensemble[set]));
+  const present = inputSets.filter((set) => run.records.some((record) => record.ensemble[set]));
   if (!present.some((set) => set.endsWith("UnseenInputs"))) return null;
   const series: Series[] = present.map((set) => ({
     key: set,
