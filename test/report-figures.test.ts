@@ -9,6 +9,7 @@ import { comparisonFigures } from "../src/report/figures/comparison.ts";
 import { otherFigures, stepFigures } from "../src/report/figures/index.ts";
 import { inputSetsFigure } from "../src/report/figures/input-sets.ts";
 import { lossFigure } from "../src/report/figures/loss.ts";
+import { methodsOf } from "../src/report/figures/methods.ts";
 import { type Figure, logTicks, placeMarks, spread, stepAxis } from "../src/report/figures/plot.ts";
 import { chooseMoments, positionFigure } from "../src/report/figures/position.ts";
 import { uncertaintyFigure } from "../src/report/figures/uncertainty.ts";
@@ -128,7 +129,7 @@ describe("figures of a run", () => {
     const [first, ...others] = run.records;
     const { voteEntropy: _, ...earlier } = first.ensemble.unseenTasks!;
     const mixed = { ...first, ensemble: { ...first.ensemble, unseenTasks: earlier } };
-    const figures = stepFigures({ ...run, records: [mixed, ...others] }, "linear");
+    const figures = stepFigures({ ...run, records: [mixed, ...others] }, [], "linear");
     const lineOf = (name: StatisticName) => {
       const plot: StatisticPlot = STATISTICS[name].plot!;
       const figure = figures.find(({ id }) => id === plot.figure)!;
@@ -197,18 +198,18 @@ describe("figures of a run", () => {
   });
 
   it("has unique ids and renders from a single evaluation, from one member, and from none", async () => {
-    const ids = [...stepFigures(run, "linear"), ...otherFigures(run)].map(({ id }) => id);
+    const ids = [...stepFigures(run, methodsOf(run), "linear"), ...otherFigures(run)].map(({ id }) => id);
     expect(new Set(ids).size).toBe(ids.length);
     const one = { ...run, records: run.records.slice(0, 1), summary: null };
     const single = await load({ config: { ensemble: { members: 1 } }, evaluations: 6 });
     for (const data of [one, single]) {
       for (const axis of ["linear", "log"] as const) {
-        for (const figure of [...stepFigures(data, axis), ...otherFigures(data)]) {
+        for (const figure of [...stepFigures(data, methodsOf(data), axis), ...otherFigures(data)]) {
           expect(await renderSvg(figure.spec)).not.toMatch(/NaN|Infinity|undefined/);
         }
       }
     }
-    expect(stepFigures({ ...run, records: [] }, "log")).toEqual([]);
+    expect(stepFigures({ ...run, records: [] }, [], "log")).toEqual([]);
     expect(otherFigures({ ...run, records: [] })).toEqual([]);
   });
 

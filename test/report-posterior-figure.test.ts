@@ -80,7 +80,7 @@ it("says what was sampled and how often", async () => {
 });
 
 it("is a figure of the runs that have the measures, and of no other", () => {
-  const id = (data: RunData) => stepFigures(data, "linear").map((figure) => figure.id);
+  const id = (data: RunData) => stepFigures(data, [], "linear").map((figure) => figure.id);
   expect(id(run)).toContain("member-posterior");
   expect(id(runData(plain.records))).not.toContain("member-posterior");
   expect(posteriorFigure(runData([]), "linear")).toBeNull();

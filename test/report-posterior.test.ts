@@ -2,8 +2,10 @@
 import { appendFile, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
+import type { PosteriorRecord } from "../src/analysis/posterior-job.ts";
+import { METHOD_DEFINITIONS, POSTERIOR_METHODS } from "../src/posterior/methods/index.ts";
 import { otherFigures, stepFigures } from "../src/report/figures/index.ts";
-import { methodsOf } from "../src/report/figures/methods.ts";
+import { informationFigure, methodsOf } from "../src/report/figures/methods.ts";
 import { formatStep } from "../src/report/format.ts";
 import { calibrationTable, collapseTable, markdown } from "../src/report/posterior-tables.ts";
 import { readRun } from "../src/report/read-run.ts";
@@ -69,7 +71,7 @@ describe("a run with posteriors and spectra", () => {
 
   it("shows every method on one axis, its shape, the evidence and the curvature", async () => {
     const data = await readRun(directory);
-    const ids = [...stepFigures(data, "log"), ...otherFigures(data)].map(({ id }) => id);
+    const ids = [...stepFigures(data, methodsOf(data), "log"), ...otherFigures(data)].map(({ id }) => id);
     expect(ids).toEqual(
       expect.arrayContaining([
         ...["methods-mi", "methods-relative-mi", "methods-evidence"],
@@ -78,6 +80,19 @@ describe("a run with posteriors and spectra", () => {
     );
     for (const id of ids) expect(page).toContain(`<figure id="${id}"`);
     expect(page).toContain("S = 4 (ensemble), S = 32 (last layer, KFAC, dropout)");
+  });
+
+  it("draws every method there is, each with a line of its own", async () => {
+    const all = POSTERIOR_METHODS.map((method) => posterior(method, 1000, 0, 0.5));
+    const data = { ...(await readRun(directory)), posteriors: all as unknown as PosteriorRecord[] };
+    const figure = informationFigure(data, methodsOf(data), "linear");
+    const text = JSON.stringify(figure!.spec);
+    const looks = METHOD_DEFINITIONS.map(({ name, label }) => {
+      expect(text).toContain(`"label":"${label}"`);
+      return new RegExp(`"key":"${name}",("colour":"[^"]*").*?("dash":[^}]*)`).exec(text)?.slice(1).join();
+    });
+    expect(looks).not.toContain(undefined);
+    expect(new Set(looks).size).toBe(POSTERIOR_METHODS.length);
   });
 
   it("puts the fall, its lead and the detector's verdict into a table", async () => {

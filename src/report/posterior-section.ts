@@ -2,7 +2,6 @@
 import type { MethodComparison } from "../analysis/compare.ts";
 import { OPERATORS } from "../analysis/spectrum-job.ts";
 import { METHOD_DEFINITIONS } from "../posterior/methods/index.ts";
-import { methodsOf } from "./figures/methods.ts";
 import { spectraOf } from "./figures/spectrum.ts";
 import { bulletList, htmlTable, section } from "./page.ts";
 import { calibrationTable, collapseTable } from "./posterior-tables.ts";
@@ -12,8 +11,7 @@ import { spectrumTable } from "./spectrum-table.ts";
 /** Below this, in nats, the mutual information of a method is no more than its draws' small differences. */
 const NEGLIGIBLE = 0.01;
 
-export function posteriorSection(run: RunData): string {
-  const methods = methodsOf(run);
+export function posteriorSection(run: RunData, methods: readonly MethodComparison[]): string {
   if (methods.length === 0) return "";
   const calibration = calibrationTable(methods);
   return section(

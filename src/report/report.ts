@@ -5,6 +5,7 @@ import writeFileAtomic from "write-file-atomic";
 import { requireNonEmpty } from "../validate.ts";
 import { comparisonPage } from "./comparison-page.ts";
 import { otherFigures, stepFigures } from "./figures/index.ts";
+import { methodsOf } from "./figures/methods.ts";
 import { type Figure, titled } from "./figures/plot.ts";
 import { readRun } from "./read-run.ts";
 import { runPage } from "./run-page.ts";
@@ -46,10 +47,11 @@ export async function writeFigures(
   options: FiguresOptions = {},
 ): Promise<string[]> {
   const run = await readRun(runDir);
+  const methods = methodsOf(run);
   const named = (suffix: string) => (figure: Figure) => ({ file: `${figure.id}${suffix}.svg`, figure });
   const figures = [
-    ...stepFigures(run, "linear").map(named("")),
-    ...stepFigures(run, "log").map(named("-log")),
+    ...stepFigures(run, methods, "linear").map(named("")),
+    ...stepFigures(run, methods, "log").map(named("-log")),
     ...otherFigures(run).map(named("")),
   ];
   await mkdir(outDir, { recursive: true });

@@ -1,11 +1,13 @@
 /** The report of one run. */
 import { stringify } from "yaml";
+import type { MethodComparison } from "../analysis/compare.ts";
 import { TaskFamily } from "../tasks/family.ts";
 import type { TaskConfig } from "../tasks/settings.ts";
 import { verdict as describe } from "../uncertainty/verdict.ts";
 import { diagnose } from "./diagnosis.ts";
 import { eventKeys, eventNames, membersOf, probeSets, setNames } from "./figures/events.ts";
 import { otherFigures, stepFigures } from "./figures/index.ts";
+import { methodsOf } from "./figures/methods.ts";
 import { formatNumber, formatPercent, formatStep } from "./format.ts";
 import { escapeHtml } from "./html.ts";
 import {
@@ -25,7 +27,8 @@ import { renderSvg } from "./svg.ts";
 
 /** The whole report as an HTML document. */
 export async function runPage(run: RunData): Promise<string> {
-  const figures = await runFigures(run);
+  const methods = methodsOf(run);
+  const figures = await runFigures(run, methods);
   const { task } = run.config;
   return htmlPage({
     title: `epigrok: ${run.name}`,
@@ -39,7 +42,7 @@ export async function runPage(run: RunData): Promise<string> {
       ),
       `<div class="columns">${diagnosisSection(run)}${section("How to read this", bulletList(readingGuide(run)))}</div>`,
       membersSection(run),
-      posteriorSection(run),
+      posteriorSection(run, methods),
       curvatureSection(run),
       referencesSection(run),
       section(
@@ -54,9 +57,9 @@ export async function runPage(run: RunData): Promise<string> {
   });
 }
 
-async function runFigures(run: RunData): Promise<FigureHtml[]> {
-  const linear = stepFigures(run, "linear");
-  const log = stepFigures(run, "log");
+async function runFigures(run: RunData, methods: readonly MethodComparison[]): Promise<FigureHtml[]> {
+  const linear = stepFigures(run, methods, "linear");
+  const log = stepFigures(run, methods, "log");
   const overSteps = linear.map(async (figure, i) => ({
     ...figure,
     svg: { linear: await renderSvg(figure.spec), log: await renderSvg(log[i].spec) },

@@ -1,4 +1,5 @@
 /** The figures of one run, in the order of the report. */
+import type { MethodComparison } from "../../analysis/compare.ts";
 import type { RunData } from "../read-run.ts";
 import { accuracyFigure } from "./accuracy.ts";
 import { distanceFigure } from "./distance.ts";
@@ -13,7 +14,7 @@ import { statisticFigures } from "./statistics.ts";
 import { uncertaintyFigure } from "./uncertainty.ts";
 
 /** Figures whose x axis is the training step. None for a run without an evaluation. */
-export function stepFigures(run: RunData, axis: StepAxis): Figure[] {
+export function stepFigures(run: RunData, methods: readonly MethodComparison[], axis: StepAxis): Figure[] {
   if (run.records.length === 0) return [];
   const figures = [
     accuracyFigure(run, axis),
@@ -24,9 +25,9 @@ export function stepFigures(run: RunData, axis: StepAxis): Figure[] {
     lossFigure(run, axis),
     ...statisticFigures(run, axis),
     inputSetsFigure(run, axis),
-    informationFigure(run, axis),
-    relativeInformationFigure(run, axis),
-    evidenceFigure(run, axis),
+    informationFigure(run, methods, axis),
+    relativeInformationFigure(run, methods, axis),
+    evidenceFigure(run, methods, axis),
     eigenvalueFigure(run, axis),
     negativityFigure(run, axis),
   ];

@@ -22,6 +22,7 @@ const styles = Object.fromEntries(
   ]),
 ) as Record<PosteriorMethod, Pick<Series, "label" | "colour" | "dash">>;
 
+/** The comparison of the methods of a run: made once for a page, which hands it to its figures and tables. */
 export function methodsOf(run: RunData): MethodComparison[] {
   return compareMethods(run.posteriors, {
     classes: run.config.task.modulus,
@@ -30,8 +31,11 @@ export function methodsOf(run: RunData): MethodComparison[] {
 }
 
 /** Mutual information of every method on one axis, with the range over members. */
-export function informationFigure(run: RunData, axis: StepAxis): Figure | null {
-  const methods = methodsOf(run);
+export function informationFigure(
+  run: RunData,
+  methods: readonly MethodComparison[],
+  axis: StepAxis,
+): Figure | null {
   if (methods.length === 0) return null;
   const ranges: Series[] = methods.flatMap(({ method, points }) =>
     ([0, 1] as const).map((end) => ({
@@ -57,8 +61,12 @@ export function informationFigure(run: RunData, axis: StepAxis): Figure | null {
 }
 
 /** The same relative to the method's own largest value: how sharply, and when, each falls. */
-export function relativeInformationFigure(run: RunData, axis: StepAxis): Figure | null {
-  const methods = methodsOf(run).filter(
+export function relativeInformationFigure(
+  run: RunData,
+  all: readonly MethodComparison[],
+  axis: StepAxis,
+): Figure | null {
+  const methods = all.filter(
     ({ points, peakMutualInformation }) => points.length > 1 && peakMutualInformation > 0,
   );
   if (methods.length === 0) return null;
@@ -80,8 +88,12 @@ export function relativeInformationFigure(run: RunData, axis: StepAxis): Figure 
 }
 
 /** Log evidence of the Laplace approximations. */
-export function evidenceFigure(run: RunData, axis: StepAxis): Figure | null {
-  const methods = methodsOf(run).filter(
+export function evidenceFigure(
+  run: RunData,
+  all: readonly MethodComparison[],
+  axis: StepAxis,
+): Figure | null {
+  const methods = all.filter(
     ({ points }) => points.filter(({ evidencePerTerm }) => evidencePerTerm !== null).length > 1,
   );
   if (methods.length === 0) return null;
