@@ -96,7 +96,7 @@ describe("golden bytes", () => {
       {
         "dropout": "af766d765447ae17",
         "ensemble": "da2622f39f1d38ed",
-        "ivon": "de9a962783d794aa",
+        "ivon": "23a3a1ed49557b65",
         "laplace-diagonal": "b374c57550445645",
         "laplace-kfac": "209bad7cfedee679",
         "laplace-last-layer": "5dedb2f54e5c0cb9",
@@ -109,7 +109,7 @@ describe("golden bytes", () => {
       {
         "dropout": "e3b8ac569fd4f192",
         "ensemble": "0f30f80bdbb295e7",
-        "ivon": "99a4bb738425cea6",
+        "ivon": "656c688a59e74ba1",
         "laplace-diagonal": "cd03012dbc35defc",
         "laplace-kfac": "719ec8f862420f96",
         "laplace-last-layer": "2d29b594d994fa74",

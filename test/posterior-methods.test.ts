@@ -21,6 +21,7 @@ import { type IvonPosterior, ivonPosterior } from "../src/posterior/methods/ivon
 import type { SwagPosterior } from "../src/posterior/methods/swag.ts";
 import type { MixturePosterior } from "../src/posterior/mixture.ts";
 import type { Posterior } from "../src/posterior/posterior.ts";
+import { stream } from "../src/random.ts";
 import { decodeSafetensors, encodeSafetensors } from "../src/safetensors.ts";
 import { drawProbePrompts } from "../src/tasks/probe-prompts.ts";
 import { createProbeSets } from "../src/tasks/probes.ts";
@@ -30,6 +31,10 @@ import { recentBatches } from "../src/training/recent-batches.ts";
 import { trainSegment } from "../src/training/segment.ts";
 import { ensembleMeasures } from "../src/uncertainty/measures.ts";
 import { testStream } from "./fixtures/rng.ts";
+import { float32Tolerance, maxRelativeError } from "./reference/compare.ts";
+import { ReferenceIvon } from "./reference/ivon.ts";
+import { ivonNoise } from "./reference/philox.ts";
+import { Random } from "./reference/random.ts";
 
 const config = configSchema.parse({
   seed: 5,
@@ -370,6 +375,63 @@ it("ivon and sgld have the prior that is stated, as the posterior where it outwe
   const count = 10 * states[0].length;
   const square = states.reduce((sum, state) => sum + state.reduce((s, x) => s + x * x, 0), 0) / count;
   expect(Math.abs(square * stated * (1 - 1 / 8) - 1)).toBeLessThan(5 * Math.sqrt(2 / count));
+});
+
+it("ivon is IVON on the prompts that come next, as in float64", () => {
+  const steps = 12;
+  const { mean, variance } = outcome(request("ivon", { member: 2, options: { steps } }))
+    .posterior as IvonPosterior;
+  const [start] = checkpoints;
+  const effectiveSampleSize = 300 * 32 * 3;
+  const gaussian = { effectiveSampleSize, weightDecay: 1 / effectiveSampleSize };
+  const seed = stream(1, 2, "posteriorFit").next() >>> 0;
+  const model = instantiateTransformer(core, transformerShape(config));
+  const sampler = new PromptSampler(config.task, config.seed, config.evaluation.prompts);
+  const batch = sampler.createBatch(config.training.batchSize, config.training.lossPositions);
+  const run = (from: Float64Array) => {
+    const twin = new ReferenceIvon(from, 0.5, {
+      ...{
+        ...gaussian,
+        learningRate: config.training.learningRate / 3,
+        beta1: 0.9,
+        beta2: 0.9,
+        clipRadius: 1,
+      },
+    });
+    for (let step = 1; step <= steps; step++) {
+      sampler.sampleInto(batch, 2, 300 + step);
+      twin.step([ivonNoise(from.length, { seed, member: 2, step, sample: 0 })], (theta) => {
+        model.setParameters(Float32Array.from(theta));
+        return Float64Array.from(model.lossAndGradient(batch).gradient);
+      });
+    }
+    const precision = twin.hessian.map((h) => effectiveSampleSize * (h + gaussian.weightDecay));
+    return { moved: twin.mean.map((x, i) => x - start[i]), precision };
+  };
+  const expected = run(Float64Array.from(start));
+  // Roundings as far as they reach by what the twin shows when its start moves by random roundoff.
+  const nudge = new Random(3).normals(start.length);
+  const nudged = run(Float64Array.from(start, (x, i) => x * (1 + 2 ** -24 * nudge[i])));
+  const actual = { moved: mean.map((x, i) => x - start[i]), precision: variance.map((v) => 1 / v) };
+  for (const part of ["moved", "precision"] as const) {
+    const sensitivity = maxRelativeError(nudged[part], expected[part]) * 2 ** 24;
+    const tolerance = float32Tolerance(32, steps * Math.max(18 + 4, sensitivity ** 2));
+    expect(tolerance).toBeLessThan(0.01);
+    expect(maxRelativeError(actual[part], expected[part]), part).toBeLessThan(tolerance);
+  }
+});
+
+it("swag and ivon go on with the masks of a model with dropout, and say when the rate is too large", () => {
+  const { model, ...rest } = config;
+  const dropped = configSchema.parse({ ...rest, model: { ...model, dropout: 0.5 } });
+  for (const method of ["swag", "ivon"] as const) {
+    const meanOf = (overrides: Partial<PosteriorRequest>) =>
+      (outcome(request(method, { options: { steps: 20 }, ...overrides })).posterior as IvonPosterior).mean;
+    expect(meanOf({ config: dropped })).not.toEqual(meanOf({}));
+    expect(() => meanOf({ options: { steps: 20, learningRate: 1e30 } })).toThrow(
+      /^learningRate: got 1e\+30, with which training diverged at step \d/,
+    );
+  }
 });
 
 it("ivon goes on from h = 0.5, and changes no parameter by more than its learning rate in a step", () => {

@@ -6,7 +6,7 @@ import { softmaxRows } from "../src/curvature/model.ts";
 import { EmpiricalPosterior } from "../src/posterior/empirical.ts";
 import { fitLaplace } from "../src/posterior/laplace/fit.ts";
 import { loadPosterior } from "../src/posterior/load.ts";
-import { Ivon, IvonPosterior, type IvonSettings, ivonPosterior } from "../src/posterior/methods/ivon.ts";
+import { IvonPosterior, ivonPosterior } from "../src/posterior/methods/ivon.ts";
 import { fitSgld, type SgldChainOptions } from "../src/posterior/methods/sgld.ts";
 import { SwagCollector, SwagPosterior } from "../src/posterior/methods/swag.ts";
 import { MixturePosterior } from "../src/posterior/mixture.ts";
@@ -23,7 +23,7 @@ import {
   withSpectrum,
 } from "./fixtures/dense.ts";
 import { testStream } from "./fixtures/rng.ts";
-import { ReferenceIvon } from "./reference/ivon.ts";
+import { ReferenceIvon, type ReferenceIvonOptions } from "./reference/ivon.ts";
 import { Random } from "./reference/random.ts";
 
 const rng = (step = 0) => testStream(11, step);
@@ -120,13 +120,14 @@ describe("SWAG", () => {
   });
 });
 
-describe("IVON on a quadratic", () => {
+describe("IVON in float64, which the core is compared with, on a quadratic", () => {
   const n = 4;
   const { matrix } = withSpectrum(new Random(62), [4, 2, 1, 0.5]);
   const optimum = Float64Array.of(1, -2, 0.5, 3);
   const weightDecay = 0.3;
-  const options: IvonSettings = {
-    ...{ learningRate: 0.02, effectiveSampleSize: 2000, weightDecay, hessianInit: 1, beta2: 0.9999 },
+  const options: ReferenceIvonOptions = {
+    ...{ learningRate: 0.02, effectiveSampleSize: 2000, weightDecay, beta1: 0.9, beta2: 0.9999 },
+    clipRadius: 0,
   };
   const gradient = (theta: Float64Array) =>
     matVec(
@@ -134,14 +135,20 @@ describe("IVON on a quadratic", () => {
       n,
       theta.map((t, i) => t - optimum[i]),
     );
+  const noiseOf = (shared: ReturnType<typeof rng>) => {
+    const z = new Float64Array(n);
+    normals(shared, z);
+    return z;
+  };
 
   it("converges to (A + delta I) m = A theta*, h = diag A", () => {
-    const ivon = new Ivon(new Float64Array(n), options);
+    const ivon = new ReferenceIvon(new Float64Array(n), 1, { ...options });
     const shared = rng();
     const meanOfM = new Float64Array(n);
     const meanOfH = new Float64Array(n);
     for (let step = 0; step < 200_000; step++) {
-      ivon.step(gradient, shared, step < 60_000 ? 0.02 : 0.002);
+      ivon.options.learningRate = step < 60_000 ? 0.02 : 0.002;
+      ivon.step([noiseOf(shared)], gradient);
       if (step < 100_000) continue;
       for (let i = 0; i < n; i++) {
         meanOfM[i] += ivon.mean[i] / 100_000;
@@ -158,18 +165,18 @@ describe("IVON on a quadratic", () => {
       expect(Math.abs(meanOfM[i] - expected[i])).toBeLessThan(0.01);
       expect(Math.abs(meanOfH[i] / matrix[i * (n + 1)] - 1)).toBeLessThan(0.1);
     }
-    const { variance } = ivon.posterior();
+    const hessian = Float32Array.from(ivon.hessian);
+    const { variance } = ivonPosterior(Float32Array.from(ivon.mean), hessian, options);
     variance.forEach((v, i) => {
-      expect(v).toBeCloseTo(1 / (2000 * (ivon.hessian[i] + weightDecay)), 12);
+      expect(v).toBeCloseTo(1 / (2000 * (hessian[i] + weightDecay)), 12);
     });
   });
 
   it("one step is the published update", () => {
     const start = Float64Array.of(0.2, -0.1, 0.4, 0);
-    const ivon = new Ivon(start, { ...options, beta2: 0.9, learningRate: 0.1 });
-    ivon.step(gradient, rng());
-    const z = new Float64Array(n);
-    normals(rng(), z);
+    const ivon = new ReferenceIvon(start, 1, { ...options, beta2: 0.9, learningRate: 0.1 });
+    const z = noiseOf(rng());
+    ivon.step([z], gradient);
     const sigma = 1 / Math.sqrt(2000 * 1.3);
     const g = gradient(start.map((m, i) => m + sigma * z[i]));
     for (let i = 0; i < n; i++) {
@@ -183,42 +190,9 @@ describe("IVON on a quadratic", () => {
     }
   });
 
-  it.each([
-    ["defaults", {}, { beta1: 0.9, beta2: 0.99999, hessianInit: 1, clipRadius: 0 }, 1],
-    [
-      "three gradients a step",
-      { beta1: 0.7, beta2: 0.9, hessianInit: 0.5, clipRadius: 0.8, mcSamples: 3 },
-      { beta1: 0.7, beta2: 0.9, hessianInit: 0.5, clipRadius: 0.8 },
-      3,
-    ],
-  ])("many steps are those of the reference: %s", (_, given, { hessianInit, ...full }, samples) => {
-    const start = Float64Array.of(0.2, -0.1, 0.4, 0);
-    const common = { learningRate: 0.1, effectiveSampleSize: 50, weightDecay };
-    const ivon = new Ivon(start, { ...common, ...given });
-    const reference = new ReferenceIvon(start, hessianInit, { ...common, ...full });
-    const [shared, again] = [rng(), rng()];
-    for (let step = 0; step < 30; step++) {
-      // The second half at a rate of its own, as in a schedule.
-      const scheduled = step < 15 ? undefined : 0.03;
-      ivon.step(gradient, shared, scheduled);
-      reference.options.learningRate = scheduled ?? 0.1;
-      const noises = Array.from({ length: samples }, () => {
-        const z = new Float64Array(n);
-        normals(again, z);
-        return z;
-      });
-      reference.step(noises, gradient);
-    }
-    for (let i = 0; i < n; i++) {
-      expect(ivon.mean[i]).toBeCloseTo(reference.mean[i], 10);
-      expect(ivon.hessian[i]).toBeCloseTo(reference.hessian[i], 10);
-      expect(reference.hessian[i]).not.toBe(hessianInit);
-    }
-  });
-
   it("clips the preconditioned step", () => {
-    const ivon = new Ivon(new Float64Array(n), { ...options, clipRadius: 1e-3, learningRate: 1 });
-    ivon.step(gradient, rng());
+    const ivon = new ReferenceIvon(new Float64Array(n), 1, { ...options, clipRadius: 1e-3, learningRate: 1 });
+    ivon.step([noiseOf(rng())], gradient);
     expect(Math.max(...ivon.mean.map(Math.abs))).toBe(1e-3);
   });
 
@@ -235,16 +209,6 @@ describe("IVON on a quadratic", () => {
   });
 
   it("names what is wrong", () => {
-    for (const bad of [
-      { weightDecay: -1 },
-      { learningRate: 0 },
-      { beta2: 1 },
-      { mcSamples: 0 },
-      { clipRadius: 0 },
-    ])
-      expect(() => new Ivon(optimum, { ...options, ...bad })).toThrow(
-        new RegExp(`${Object.keys(bad)[0]}: got ${Object.values(bad)[0]}`),
-      );
     expect(() => ivonPosterior(new Float32Array(2), new Float32Array(3), options)).toThrow(
       /length of hessian/,
     );

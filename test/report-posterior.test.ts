@@ -157,6 +157,7 @@ describe("reading", () => {
     await writeFile(join(directory, "spectrum.jsonl"), '{"step":1}\n');
     await expect(readRun(directory)).rejects.toThrow(ForeignRunError);
     await expect(readRun(directory)).rejects.toThrow(/spectrum\.jsonl:1: not a spectrum record/);
+    await writeFile(join(directory, "spectrum.jsonl"), "");
     await writeFile(join(directory, "posteriors.jsonl"), '{"step":1}\n');
     await expect(readRun(directory)).rejects.toThrow(/posteriors\.jsonl:1: not a posterior record/);
   });

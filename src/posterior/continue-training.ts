@@ -4,7 +4,7 @@ import type { TrainingConfig } from "../config/schema.ts";
 import type { DropoutKey } from "../core/dropout.ts";
 import type { Batch } from "../curvature/model.ts";
 import { PromptSampler } from "../tasks/prompts.ts";
-import { requireCount } from "../validate.ts";
+import { requireCount, requirePositive } from "../validate.ts";
 import type { FitInput } from "./methods/method.ts";
 
 /**
@@ -18,17 +18,24 @@ export function peakChange({ learningRate, ivon }: TrainingConfig): number {
   return learningRate * (ivon.clipRadius || IVON_CLIP_RADIUS);
 }
 
-/** Calls `run` with the prompts and the dropout masks that would have come next, `steps` times. */
+/**
+ * Trains with the prompts and the dropout masks that would have come next, at a constant rate.
+ * @param train one step; t counts from 1
+ * @throws RangeError for an option outside its range, or a loss that is not finite
+ */
 export function continueTraining(
   { config, member, step, seed }: Pick<FitInput<object>, "config" | "member" | "step" | "seed">,
-  steps: number,
-  run: (batch: Batch, t: number, masks: DropoutKey) => void,
+  { steps, learningRate }: { steps: number; learningRate: number },
+  train: (batch: Batch, t: number, dropout: DropoutKey) => { loss: number },
 ): void {
   const { task, evaluation, training } = config;
   const sampler = new PromptSampler(task, config.seed, evaluation.prompts);
   const batch = sampler.createBatch(training.batchSize, training.lossPositions);
+  requirePositive("learningRate", learningRate);
   for (let t = 1; t <= requireCount("steps", steps); t++) {
     sampler.sampleInto(batch, member, step + t);
-    run(batch, t, { seed, stream: member, step: step + t });
+    const { loss } = train(batch, t, { seed, stream: member, step: step + t });
+    if (!Number.isFinite(loss))
+      throw new RangeError(`learningRate: got ${learningRate}, with which training diverged at step ${t}`);
   }
 }

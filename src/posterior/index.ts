@@ -61,7 +61,7 @@ export { lastLayerGradients } from "./laplace/last-layer.ts";
 export { loadPosterior } from "./load.ts";
 export { DropoutPosterior } from "./methods/dropout.ts";
 export { type MethodOptions, POSTERIOR_METHODS, type PosteriorMethod } from "./methods/index.ts";
-export { Ivon, IvonPosterior, ivonPosterior } from "./methods/ivon.ts";
+export { IvonPosterior, ivonPosterior } from "./methods/ivon.ts";
 export { fitSgld, type SgldChainOptions } from "./methods/sgld.ts";
 export { SwagCollector, SwagPosterior } from "./methods/swag.ts";
 export { MixturePosterior } from "./mixture.ts";

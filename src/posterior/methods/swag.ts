@@ -3,13 +3,7 @@
 import type { Vector } from "../../curvature/vector.ts";
 import { normals, type RandomGenerator } from "../../random.ts";
 import type { Safetensors, Tensor } from "../../safetensors.ts";
-import {
-  requireCount,
-  requireLength,
-  requireNonNegative,
-  requirePositive,
-  requireWhole,
-} from "../../validate.ts";
+import { requireCount, requireLength, requireNonNegative, requireWhole } from "../../validate.ts";
 import { continueTraining, peakChange } from "../continue-training.ts";
 import { float64Tensor, vectorTensor } from "../gaussian/tensors.ts";
 import { WeightPosterior } from "../posterior.ts";
@@ -162,18 +156,16 @@ function continueWithSwag(input: FitInput<SwagOptions, typeof MODEL>): SwagPoste
     learningRate = peakChange(training) / 2,
     maxRank = DEFAULTS.maxRank,
   } = options;
-  requirePositive("learningRate", learningRate);
   const settle = Math.floor(steps / 5);
   const every = Math.max(1, Math.floor((steps - settle) / 40));
   const collector = new SwagCollector(model.parameterCount, maxRank);
   model.setParameters(checkpoints[0]);
   const zero = () => new Float32Array(model.parameterCount);
   model.setMoments({ first: zero(), second: zero() });
-  continueTraining(input, steps, (batch, t, dropout) => {
-    const { loss } = model.trainStep(batch, { ...training, step: t, learningRate, dropout });
-    if (!Number.isFinite(loss))
-      throw new RangeError(`learningRate: got ${learningRate}, with which training diverged at step ${t}`);
+  continueTraining(input, { steps, learningRate }, (batch, t, dropout) => {
+    const result = model.trainStep(batch, { ...training, step: t, learningRate, dropout });
     if (t > settle && (t - settle) % every === 0) collector.collect(model.getParameters());
+    return result;
   });
   return collector.posterior();
 }
