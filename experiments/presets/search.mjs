@@ -15,11 +15,11 @@ import { isMainThread, parentPort, Worker, workerData } from "node:worker_thread
 import { parse } from "yaml";
 import { configSchema } from "../../dist/config/schema.js";
 import { loadCoreModule } from "../../dist/core/build.js";
+import { labelledEvents } from "../../dist/run/events.js";
+import { measureEvaluation } from "../../dist/run/measure.js";
 import { createProbeSets } from "../../dist/tasks/probes.js";
 import { estimateCost } from "../../dist/training/cost.js";
 import { trainSegment } from "../../dist/training/segment.js";
-
-const SUSTAINED = 3;
 
 function configOf(settings, seed) {
   const input = { seed, ensemble: { members: 1 } };
@@ -34,31 +34,14 @@ function configOf(settings, seed) {
   return configSchema.parse(input);
 }
 
-function lastPositionAccuracy(probabilities, { batch }, classes) {
-  const positions = batch.positions.length;
-  let hits = 0;
-  for (let b = 0; b < batch.batchSize; b++) {
-    const row = (b + 1) * positions - 1;
-    const p = probabilities.subarray(row * classes, (row + 1) * classes);
-    hits += p.indexOf(Math.max(...p)) === batch.targets[row] ? 1 : 0;
-  }
-  return hits / batch.batchSize;
-}
-
-/** First evaluation from which the normalised accuracy stays at or above 0.9 for three evaluations in a row. */
-function event(curve, { chance, ceiling }) {
-  const good = curve.map(([, a]) => (a - chance) / (ceiling - chance) >= 0.9);
-  const i = good.findIndex(
-    (_, k) => k + SUSTAINED <= good.length && good.slice(k, k + SUSTAINED).every(Boolean),
-  );
-  return i < 0 ? null : curve[i][0];
-}
-
 async function train({ name, settings, seed, giveUp, trace }) {
   const config = configOf(settings, seed);
   const core = await loadCoreModule(config.math);
   const sets = createProbeSets(config).filter((s) => s.name === "seenTasks" || s.name === "unseenTasks");
-  const [seen, unseen] = sets.map(() => []);
+  const references = Object.fromEntries(sets.map(({ name, reference }) => [name, reference]));
+  const { ceiling } = references.unseenTasks;
+  const records = [];
+  const accuracies = (set) => records.map(({ members }) => members[0].sets[set].accuracy);
   const { steps } = config.training;
   const started = performance.now();
   let state = null;
@@ -68,35 +51,34 @@ async function train({ name, settings, seed, giveUp, trace }) {
     state = result.state;
     if (result.nonFiniteStep !== undefined) break;
     step = toStep;
-    sets.forEach((set, i) => {
-      const { probabilities } = result.predictions.find((p) => p.set === set.name);
-      (i === 0 ? seen : unseen).push([step, lastPositionAccuracy(probabilities, set, config.task.modulus)]);
-    });
+    const { posteriorSamples } = config.evaluation;
+    const evaluation = { member: 0, step, predictions: result.predictions };
+    records.push(measureEvaluation(step, [evaluation], sets, { posteriorSamples }));
+    const [seen, unseen] = [accuracies("seenTasks"), accuracies("unseenTasks")];
     if (trace) {
-      const accuracies = [seen, unseen].map((points) => points.at(-1)[1].toFixed(3));
+      const last = [seen, unseen].map((curve) => curve.at(-1).toFixed(3));
       const seconds = ((performance.now() - started) / 1000).toFixed(0);
-      appendFileSync(trace, `${[name, seed, step, ...accuracies, seconds].join("\t")}\n`);
+      appendFileSync(trace, `${[name, seed, step, ...last, seconds].join("\t")}\n`);
     }
-    const { ceiling } = sets[1].reference;
-    if (unseen.length >= 8 && unseen.slice(-8).every(([, a]) => a >= 0.97 * ceiling)) break;
+    if (unseen.length >= 8 && unseen.slice(-8).every((a) => a >= 0.97 * ceiling)) break;
     if (
       giveUp &&
       step >= giveUp.step &&
       step < giveUp.step + config.evaluation.every &&
-      unseen.at(-1)[1] < giveUp.accuracy * ceiling
+      unseen.at(-1) < giveUp.accuracy * ceiling
     )
       break;
   }
-  const done = unseen.at(-1)?.[0] ?? 0;
+  const done = records.at(-1)?.step ?? 0;
+  const [seen, unseen] = [accuracies("seenTasks"), accuracies("unseenTasks")];
   const curve = (points) => {
     const every = Math.max(1, Math.round(points.length / 16));
     return points
       .filter((_, i) => i % every === every - 1 || i === points.length - 1)
-      .map(([, a]) => a.toFixed(2))
+      .map((a) => a.toFixed(2))
       .join(" ");
   };
-  const memorised = event(seen, sets[0].reference);
-  const grokked = event(unseen, sets[1].reference);
+  const { memorisedStep: memorised, grokStep: grokked } = labelledEvents(records, references);
   return [
     name,
     seed,
@@ -104,9 +86,9 @@ async function train({ name, settings, seed, giveUp, trace }) {
     memorised ?? "-",
     grokked ?? "-",
     memorised && grokked ? (grokked / memorised).toFixed(2) : "-",
-    seen.at(-1)?.[1].toFixed(3),
-    unseen.at(-1)?.[1].toFixed(3),
-    sets[1].reference.ceiling.toFixed(3),
+    seen.at(-1)?.toFixed(3),
+    unseen.at(-1)?.toFixed(3),
+    ceiling.toFixed(3),
     ((estimateCost(config).flopsPerStep * done) / 1e12).toFixed(2),
     ((performance.now() - started) / 1000).toFixed(0),
     curve(seen),
