@@ -17,9 +17,6 @@ export interface RunData extends run.RunData {
  */
 export async function readRun(runDir: string): Promise<RunData> {
   const data = await run.readRun(runDir);
-  const [posteriors, spectra] = await Promise.all([
-    readPosteriors(data.directory),
-    readSpectra(data.directory),
-  ]);
-  return { ...data, posteriors, spectra };
+  const { directory } = data;
+  return { ...data, posteriors: await readPosteriors(directory), spectra: await readSpectra(directory) };
 }

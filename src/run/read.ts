@@ -44,14 +44,11 @@ export async function readRun(runDir: string): Promise<RunData> {
   if (status === null) throw new MissingRunError(`no such run directory: ${directory}`);
   if (!status.isDirectory()) throw new ForeignRunError(`not a directory: ${directory}`);
 
-  const [manifest, records, summary, environment] = await Promise.all([
-    readManifest(directory),
-    readMetrics(directory),
-    readSummary(directory),
-    readEnvironment(directory),
-  ]);
+  const manifest = await readManifest(directory);
   if (manifest === null) throw new ForeignRunError(`no config.json in ${directory}: not a run directory`);
   const config = validConfig(manifest.config, join(directory, "config.json"));
+  const records = await readMetrics(directory);
+  const summary = await readSummary(directory);
   const references = summary?.references ?? (records.length > 0 ? referencesOf(config) : {});
   const { events, detector } = readEvents(records, references, config.task.modulus);
   return {
@@ -64,7 +61,7 @@ export async function readRun(runDir: string): Promise<RunData> {
     references,
     detector,
     events: summary ?? events,
-    environment,
+    environment: await readEnvironment(directory),
   };
 }
 
