@@ -234,6 +234,23 @@ describe("idle threads", () => {
     vi.useRealTimers();
   });
 
+  it("help the next segment also if they are late to leave the last one", async () => {
+    vi.useFakeTimers();
+    const { segment, helping, names } = bench(2);
+    const first = segment("a");
+    await vi.advanceTimersByTimeAsync(10);
+    const [{ leave }] = helping;
+    first.end();
+    await first.done;
+    segment("b");
+    await vi.advanceTimersByTimeAsync(50);
+    expect(names()).toEqual(["a"]);
+    leave();
+    await vi.advanceTimersByTimeAsync(10);
+    expect(names()).toEqual(["b"]);
+    vi.useRealTimers();
+  });
+
   it("go on to the next segment, whose team has the memory of the last one", async () => {
     vi.useFakeTimers();
     const { segment, helping, names } = bench(2);

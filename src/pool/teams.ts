@@ -92,6 +92,7 @@ export class Teams<Request> {
         led.assistants--;
         this.#assistants--;
         this.#recycle(led);
+        this.#settle();
       });
   }
 
