@@ -35,6 +35,7 @@ describe("a clean peak and collapse", () => {
     expect(state.collapseStep).toBe(700);
     expect(state.reversals).toEqual([]);
     expect(state.confidence).toBe("high");
+    expect(state.caveats).toEqual([{ code: "agreementIsNoProof" }]);
     expect(words(state)).toEqual([expect.stringMatching(/agreement is not proof/)]);
   });
 
@@ -51,6 +52,7 @@ describe("a clean peak and collapse", () => {
     ]);
     const before = detectGrokking(observations(CLEAN.slice(0, 9)));
     expect(before.collapseStep).toBeNull();
+    expect(before.caveats[0]).toEqual({ code: "agreementIsNew", evaluations: 2, needed: 3 });
     expect(words(before)[0]).toMatch(/only for 2 of the 3 evaluations/);
   });
 
