@@ -639,7 +639,7 @@ describe("predictives", () => {
     const { fields } = posterior;
     for (const offset of [fields.offset + 1, -1])
       expect(() => new LaplacePosterior({ ...fields, offset })).toThrow(
-        /offset: got -?\d+, must leave 16 of the \d+ parameters/,
+        /offset: got -?\d+, must be such that 16 of the \d+ parameters follow/,
       );
     const matrixFree = laplace({ hessianStructure: "matrixFree" });
     expect(() => matrixFree.save()).toThrow(/hessianStructure: got matrixFree/);

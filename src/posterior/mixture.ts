@@ -3,7 +3,7 @@
 import type { Batch, PredictiveModel } from "../curvature/model.ts";
 import { type RandomGenerator, uniformInt } from "../random.ts";
 import type { Safetensors, Tensor } from "../safetensors.ts";
-import { requireCount } from "../validate.ts";
+import { refuse, requireCount } from "../validate.ts";
 import type { Posterior, PredictOptions } from "./posterior.ts";
 
 export class MixturePosterior implements Posterior {
@@ -17,9 +17,7 @@ export class MixturePosterior implements Posterior {
     this.parameterCount = components[0].parameterCount;
     for (const { parameterCount } of components) {
       if (parameterCount !== this.parameterCount)
-        throw new RangeError(
-          `components: got ${parameterCount} parameters beside ${this.parameterCount}, must be equal`,
-        );
+        refuse("parameters of a component", parameterCount, `${this.parameterCount}, as those of the first`);
     }
     this.components = components;
   }
@@ -35,9 +33,7 @@ export class MixturePosterior implements Posterior {
   predict(model: PredictiveModel, batch: Batch, { nSamples, rng }: PredictOptions): Float32Array[] {
     const each = nSamples / this.components.length;
     if (!Number.isInteger(each) || each < 1) {
-      throw new RangeError(
-        `nSamples: got ${nSamples}, must be a multiple of the ${this.components.length} components`,
-      );
+      refuse("nSamples", nSamples, `a multiple of the ${this.components.length} components`);
     }
     return this.components.flatMap((component) => component.predict(model, batch, { nSamples: each, rng }));
   }

@@ -3,7 +3,7 @@
 import { type Batch, type PredictiveModel, softmaxRows } from "../curvature/model.ts";
 import type { RandomGenerator } from "../random.ts";
 import type { Safetensors } from "../safetensors.ts";
-import { requireCount } from "../validate.ts";
+import { refuse, requireCount } from "../validate.ts";
 
 /** How often to draw from a posterior, and from which generator. */
 export interface PredictOptions {
@@ -57,8 +57,6 @@ export function predictWith(model: PredictiveModel, parameters: Float32Array, ba
 /** @throws RangeError if the posterior is over another number of parameters than the model has */
 export function requireSameModel(posterior: { parameterCount: number }, model: PredictiveModel): void {
   if (posterior.parameterCount !== model.parameterCount) {
-    throw new RangeError(
-      `model: got ${model.parameterCount} parameters, the posterior is over ${posterior.parameterCount}`,
-    );
+    refuse("model", `${model.parameterCount} parameters`, `of ${posterior.parameterCount}, as the posterior`);
   }
 }

@@ -5,7 +5,7 @@ import { type Batch, type PredictiveModel, requireCurvature } from "../../curvat
 import type { Vector } from "../../curvature/vector.ts";
 import type { RandomGenerator } from "../../random.ts";
 import type { Safetensors, Tensor } from "../../safetensors.ts";
-import { requireCount, requireLength, requireOneOf } from "../../validate.ts";
+import { refuse, requireCount, requireLength, requireOneOf } from "../../validate.ts";
 import type { Curvature } from "../gaussian/curvature.ts";
 import { Gaussian } from "../gaussian/gaussian.ts";
 import { curvatureFromTensors, curvatureTensors, vectorTensor } from "../gaussian/tensors.ts";
@@ -61,9 +61,7 @@ export class LaplacePosterior implements Posterior {
     requireOneOf("subsetOfWeights", subsetOfWeights, SUBSETS);
     if (subsetOfWeights === "all") requireLength("mean", mean, curvature.size);
     if (!(offset >= 0 && offset + curvature.size <= mean.length))
-      throw new RangeError(
-        `offset: got ${offset}, must leave ${curvature.size} of the ${mean.length} parameters to the curvature`,
-      );
+      refuse("offset", offset, `such that ${curvature.size} of the ${mean.length} parameters follow`);
     this.fields = fields;
     this.gaussian = new Gaussian(fields.curvature, fields.priorPrecision);
   }
@@ -92,8 +90,10 @@ export class LaplacePosterior implements Posterior {
   sample(rng: RandomGenerator): Float32Array {
     const { mean, offset, subsetOfWeights, tiedEmbeddings } = this.fields;
     if (subsetOfWeights === "lastLayer" && tiedEmbeddings) {
-      throw new RangeError(
-        "subsetOfWeights: got lastLayer with tiedEmbeddings, whose draws are not parameter vectors (the input embedding stays fixed); use predict",
+      refuse(
+        "subsetOfWeights",
+        "lastLayer with tiedEmbeddings",
+        "all or untied for draws that are parameter vectors (the input embedding stays fixed); use predict",
       );
     }
     const draw = mean.slice();
@@ -114,7 +114,7 @@ export class LaplacePosterior implements Posterior {
     const { mean, subsetOfWeights } = this.fields;
     const { dVocab } = model.shape;
     if (predType === "nn" && linkApprox === "probit")
-      throw new RangeError("linkApprox: got probit, must be mc when predType is nn");
+      refuse("linkApprox", linkApprox, "mc when predType is nn");
     if (predType === "nn" && subsetOfWeights === "all")
       return Array.from({ length: nSamples }, () => predictWith(model, this.sample(rng), batch));
     model.setParameters(mean);

@@ -3,7 +3,7 @@
 import { type Batch, type PredictiveModel, softmaxRows } from "../../curvature/model.ts";
 import { MASK_STREAMS, type RandomGenerator } from "../../random.ts";
 import type { Safetensors } from "../../safetensors.ts";
-import { requireCount } from "../../validate.ts";
+import { refuse, requireCount } from "../../validate.ts";
 import { vectorTensor } from "../gaussian/tensors.ts";
 import { type Posterior, type PredictOptions, requireSameModel } from "../posterior.ts";
 import { parametersOf } from "../saved.ts";
@@ -34,7 +34,7 @@ export class DropoutPosterior implements Posterior {
     requireCount("nSamples", nSamples);
     requireSameModel(this, model);
     const rate = model.shape.dropout ?? 0;
-    if (!(rate > 0)) throw new RangeError(`dropout: got ${rate}, must be above 0 for Monte-Carlo dropout`);
+    if (!(rate > 0)) refuse("dropout", rate, "above 0 for Monte-Carlo dropout");
     model.setParameters(this.parameters);
     const seed = rng.next() >>> 0;
     const masks = { seed, stream: MASK_STREAMS.posteriorPredictions.first };

@@ -4,7 +4,7 @@ import type { Vector } from "../../curvature/vector.ts";
 import { normals, type RandomGenerator } from "../../random.ts";
 import type { Safetensors, Tensor } from "../../safetensors.ts";
 import type { IvonCurvature } from "../../training/ivon.ts";
-import { requireLength, requirePositive } from "../../validate.ts";
+import { refuse, requireLength, requirePositive } from "../../validate.ts";
 import { continueTraining, peakChange } from "../continue-training.ts";
 import { float64Tensor, vectorTensor } from "../gaussian/tensors.ts";
 import { WeightPosterior } from "../posterior.ts";
@@ -101,7 +101,7 @@ export const ivon = {
 } as const satisfies MethodDefinition<"ivon", IvonOptions, typeof MODEL>;
 
 function ownPosterior({ checkpoints: [mean], ivon }: FitInput<IvonOptions, typeof MODEL>): Fitted {
-  if (!ivon) throw new RangeError("steps: got 0, must be at least 1 without the IVON posterior of the run");
+  if (!ivon) refuse("steps", 0, "at least 1 without the IVON posterior of the run");
   return { posterior: ivonPosterior(mean, ivon.hessian, ivon), trainingTerms: ivon.effectiveSampleSize };
 }
 

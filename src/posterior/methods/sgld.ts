@@ -6,7 +6,7 @@ import { type Batch, type CurvatureModel, meanLossAndGradient } from "../../curv
 import { ggnOperator } from "../../curvature/operators.ts";
 import type { Vector } from "../../curvature/vector.ts";
 import type { RandomGenerator } from "../../random.ts";
-import { requireCount, requireNonNegative, requirePositive, requireWhole } from "../../validate.ts";
+import { refuse, requireCount, requireNonNegative, requirePositive, requireWhole } from "../../validate.ts";
 import { EmpiricalPosterior } from "../empirical.ts";
 import type { FitInput, MethodDefinition } from "./method.ts";
 
@@ -110,7 +110,7 @@ function sampleFrom(input: FitInput<SgldOptions, typeof MODEL>): EmpiricalPoster
   const { steps = DEFAULTS.steps, preconditioned } = options;
   const priorPrecision = requirePositive("priorPrecision", options.priorPrecision ?? DEFAULTS.priorPrecision);
   if (preconditioned && options.stepSize === undefined)
-    throw new RangeError("stepSize: got none, must be stated for a preconditioned chain");
+    refuse("stepSize", "none", "stated for a preconditioned chain");
   const burnIn = Math.max(1, Math.floor(steps / 4));
   model.setParameters(parameters);
   const stepSize =

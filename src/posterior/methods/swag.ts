@@ -3,7 +3,7 @@
 import type { Vector } from "../../curvature/vector.ts";
 import { normals, type RandomGenerator } from "../../random.ts";
 import type { Safetensors, Tensor } from "../../safetensors.ts";
-import { requireCount, requireLength, requireNonNegative, requireWhole } from "../../validate.ts";
+import { refuse, requireCount, requireLength, requireNonNegative, requireWhole } from "../../validate.ts";
 import { continueTraining, peakChange } from "../continue-training.ts";
 import { float64Tensor, vectorTensor } from "../gaussian/tensors.ts";
 import { WeightPosterior } from "../posterior.ts";
@@ -27,7 +27,7 @@ export class SwagCollector {
   constructor(parameterCount: number, maxRank = 20) {
     requireCount("parameterCount", parameterCount);
     requireWhole("maxRank", maxRank);
-    if (maxRank === 1) throw new RangeError("maxRank: got 1, must be 0 (diagonal) or at least 2");
+    if (maxRank === 1) refuse("maxRank", maxRank, "0 (diagonal) or at least 2");
     this.#maxRank = maxRank;
     this.#mean = new Float64Array(parameterCount);
     this.#squares = new Float64Array(parameterCount);
@@ -50,7 +50,7 @@ export class SwagCollector {
 
   /** @throws RangeError unless two iterates or more were collected */
   posterior(): SwagPosterior {
-    if (this.count < 2) throw new RangeError(`iterates: got ${this.count}, at least 2 are needed`);
+    if (this.count < 2) refuse("iterates", this.count, "at least 2");
     return new SwagPosterior(
       Float32Array.from(this.#mean),
       this.#squares.map((x) => x / this.count),
@@ -75,8 +75,7 @@ export class SwagPosterior extends WeightPosterior {
     requireLength("variance", variance, mean.length);
     for (const v of variance) requireNonNegative("variance", v);
     for (const deviation of deviations) requireLength("deviation", deviation, mean.length);
-    if (deviations.length === 1)
-      throw new RangeError("deviations: got 1, must be none (diagonal) or at least 2");
+    if (deviations.length === 1) refuse("deviations", 1, "none (diagonal) or at least 2");
     this.parameterCount = mean.length;
     this.mean = mean;
     this.variance = variance;
