@@ -17,6 +17,37 @@ export function madd1(a: f32, b: f32, c: f32): f32 {
   return f32x4.extract_lane(madd(f32x4.splat(a), f32x4.splat(b), f32x4.splat(c)), 0);
 }
 
+// Elementwise loops of the wide builds take two vectors a round, lower and upper half of what V8 merges into one register of
+// twice the width: both are loaded, then both are stored, and nothing else is stored between. In the narrow builds what is
+// computed of the upper half is never used and leaves no code.
+
+/** Floats of a round. */
+export const LANES: i32 = WIDE ? 8 : 4;
+/** Their bytes. */
+export const STEP: usize = LANES * 4;
+
+// @ts-ignore: decorator
+@inline
+export function upperHalf(at: usize): v128 {
+  return WIDE ? v128.load(at, 16) : f32x4.splat(0);
+}
+
+/** V8 looks for pairs of stores from the higher address down. */
+// @ts-ignore: decorator
+@inline
+export function storeHalves(at: usize, low: v128, high: v128): void {
+  if (WIDE) v128.store(at, high, 16);
+  v128.store(at, low);
+}
+
+/** sum + low, then + high: in the order of the narrow builds, so that all give the same bytes. */
+// @ts-ignore: decorator
+@inline
+export function addHalves(sum: v128, low: v128, high: v128): v128 {
+  sum = f32x4.add(sum, low);
+  return WIDE ? f32x4.add(sum, high) : sum;
+}
+
 const slot: usize = memory.data(16, 16);
 
 /**
@@ -47,7 +78,12 @@ export function horizontalMax(x: v128): f32 {
 }
 
 // Constants of exp4, each in four lanes: V8 builds a constant vector anew at every use, through general registers; loading
-// it is cheaper.
+// it is cheaper. Halves of wide registers can only be filled alike from one lane.
+// @ts-ignore: decorator
+@inline
+function constant(at: usize): v128 {
+  return WIDE ? v128.load32_splat(at) : v128.load(at);
+}
 const LOWEST: usize = memory.data<f32>([-87.3, -87.3, -87.3, -87.3], 16);
 const HIGHEST: usize = memory.data<f32>([88.0, 88.0, 88.0, 88.0], 16);
 const LOG2E: usize = memory.data<f32>([1.44269504088896341, 1.44269504088896341, 1.44269504088896341, 1.44269504088896341], 16);
@@ -69,21 +105,21 @@ const ONE: usize = memory.data<f32>([1.0, 1.0, 1.0, 1.0], 16);
 // @ts-ignore: decorator
 @inline
 export function exp4(x: v128): v128 {
-  const lowest = v128.load(LOWEST);
-  const clamped = f32x4.pmin(f32x4.pmax(x, lowest), v128.load(HIGHEST));
+  const lowest = constant(LOWEST);
+  const clamped = f32x4.pmin(f32x4.pmax(x, lowest), constant(HIGHEST));
   // Adding 1.5 2^23 rounds to an integer n and leaves it in the lowest bits, to be shifted into the exponent.
-  const magic = v128.load(MAGIC);
-  const rounded = madd(clamped, v128.load(LOG2E), magic);
+  const magic = constant(MAGIC);
+  const rounded = madd(clamped, constant(LOG2E), magic);
   const n = f32x4.sub(rounded, magic);
-  let r = madd(n, v128.load(MINUS_LN2_HIGH), clamped);
-  r = madd(n, v128.load(MINUS_LN2_LOW), r);
-  let y = v128.load(EXP_6);
-  y = madd(y, r, v128.load(EXP_5));
-  y = madd(y, r, v128.load(EXP_4));
-  y = madd(y, r, v128.load(EXP_3));
-  y = madd(y, r, v128.load(EXP_2));
-  y = madd(y, r, v128.load(EXP_1));
-  const one = v128.load(ONE);
+  let r = madd(n, constant(MINUS_LN2_HIGH), clamped);
+  r = madd(n, constant(MINUS_LN2_LOW), r);
+  let y = constant(EXP_6);
+  y = madd(y, r, constant(EXP_5));
+  y = madd(y, r, constant(EXP_4));
+  y = madd(y, r, constant(EXP_3));
+  y = madd(y, r, constant(EXP_2));
+  y = madd(y, r, constant(EXP_1));
+  const one = constant(ONE);
   y = f32x4.add(madd(y, f32x4.mul(r, r), r), one);
   const power = i32x4.add(i32x4.shl(rounded, 23), one);
   return v128.andnot(f32x4.mul(y, power), f32x4.lt(x, lowest));

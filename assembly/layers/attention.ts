@@ -9,53 +9,97 @@ import {
   D, H, HD, dPathKV, dScores, keysT, pathKV, pathRow, sharedTokens, valuesT,
 } from "../layout";
 import { EDGE_ROW, copyTile, edgeTile, transpose4 } from "../gemm";
-import { exp4, horizontalMax, horizontalSum, madd, splatOnce } from "../simd";
+import {
+  LANES, STEP, addHalves, exp4, horizontalMax, horizontalSum, madd, splatOnce, storeHalves, upperHalf,
+} from "../simd";
 import { addTo, mapped } from "../rows";
 import { TANGENT } from "../tangent";
 
 /**
- * C[4, 8] at c (rows cRow bytes apart, except that rows from `rows` on all go to the side) = or += sum over `depth` of
- * A[i, k] B[k, j], with A[i, k] at a + i aRow + k aStep and B[k, .] at b + k bStep, in bytes.
+ * C[4, W] at c (rows cRow bytes apart, of which the first `rows` are stored) = or += sum over `depth` of A[i, k] B[k, j],
+ * with A[i, k] at a + i aRow + k aStep and B[k, .] at b + k bStep, in bytes.
  */
-function tile4x8(
-  c: usize, cRow: usize, a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, depth: i32, rows: i32,
+// @ts-ignore: decorator
+@inline
+function tile(
+  W: i32, c: usize, cRow: usize, a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, depth: i32, rows: i32,
   accumulate: bool,
 ): void {
-  let c00 = f32x4.splat(0), c01 = f32x4.splat(0);
-  let c10 = f32x4.splat(0), c11 = f32x4.splat(0);
-  let c20 = f32x4.splat(0), c21 = f32x4.splat(0);
-  let c30 = f32x4.splat(0), c31 = f32x4.splat(0);
+  const zero = f32x4.splat(0);
+  let c00 = zero, c01 = zero, c02 = zero, c03 = zero;
+  let c10 = zero, c11 = zero, c12 = zero, c13 = zero;
+  let c20 = zero, c21 = zero, c22 = zero, c23 = zero;
+  let c30 = zero, c31 = zero, c32 = zero, c33 = zero;
   const a2 = aRow << 1;
   const a3 = a2 + aRow;
   for (let k = 0; k < depth; k++) {
-    const b0 = v128.load(b);
-    const b1 = v128.load(b, 16);
+    const b0 = v128.load(b), b1 = v128.load(b, 16);
+    let b2 = zero, b3 = zero;
+    if (W == 16) {
+      b2 = v128.load(b, 32);
+      b3 = v128.load(b, 48);
+    }
     let x = v128.load32_splat(a);
     c00 = madd(x, b0, c00);
     c01 = madd(x, b1, c01);
+    if (W == 16) {
+      c02 = madd(x, b2, c02);
+      c03 = madd(x, b3, c03);
+    }
     x = v128.load32_splat(a + aRow);
     c10 = madd(x, b0, c10);
     c11 = madd(x, b1, c11);
+    if (W == 16) {
+      c12 = madd(x, b2, c12);
+      c13 = madd(x, b3, c13);
+    }
     x = v128.load32_splat(a + a2);
     c20 = madd(x, b0, c20);
     c21 = madd(x, b1, c21);
+    if (W == 16) {
+      c22 = madd(x, b2, c22);
+      c23 = madd(x, b3, c23);
+    }
     x = v128.load32_splat(a + a3);
     c30 = madd(x, b0, c30);
     c31 = madd(x, b1, c31);
+    if (W == 16) {
+      c32 = madd(x, b2, c32);
+      c33 = madd(x, b3, c33);
+    }
     a += aStep;
     b += bStep;
   }
-  store8(c, c00, c01, accumulate);
-  if (rows > 1) store8(c + cRow, c10, c11, accumulate);
-  if (rows > 2) store8(c + 2 * cRow, c20, c21, accumulate);
-  if (rows > 3) store8(c + 3 * cRow, c30, c31, accumulate);
+  storeRow(W, c, c00, c01, c02, c03, accumulate);
+  if (rows > 1) storeRow(W, c + cRow, c10, c11, c12, c13, accumulate);
+  if (rows > 2) storeRow(W, c + 2 * cRow, c20, c21, c22, c23, accumulate);
+  if (rows > 3) storeRow(W, c + 3 * cRow, c30, c31, c32, c33, accumulate);
 }
 
 // @ts-ignore: decorator
 @inline
-function store8(at: usize, low: v128, high: v128, accumulate: bool): void {
-  v128.store(at, accumulate ? f32x4.add(v128.load(at), low) : low);
-  v128.store(at, accumulate ? f32x4.add(v128.load(at, 16), high) : high, 16);
+function storeRow(W: i32, at: usize, c0: v128, c1: v128, c2: v128, c3: v128, accumulate: bool): void {
+  if (accumulate) {
+    c0 = f32x4.add(v128.load(at), c0);
+    c1 = f32x4.add(v128.load(at, 16), c1);
+    if (W == 16) {
+      c2 = f32x4.add(v128.load(at, 32), c2);
+      c3 = f32x4.add(v128.load(at, 48), c3);
+    }
+  }
+  if (W == 16) {
+    v128.store(at, c3, 48);
+    v128.store(at, c2, 32);
+  }
+  v128.store(at, c1, 16);
+  v128.store(at, c0);
+}
+
+function tile4x8(
+  c: usize, cRow: usize, a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, depth: i32, rows: i32,
+  accumulate: bool,
+): void {
+  tile(8, c, cRow, a, aRow, aStep, b, bStep, depth, rows, accumulate);
 }
 
 /** The strip C[rows <= 4, columns], as tile4x8; columns of B beyond the last are read and not used. */
@@ -63,7 +107,14 @@ function strip(
   c: usize, cRow: usize, a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, depth: i32, rows: i32,
   columns: i32, accumulate: bool,
 ): void {
-  for (let j = 0; j < columns; j += 8) {
+  let j = 0;
+  if (WIDE) {
+    for (; j + 16 <= columns; j += 16) {
+      const offset = <usize>j << 2;
+      tile(16, c + offset, cRow, a, aRow, aStep, b + offset, bStep, depth, rows, accumulate);
+    }
+  }
+  for (; j < columns; j += 8) {
     const offset = <usize>j << 2;
     if (j + 8 <= columns) {
       tile4x8(c + offset, cRow, a, aRow, aStep, b + offset, bStep, depth, rows, accumulate);
@@ -108,59 +159,75 @@ function transposeHead(out: usize, rows: usize, rowBytes: usize, T: i32, stride:
   }
 }
 
-/** Lanes 0 .. valid-1 of x, the others `other`. */
+/** x where the lane's index, `lanes`, is below `valid`, elsewhere `other`. */
 // @ts-ignore: decorator
 @inline
-function keepLanes(x: v128, valid: i32, other: f32): v128 {
-  return v128.bitselect(x, f32x4.splat(other), i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(valid)));
+function keepLanes(x: v128, lanes: v128, valid: i32, other: f32): v128 {
+  return v128.bitselect(x, f32x4.splat(other), i32x4.lt_s(lanes, i32x4.splat(valid)));
 }
 
-/** Address of the group of four floats in which the first `count` of a row end. */
+/** Address of the group of LANES floats in which the first `count` of a row end. */
 // @ts-ignore: decorator
 @inline
 function lastGroup(row: usize, count: i32): usize {
-  return row + (<usize>((count - 1) & ~3) << 2);
+  return row + (<usize>((count - 1) & -LANES) << 2);
 }
 
-/** Replace the row's floats from `count` to the next multiple of 4 by `other`. */
+/** Bytes of a row up to the end of the group in which its first `count` floats end. */
+// @ts-ignore: decorator
+@inline
+function groupBytes(count: i32): usize {
+  return <usize>((count + LANES - 1) & -LANES) << 2;
+}
+
+/** Replace the row's floats from `count` to the end of the group by `other`. */
 // @ts-ignore: decorator
 @inline
 function fillPadding(row: usize, count: i32, other: f32): void {
   const last = lastGroup(row, count);
-  v128.store(last, keepLanes(v128.load(last), count - ((count - 1) & ~3), other));
+  const valid = count - ((count - 1) & -LANES);
+  const low = keepLanes(v128.load(last), i32x4(0, 1, 2, 3), valid, other);
+  const high = keepLanes(upperHalf(last), i32x4(4, 5, 6, 7), valid, other);
+  storeHalves(last, low, high);
 }
 
-/** Zero the groups of four after the one in which `count` ends, up to the one in which `reach` ends. */
+/** Zero the groups after the one in which `count` ends, up to the one in which `reach` ends. */
 // @ts-ignore: decorator
 @inline
 function clearGroups(row: usize, count: i32, reach: i32): void {
+  const zero = f32x4.splat(0);
   const end = lastGroup(row, reach);
-  for (let at = lastGroup(row, count) + 16; at <= end; at += 16) v128.store(at, f32x4.splat(0));
+  for (let at = lastGroup(row, count) + STEP; at <= end; at += STEP) storeHalves(at, zero, zero);
 }
 
-/** Softmax of scale times the first `count` of row's floats, in place; those up to the next multiple of 4 become 0. */
+/** Softmax of scale times the first `count` of row's floats, in place; those up to the end of the group become 0. */
 function softmaxRow(row: usize, count: i32, scale: f32): void {
-  const end = lastGroup(row, count);
+  const end = row + groupBytes(count);
   fillPadding(row, count, -1e30);
   let max4 = v128.load(row);
-  for (let at = row + 16; at <= end; at += 16) max4 = f32x4.pmax(max4, v128.load(at));
+  for (let at = row + 16; at < end; at += 16) max4 = f32x4.pmax(max4, v128.load(at));
   max4 = splatOnce(horizontalMax(max4));
   const scale4 = splatOnce(scale);
   let sum4 = f32x4.splat(0);
-  for (let at = row; at <= end; at += 16) {
-    const e = exp4(f32x4.mul(f32x4.sub(v128.load(at), max4), scale4));
-    sum4 = f32x4.add(sum4, e);
-    v128.store(at, e);
+  for (let at = row; at < end; at += STEP) {
+    const x0 = v128.load(at), x1 = upperHalf(at);
+    const low = exp4(f32x4.mul(f32x4.sub(x0, max4), scale4));
+    const high = exp4(f32x4.mul(f32x4.sub(x1, max4), scale4));
+    sum4 = addHalves(sum4, low, high);
+    storeHalves(at, low, high);
   }
   const inverse4 = splatOnce(<f32>1 / horizontalSum(sum4));
-  for (let at = row; at <= end; at += 16) v128.store(at, f32x4.mul(v128.load(at), inverse4));
+  for (let at = row; at < end; at += STEP) {
+    const x0 = v128.load(at), x1 = upperHalf(at);
+    storeHalves(at, f32x4.mul(x0, inverse4), f32x4.mul(x1, inverse4));
+  }
 }
 
-/** sum_j x_j y_j over the groups of four that the first `count` floats reach into, in every lane. */
+/** sum_j x_j y_j over the groups that the first `count` floats reach into, in every lane. */
 // @ts-ignore: decorator
 @inline
 function rowDot(x: usize, y: usize, count: i32): v128 {
-  const bytes = <usize>((count + 3) & ~3) << 2;
+  const bytes = groupBytes(count);
   let sum4 = f32x4.splat(0);
   for (let c: usize = 0; c < bytes; c += 16) sum4 = madd(v128.load(x + c), v128.load(y + c), sum4);
   return splatOnce(horizontalSum(sum4));
@@ -171,10 +238,14 @@ function softmax_linearised(row: usize, weights: usize, count: i32, scale: f32):
   fillPadding(row, count, 0);
   const sum4 = rowDot(weights, row, count);
   const scale4 = splatOnce(scale);
-  const bytes = <usize>((count + 3) & ~3) << 2;
-  for (let c: usize = 0; c < bytes; c += 16) {
-    const a = f32x4.mul(v128.load(weights + c), scale4);
-    v128.store(row + c, f32x4.mul(a, f32x4.sub(v128.load(row + c), sum4)));
+  const bytes = groupBytes(count);
+  for (let c: usize = 0; c < bytes; c += STEP) {
+    const from = weights + c, to = row + c;
+    const a0 = v128.load(from), a1 = upperHalf(from);
+    const x0 = v128.load(to), x1 = upperHalf(to);
+    const low = f32x4.mul(f32x4.mul(a0, scale4), f32x4.sub(x0, sum4));
+    const high = f32x4.mul(f32x4.mul(a1, scale4), f32x4.sub(x1, sum4));
+    storeHalves(to, low, high);
   }
 }
 
@@ -190,7 +261,7 @@ function softmax_linearised_jvp(row: usize, weights: usize, count: i32, scale: f
     rowDot(weights + TANGENT, row, count), rowDot(weights, row + TANGENT, count),
   );
   const scale4 = splatOnce(scale);
-  const bytes = <usize>((count + 3) & ~3) << 2;
+  const bytes = groupBytes(count);
   for (let c: usize = 0; c < bytes; c += 16) {
     const changed = f32x4.mul(v128.load(weights + TANGENT + c), f32x4.sub(v128.load(row + c), sum4));
     const centred = f32x4.sub(v128.load(row + TANGENT + c), sumTangent4);
