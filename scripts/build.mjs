@@ -3,7 +3,8 @@
  *
  *   node scripts/build.mjs [wasm | typescript]     (both without)
  */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { isMainThread, Worker, workerData } from "node:worker_threads";
 
 /** One after the other: the compiler is three times as fast once it is warm. */
@@ -15,7 +16,10 @@ async function buildWasm() {
   }
 }
 
-/** The second program, whose JavaScript has no comments as the first's declarations do, takes over all that is parsed. */
+/**
+ * The second program, whose JavaScript has no comments as the first's declarations do, takes over all that is parsed.
+ * What dist/ has besides is of sources that are gone, and would be packed.
+ */
 async function buildTypeScript() {
   const { default: ts } = await import("typescript");
   const host = {
@@ -26,14 +30,25 @@ async function buildTypeScript() {
   const refuse = (diagnostics) => {
     if (diagnostics.length > 0) throw new Error(ts.formatDiagnostics(diagnostics, host));
   };
-  const { fileNames, options, errors } = ts.getParsedCommandLineOfConfigFile("tsconfig.build.json", {}, host);
+  const { fileNames, options, errors } = ts.getParsedCommandLineOfConfigFile(
+    "tsconfig.build.json",
+    { listEmittedFiles: true },
+    host,
+  );
   refuse(errors);
   const declarations = ts.createProgram(fileNames, { ...options, emitDeclarationOnly: true });
   refuse(ts.getPreEmitDiagnostics(declarations));
-  refuse(declarations.emit().diagnostics);
+  const types = declarations.emit();
+  refuse(types.diagnostics);
   const scriptOptions = { ...options, declaration: false, removeComments: true, noCheck: true };
   const scripts = ts.createProgram(fileNames, scriptOptions, undefined, declarations);
-  refuse(scripts.emit().diagnostics);
+  const code = scripts.emit();
+  refuse(code.diagnostics);
+  const written = new Set([...types.emittedFiles, ...code.emittedFiles].map((path) => resolve(path)));
+  for (const name of readdirSync(options.outDir, { recursive: true })) {
+    const path = resolve(join(options.outDir, name));
+    if (statSync(path).isFile() && !written.has(path)) rmSync(path);
+  }
 }
 
 const build = { wasm: buildWasm, typescript: buildTypeScript };

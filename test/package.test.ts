@@ -1,6 +1,14 @@
 /** The package as a user installs it: what the tarball holds, its three entry points, and their types. */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { temporaryDirectory } from "./fixtures/temporary.ts";
@@ -17,7 +25,7 @@ import { type Config, createConfig, createTransformer, decompose, detectGrokking
 import { fitLaplace, type Posterior, stream } from "epigrok/posterior";
 import { peakTimes, spectral } from "epigrok/theory";
 
-const config: Config = createConfig({ task: { modulus: 5, trainTasks: 3, examples: 2 } }, { preset: "quick" });
+const config: Config = createConfig({ task: { trainTasks: 16 } }, { preset: "quick" });
 const run: (config: Config, options: { out: string; workers: number }) => Promise<{ status: "finished" | "stopped" }> = runEnsemble;
 
 const model = await createTransformer(
@@ -106,6 +114,12 @@ describe("the installed package", () => {
     const cli = join(modules, "epigrok", manifest.bin.epigrok);
     const presets = execFileSync(process.execPath, [cli, "presets"], { cwd: project, encoding: "utf8" });
     expect(presets).toContain("quick-memorise");
+  });
+
+  it("holds nothing of sources that are gone", () => {
+    const compiled = readdirSync(join(modules, "epigrok", "dist"), { recursive: true, encoding: "utf8" });
+    const sources = compiled.filter((name) => name.endsWith(".js")).map((name) => name.replace(/js$/, "ts"));
+    expect(sources.filter((name) => !existsSync(join(root, "src", name)))).toEqual([]);
   });
 
   it("shows nothing but the entry points", () => {
