@@ -3,6 +3,7 @@ import type { Argv, CommandModule } from "yargs";
 import type { TaskRatio } from "../analysis/bridge.ts";
 import { UsageError } from "../errors.ts";
 import type { StudyOptions } from "../report/theory/study.ts";
+import type { RunData } from "../run/read.ts";
 
 interface TheoryArguments {
   lambda: number;
@@ -156,7 +157,8 @@ const mostDraws = 3;
 async function readBridge({ run, level, u0, taskRatio }: TheoryArguments) {
   const { bridge } = await import("../analysis/bridge.ts");
   const { readRun } = await import("../run/read.ts");
-  const runs = await Promise.all(run.map((directory) => readRun(directory)));
+  const runs: RunData[] = [];
+  for (const directory of run) runs.push(await readRun(directory));
   return bridge(runs, { level, u0, ratio: taskRatio });
 }
 

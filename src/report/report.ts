@@ -7,7 +7,7 @@ import { comparisonPage } from "./comparison-page.ts";
 import { otherFigures, stepFigures } from "./figures/index.ts";
 import { methodsOf } from "./figures/methods.ts";
 import { type Figure, titled } from "./figures/plot.ts";
-import { readRun } from "./read-run.ts";
+import { type RunData, readRun } from "./read-run.ts";
 import { runPage } from "./run-page.ts";
 import { renderSvg, type SvgTheme } from "./svg.ts";
 
@@ -24,7 +24,8 @@ export interface ReportOptions {
  */
 export async function writeReport(runDirs: string[], options: ReportOptions = {}): Promise<string> {
   requireNonEmpty("runDirs", runDirs);
-  const runs = await Promise.all(runDirs.map(readRun));
+  const runs: RunData[] = [];
+  for (const runDir of runDirs) runs.push(await readRun(runDir));
   const path = resolve(
     options.out ?? (runs.length === 1 ? join(runs[0].directory, "report.html") : "report.html"),
   );
