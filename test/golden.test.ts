@@ -102,6 +102,7 @@ describe("golden bytes", () => {
         "laplace-last-layer": "5dedb2f54e5c0cb9",
         "laplace-low-rank": "695c757e5b66b845",
         "sgld": "15104fb6ec317858",
+        "snapshot-ensemble": "3206ddfcd356553d",
         "swag": "f79c6b942908031d",
       }
     `);
@@ -115,6 +116,7 @@ describe("golden bytes", () => {
         "laplace-last-layer": "2d29b594d994fa74",
         "laplace-low-rank": "09eb82c3fce236d2",
         "sgld": "273b0751fc37da4c",
+        "snapshot-ensemble": "88ee54d5164f28fe",
         "swag": "f1462b72173879a9",
       }
     `);

@@ -11,11 +11,17 @@ import { selectSteps, thin } from "../src/analysis/selection.ts";
 import type { SpectrumRecord } from "../src/analysis/spectrum-job.ts";
 import { namesIn, stepChoice } from "../src/commands/flags.ts";
 import { configSchema } from "../src/config/schema.ts";
+import { loadCoreModule } from "../src/core/build.ts";
+import { instantiateTransformer } from "../src/core/transformer.ts";
 import { runJobs } from "../src/pool/jobs.ts";
 import { startThreads } from "../src/pool/pool.ts";
 import { POSTERIOR_METHODS } from "../src/posterior/methods/index.ts";
+import { readCheckpoint } from "../src/run/checkpoints.ts";
 import { ivonFile } from "../src/run/files.ts";
 import type { MetricsRecord } from "../src/run/records.ts";
+import { createProbeSets } from "../src/tasks/probes.ts";
+import { transformerShape } from "../src/training/model.ts";
+import { ensembleMeasures } from "../src/uncertainty/measures.ts";
 import { epigrok } from "./fixtures/cli.ts";
 import { temporaryDirectory } from "./fixtures/temporary.ts";
 
@@ -83,6 +89,22 @@ describe("jobs", () => {
     expect(jobs()[0].options).toEqual({ steps: 400 });
     // 256 prompts of 6 positions a batch.
     expect(jobs()[0].batches).toBe(Math.ceil(2048 / (256 * config.task.examples)));
+  });
+
+  it("of a snapshot ensemble: the last four checkpoints of a member, where there are so many", () => {
+    const kept = [0, 5, 10, 20, 40].map((step) => ({
+      ...{ step, members: step === 10 ? [0] : [0, 1], withCurvature: [] },
+    }));
+    const snapshots = (settings = DEFAULT_SETTINGS) =>
+      posteriorJobs({ config, kept }, ["snapshot-ensemble"], kept.slice(2), "all", settings);
+    expect(snapshots().map(({ step, member, checkpointSteps }) => [step, member, checkpointSteps])).toEqual([
+      [20, 0, [0, 5, 10, 20]],
+      [40, 0, [5, 10, 20, 40]],
+      [40, 1, [0, 5, 20, 40]],
+    ]);
+    // Which number of draws and how much data are asked for does not matter to it.
+    const [first, ...others] = [...snapshots(), ...snapshots({ ...DEFAULT_SETTINGS, samples: 7, data: 9 })];
+    for (const { settings } of others) expect(settings).toBe(first.settings);
   });
 
   it("are done again only if something they depend on has changed", () => {
@@ -361,6 +383,40 @@ describe("epigrok", () => {
     // Another number of steps is another run: nothing that is there counts.
     expect((await fitted(1000, 100_000)).slice(10)).toEqual(both);
     expect((await fitted(1000, 100_000)).slice(10)).toEqual(both);
+  });
+
+  it("posterior: a snapshot ensemble of the checkpoints that a member has kept", async () => {
+    const out = join(root, "snapshots");
+    expect((await cli("run", ...settings, "--set", "evaluation.every=5", "--out", out)).code).toBe(0);
+    const few = await cli("posterior", "snapshots", "--methods", "snapshot-ensemble,swag", "--steps", "10");
+    expect(few.code).toBe(2);
+    expect(few.stderr).toContain(
+      "snapshot-ensemble takes the last 4 checkpoints of a member; up to the steps",
+    );
+    expect((await posterior("snapshots", "--methods", "snapshot-ensemble")).code).toBe(0);
+    const records = lines<PosteriorRecord>("snapshots/posteriors.jsonl");
+    const sources = records.map(({ step, member, checkpointSteps }) => [step, member, checkpointSteps]);
+    expect(sources.sort()).toEqual([
+      ...[0, 1].map((member) => [15, member, [0, 5, 10, 15]]),
+      ...[0, 1].map((member) => [20, member, [5, 10, 15, 20]]),
+    ]);
+    const run = configSchema.parse(JSON.parse(readFileSync(join(out, "config.json"), "utf8")).config);
+    const core = await loadCoreModule(run.math);
+    const model = instantiateTransformer(core, transformerShape(run), { optimizer: "none" });
+    const probe = createProbeSets(run).find(({ name }) => name === "unseenTasks")!;
+    for (const { member, samples, sets, checkpointSteps } of records) {
+      const draws = checkpointSteps!.map(async (step) => {
+        const parameters = await readCheckpoint(out, { step, member: member! }, model.parameters);
+        model.setParameters(parameters);
+        return model.probabilities(probe.batch);
+      });
+      const { mutualInformation } = ensembleMeasures(await Promise.all(draws), probe);
+      expect(samples).toBe(4);
+      expect(sets.unseenTasks!.mutualInformation).toBeCloseTo(mutualInformation, 5);
+    }
+    expect(readFileSync(join(out, "report.html"), "utf8")).toContain(
+      "The snapshot ensemble is of one member",
+    );
   });
 
   it("an IVON run: its own posterior at every checkpoint, also by itself after training", async () => {

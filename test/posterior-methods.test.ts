@@ -14,6 +14,7 @@ import { fitAndPredict, type PosteriorRequest } from "../src/posterior/fit-and-p
 import { loadPosterior } from "../src/posterior/load.ts";
 import {
   METHOD_DEFINITIONS,
+  methodNamed,
   POSTERIOR_METHODS,
   type PosteriorMethod,
 } from "../src/posterior/methods/index.ts";
@@ -118,14 +119,15 @@ describe("the registry", () => {
 
 for (const method of POSTERIOR_METHODS) {
   describe(method, () => {
-    const single = request(method, method === "ensemble" ? { checkpoints } : {});
+    const one = methodNamed(method).needs.checkpoints === "one";
+    const single = request(method, one ? {} : { checkpoints });
     const first = outcome(single);
 
     it("predicts distributions on every probe set, and their measures exist", () => {
       const sets = createProbeSets(config);
       expect(first.predictions.map(({ set }) => set)).toEqual(sets.map(({ name }) => name));
       first.predictions.forEach(({ samples }, i) => {
-        expect(samples).toHaveLength(method === "ensemble" ? 3 : 6);
+        expect(samples).toHaveLength(one ? 6 : 3);
         const measures = ensembleMeasures(samples, sets[i]);
         expect(measures.mutualInformation).toBeGreaterThan(0);
         expect(measures.accuracy).toBeGreaterThanOrEqual(0);
@@ -161,7 +163,7 @@ for (const method of POSTERIOR_METHODS) {
       expect(predict(loaded)).toEqual(predict(first.posterior));
     });
 
-    if (method === "ensemble") return;
+    if (!one) return;
 
     it("depends on the seed", () => {
       const other = outcome({ ...single, seed: 2 });
@@ -215,8 +217,8 @@ it("every probe set sees the same draws of the weights", () => {
   expect(predictions[1]).toEqual(predictions[0]);
 });
 
-it("ensemble: each member's own predictions", () => {
-  const { predictions } = outcome(request("ensemble", { checkpoints }));
+it.each(["ensemble", "snapshot-ensemble"] as const)("%s: the predictions of each checkpoint", (method) => {
+  const { predictions } = outcome(request(method, { checkpoints }));
   const model = instantiateTransformer(core, transformerShape(config), { optimizer: "none" });
   checkpoints.forEach((parameters, m) => {
     model.setParameters(parameters);
@@ -248,6 +250,10 @@ it("the number of terms is what was trained on, the data set if that is larger, 
   const terms = (overrides: Partial<PosteriorRequest>) =>
     fitAndPredict(request("laplace-last-layer", overrides), core).trainingTerms;
   expect(terms({ step: 0 })).toBe(4 * 32 * 3);
+  // Prompts of a pool that come again are no new evidence.
+  const pooled = configSchema.parse({ ...config, task: { ...config.task, promptPool: 80 } });
+  const overrides = (step: number) => ({ config: pooled, step, data: recentBatches(pooled, 0, step, 4) });
+  expect([2, 3, 300].map((step) => terms(overrides(step)))).toEqual([64 * 3, 80 * 3, 80 * 3]);
   expect(terms({ trainingTerms: 1000 })).toBe(1000);
 });
 

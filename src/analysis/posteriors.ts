@@ -51,21 +51,21 @@ function jobsAt(
   settings: PosteriorSettings,
 ): KeyedJob[] {
   const definition = methodNamed(method);
-  const { needs } = definition;
+  const { checkpoints } = definition.needs;
   const { step } = checkpoint;
   const common = { samples: settings.samples, batches: batchesFor(config, settings.data) };
   const optionsWith = (ivonCurvature: boolean) => definition.options(settings, config, { ivonCurvature });
-  if (needs.checkpoints === "members") {
+  if (checkpoints === "members") {
     const options = optionsWith(false);
     // Its samples are the members, whatever is asked for.
     return [{ ...common, method, step, options, settings: settingsHash(config, options), member: null }];
   }
-  const { last } = needs.checkpoints === "one" ? { last: 1 } : needs.checkpoints;
   return selectMembers(checkpoint, members).flatMap((member): KeyedJob[] => {
     const options = optionsWith(checkpoint.withCurvature.includes(member));
     const job = { ...common, method, step, options };
-    if (needs.checkpoints === "one")
+    if (checkpoints === "one")
       return [{ ...job, settings: settingsHash(config, { ...common, options }), member }];
+    const { last } = checkpoints;
     const upTo = kept.filter((each) => each.step <= step && each.members.includes(member));
     if (upTo.length < last) return [];
     const checkpointSteps = upTo.slice(-last).map((each) => each.step);

@@ -9,7 +9,7 @@ import { type Batch, totalTerms } from "../curvature/model.ts";
 import { stream } from "../random.ts";
 import type { ProbeSetName } from "../tasks/probe-sets.ts";
 import type { IvonCurvature } from "../training/ivon.ts";
-import { termsPerStep } from "../training/loss-terms.ts";
+import { termsSeenAt } from "../training/loss-terms.ts";
 import { transformerShape } from "../training/model.ts";
 import { refuse, requireCount, requireLength, requirePositive } from "../validate.ts";
 import type { LaplaceEvidence } from "./laplace/evidence.ts";
@@ -42,8 +42,8 @@ export interface PosteriorRequest<Method extends PosteriorMethod = PosteriorMeth
   nSamples: number;
   seed: number;
   /**
-   * N. Default: the predictions the member has trained on at the checkpoint, step x batchSize x positions, of which D
-   * is a sample. State it to compare the evidence of checkpoints of different steps.
+   * N. Default: the predictions the member has trained on at the checkpoint, step x batchSize x positions (those of a
+   * prompt pool once), of which D is a sample. State it to compare the evidence of checkpoints of different steps.
    */
   trainingTerms?: number;
   options?: MethodOptions<Method>;
@@ -80,7 +80,7 @@ export function fitAndPredict<Method extends PosteriorMethod>(
   const trainingTerms =
     request.trainingTerms === undefined
       ? // Early on the data set is larger than what has been trained on.
-        Math.max(terms, step * termsPerStep(config))
+        Math.max(terms, termsSeenAt(config, step))
       : requirePositive("trainingTerms", request.trainingTerms);
   const shape = { ...transformerShape(config), ...definition.shape?.(options) };
   const model = instantiateTransformer(core, shape, needs.model);

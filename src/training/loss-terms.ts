@@ -5,3 +5,13 @@ import type { Config } from "../config/schema.ts";
 export function termsPerStep({ training, task }: Config): number {
   return training.batchSize * (training.lossPositions === "all" ? task.examples : 1);
 }
+
+/**
+ * Different terms that one member has trained on after `step` steps: the prompts of a pool are new in its first epoch
+ * only.
+ */
+export function termsSeenAt(config: Config, step: number): number {
+  const { batchSize } = config.training;
+  const { promptPool = Number.POSITIVE_INFINITY } = config.task;
+  return (Math.min(step * batchSize, promptPool) * termsPerStep(config)) / batchSize;
+}

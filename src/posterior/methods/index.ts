@@ -9,6 +9,7 @@ import { laplaceLastLayer } from "./laplace-last-layer.ts";
 import { laplaceLowRank } from "./laplace-low-rank.ts";
 import type { FitInput, MethodDefinition } from "./method.ts";
 import { sgld } from "./sgld.ts";
+import { snapshotEnsemble } from "./snapshot-ensemble.ts";
 import { swag } from "./swag.ts";
 
 /** In the order of tables and figures. */
@@ -22,6 +23,7 @@ const DEFINITIONS = [
   dropout,
   sgld,
   ensemble,
+  snapshotEnsemble,
 ] as const;
 
 type Definition = (typeof DEFINITIONS)[number];
