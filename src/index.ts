@@ -49,7 +49,7 @@ export { createProbeSets, type ProbeSet } from "./tasks/probes.ts";
 
 // Measures of predictions, and what their uncertainty says without labels.
 
-export { jensenShannon, totalVariation } from "./tasks/distances.ts";
+export { jensenShannon, regret, totalVariation } from "./tasks/distances.ts";
 export {
   accuracy,
   adaptiveCalibrationError,

@@ -76,6 +76,7 @@ describe("the public surface", () => {
         "loadCheckpoint",
         "negativeLogLikelihood",
         "readRun",
+        "regret",
         "runEnsemble",
         "runPosteriors",
         "runSpectra",

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { jensenShannon, relativeDistance, totalVariation } from "../src/tasks/distances.ts";
+import { jensenShannon, regret, relativeDistance, totalVariation } from "../src/tasks/distances.ts";
 
 /** Distributions over 5 classes, with zeros. */
 const distribution = fc
@@ -71,8 +71,27 @@ describe("relativeDistance", () => {
   });
 });
 
+describe("regret", () => {
+  it("is the cross entropy minus the entropy, never negative, zero only at the reference", () => {
+    fc.assert(
+      fc.property(distribution, distribution, (p, q) => {
+        const positive = q.map((x) => (x + 0.01) / 1.05);
+        const cross = p.reduce((sum, x, c) => sum - x * Math.log(positive[c]), 0);
+        expect(Math.abs(regret(p, positive) - (cross - entropy(p)))).toBeLessThan(1e-12);
+        expect(regret(p, positive)).toBeGreaterThanOrEqual(2 * totalVariation(p, positive) ** 2 - 1e-12);
+        expect(regret(p, p)).toBe(0);
+      }),
+    );
+  });
+
+  it("is infinite where q excludes what the reference allows", () => {
+    expect(regret([0.5, 0.5], [1, 0])).toBe(Number.POSITIVE_INFINITY);
+    expect(regret([1, 0], [0.5, 0.5])).toBeCloseTo(Math.LN2, 15);
+  });
+});
+
 it("all refuse distributions over different classes", () => {
-  for (const distance of [jensenShannon, totalVariation]) {
+  for (const distance of [jensenShannon, totalVariation, regret]) {
     expect(() => distance([1], [0.5, 0.5])).toThrow(
       /length of distribution: got 2, must be 1, the classes of the other one/,
     );

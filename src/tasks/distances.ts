@@ -47,3 +47,19 @@ export function totalVariation(p: Distribution, q: Distribution): number {
 export function relativeDistance(dG: number, dM: number, dGM: number): number | null {
   return dGM === 0 ? null : ((dG - dM) / dGM + 1) / 2;
 }
+
+/**
+ * Regret KL(reference || q) in nats of predicting q where the reference is the exact posterior predictive: averaged
+ * over prompts drawn from the reference's prior, it is the excess of q's expected log loss over the lowest one
+ * possible. Infinite where q gives no probability to a class the reference holds possible.
+ *
+ * @throws RangeError for different numbers of classes
+ */
+export function regret(reference: Distribution, q: Distribution): number {
+  requireSameLength(reference, q);
+  let sum = 0;
+  for (let c = 0; c < q.length; c++) {
+    if (reference[c] > 0) sum += reference[c] * Math.log(reference[c] / q[c]);
+  }
+  return sum;
+}
