@@ -156,7 +156,7 @@ describe("epigrok run", () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     const summary: RunSummary = JSON.parse(stdout);
     expect(summary).toMatchObject({
-      schema: "epigrok-run/1",
+      schema: "epigrok-run/2",
       runDir: join(root, "json"),
       members: 2,
       steps: 20,

@@ -58,7 +58,24 @@ describe("a run with a prompt pool", () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     const references = Object.fromEntries(createProbeSets(config).map((set) => [set.name, set.reference]));
     expect(Object.keys(references)).toEqual(["seenTasks", "unseenTasks", "trainPrompts"]);
-    expect((JSON.parse(stdout) as RunSummary).references).toEqual(references);
+    const summary = JSON.parse(stdout) as RunSummary;
+    expect(summary.references).toEqual(references);
+    expect(Object.keys(summary).slice(5, 11)).toEqual([
+      ...[
+        "memorisedStep",
+        "generalisedStep",
+        "grokStep",
+        "uncertaintyPeakStep",
+        "collapseStep",
+        "meanPrediction",
+      ],
+    ]);
+    for (const of of [...summary.perMember, summary.meanPrediction])
+      expect(of).toHaveProperty("generalisedStep");
+    for (const { accuracy } of [...summary.perMember, summary]) expect(accuracy.trainPrompts).toBeLessThan(1);
+    expect(summary.verdict).toMatch(
+      /^The pool not memorised \(\d+ % .*; fresh prompts of seen tasks not solved/,
+    );
     const records = readFileSync(join(out, "metrics.jsonl"), "utf8").trimEnd().split("\n");
     for (const record of records.map((line) => JSON.parse(line) as MetricsRecord)) {
       expect(Object.keys(record.ensemble)).toEqual(Object.keys(references));

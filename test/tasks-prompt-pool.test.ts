@@ -224,6 +224,27 @@ describe("probe set trainPrompts", () => {
     expect(drawProbePrompts(config({ promptPool: 10 }), 2, PROBES)[2].tasks.length).toBe(10);
   });
 
+  it("has the ceiling of a look-up table: 1 but for prompts that begin alike and end differently", () => {
+    const sets = (task: Partial<TaskConfig>) =>
+      createProbeSets({ task: config(task), seed: 2, evaluation: { prompts: PROBES } });
+    // After two different inputs the task is known.
+    const [fresh, , known] = sets({ promptPool: 300 });
+    expect(fresh.reference).not.toHaveProperty("lookUpCeiling");
+    expect(known.reference.lookUpCeiling).toBe(1);
+    // After one input it is not, if that is 0.
+    const task = { examples: 2, modulus: 11, promptPool: 300 };
+    const [, , { batch, reference }] = sets(task);
+    const pool = poolOf(config(task)).batch;
+    const endings = (start: string) =>
+      rows(pool.tokens, 3).flatMap((other, i) => (other === start ? [pool.targets[2 * i + 1]] : []));
+    const best = rows(batch.tokens, 3).map((start) => {
+      const z = endings(start);
+      return Math.max(...z.map((one) => z.filter((other) => other === one).length)) / z.length;
+    });
+    expect(Math.min(...best)).toBeLessThan(1);
+    expect(reference.lookUpCeiling).toBeCloseTo(best.reduce((a, b) => a + b) / PROBES, 12);
+  });
+
   it.each([false, true])(
     "has the exact references of what is trained on, noisyTargets %s",
     async (noisyTargets) => {

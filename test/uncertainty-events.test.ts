@@ -144,13 +144,44 @@ describe("labelledEvents", () => {
       { member: 2, memorisedStep: 10, grokStep: null },
     ]);
   });
+  it("gives the events of the mean prediction apart", () => {
+    expect(labelledEvents(records, references).meanPrediction).toEqual({ memorisedStep: 10, grokStep: 10 });
+  });
+  it("with a pool, is memorised on the pool, where the ceiling is a look-up table's, and generalised on fresh prompts", () => {
+    const withPool = (of: MetricsRecord, accuracy: number): MetricsRecord => ({
+      ...of,
+      members: of.members.map((member) => ({
+        ...member,
+        sets: Object.keys(member.sets).length > 0 ? { ...member.sets, trainPrompts: measures(accuracy) } : {},
+      })),
+      ensemble: { ...of.ensemble, trainPrompts: { ...of.ensemble.seenTasks!, ...measures(accuracy) } },
+    });
+    const pool = { ...references, trainPrompts: { ...reference(0.5), lookUpCeiling: 1 } };
+    const at = (accuracies: number[]) =>
+      labelledEvents(
+        records.map((of, i) => withPool(of, accuracies[i])),
+        pool,
+      );
+    const events = at([0.95, 0.95, 0.95, 1, 1, 1]);
+    expect(events).toMatchObject({ memorisedStep: 0, generalisedStep: 10, grokStep: null });
+    expect(events.final).toMatchObject({ trainPrompts: 1 });
+    expect(events.meanPrediction).toEqual({ memorisedStep: 0, generalisedStep: 10, grokStep: 10 });
+    expect(events.perMember).toEqual([
+      { member: 0, memorisedStep: 0, generalisedStep: 10, grokStep: 20 },
+      { member: 1, memorisedStep: 0, generalisedStep: null, grokStep: null },
+      { member: 2, memorisedStep: 0, generalisedStep: 10, grokStep: null },
+    ]);
+    // The ceiling of the Bayes-optimal predictor is passed long before the pool is memorised.
+    expect(at([0.5, 0.6, 0.7, 0.95, 0.95, 0.95]).memorisedStep).toBe(30);
+  });
   it("measures each set against its own ceiling", () => {
     // 0.85 is only 0.83 of the way to a ceiling of 1.
     expect(labelledEvents(records, { ...references, seenTasks: reference(1) }).memorisedStep).toBeNull();
   });
   it("has no events without records or references", () => {
     const none = { memorisedStep: null, grokStep: null, final: { seenTasks: null, unseenTasks: null } };
-    expect(labelledEvents([], references)).toEqual({ ...none, perMember: [] });
+    const meanPrediction = { memorisedStep: null, grokStep: null };
+    expect(labelledEvents([], references)).toEqual({ ...none, meanPrediction, perMember: [] });
     expect(labelledEvents(records, {})).toMatchObject(none);
   });
 });

@@ -28,6 +28,7 @@ const run = (change: Partial<LabelledRun> = {}): LabelledRun => ({
   memorisedStep: 2000,
   grokStep: 5000,
   final: { seenTasks: 1, unseenTasks: 0.97 },
+  meanPrediction: { memorisedStep: 1000, grokStep: 4000 },
   perMember: [5000, 6000, 6000, null].map((grokStep, member) => ({ member, memorisedStep: 2000, grokStep })),
   ...change,
 });
@@ -101,6 +102,41 @@ describe("verdict", () => {
       /uncertainty highest so far at step 2000/,
     );
   });
+  const pooled = (change: Partial<LabelledRun> = {}) => {
+    const members = [3000, 4000, 4000, null].map((generalisedStep, member) => ({
+      ...{ member, memorisedStep: 1000, generalisedStep, grokStep: run().perMember[member].grokStep },
+    }));
+    const final = { seenTasks: 1, unseenTasks: 0.97, trainPrompts: 1 };
+    return run({ memorisedStep: 1000, generalisedStep: 4000, final, perMember: members, ...change });
+  };
+  it("a run with a pool, word by word", () => {
+    expect(verdict(pooled(), COLLAPSED)).toBe(
+      "Memorised the pool at step 1000; solved fresh prompts of seen tasks at step 4000; grokked at step 5000, 5.0 times " +
+        "the steps it took to memorise (the mean prediction at step 4000); uncertainty peaked at step 2000 (0.90 nats, " +
+        "4 members); uncertainty collapsed at step 5000 (now 0.10 nats). The label-free collapse coincides with the grok " +
+        "step; 3 of 4 members grokked, 3 generalised, 4 memorised.",
+    );
+  });
+  it("a run with a pool that stops before one of its events", () => {
+    const not = { generalisedStep: null, grokStep: null, perMember: [] };
+    const none = { memorisedStep: 1000, grokStep: null };
+    const memorised = pooled({
+      ...not,
+      meanPrediction: none,
+      final: { seenTasks: 0.1, unseenTasks: 0.02, trainPrompts: 1 },
+    });
+    expect(verdict(memorised, DIVIDED)).toMatch(
+      /^Memorised the pool at step 1000; fresh prompts of seen tasks not solved \(10 % .*; unseen tasks not solved \(2 %/,
+    );
+    expect(
+      verdict(
+        pooled({ ...not, memorisedStep: null, final: { seenTasks: 0, unseenTasks: 0, trainPrompts: 0.4 } }),
+        LOW,
+      ),
+    ).toMatch(/^The pool not memorised \(40 %/);
+    expect(verdict(pooled({ meanPrediction: none }), COLLAPSED)).toMatch(/\(the mean prediction did not\)/);
+    expect(verdict(pooled({ memorisedStep: 5000 }), COLLAPSED)).toMatch(/, as it learnt the pool: no delay/);
+  });
   it("no labels", () => {
     expect(verdict(null, COLLAPSED)).toMatch(
       /^Uncertainty peaked.*without labels: .*confidence high.*suggests grokking\.$/,
@@ -127,7 +163,12 @@ describe("verdict", () => {
         fc.record({
           memorisedStep: step,
           grokStep: step,
-          final: fc.record({ seenTasks: share, unseenTasks: share }),
+          generalisedStep: step,
+          final: fc.oneof(
+            fc.record({ seenTasks: share, unseenTasks: share }),
+            fc.record({ seenTasks: share, unseenTasks: share, trainPrompts: share }),
+          ),
+          meanPrediction: fc.record({ memorisedStep: step, grokStep: step }),
           perMember: fc.array(fc.record({ member: fc.nat(), memorisedStep: step, grokStep: step })),
         }),
         fc.constantFrom(COLLAPSED, DIVIDED, LOW, WITHDRAWN),

@@ -22,10 +22,12 @@ export interface Progress extends RunObserver {
 
 const MILESTONES: Record<keyof RunEvents, string> = {
   memorisedStep: "seen tasks memorised",
+  generalisedStep: "fresh prompts of seen tasks solved",
   grokStep: "unseen tasks solved (grokked)",
   uncertaintyPeakStep: "uncertainty peak so far",
   collapseStep: "uncertainty collapsed",
 };
+const POOL_MEMORISED = "prompt pool memorised";
 
 /** Where the lines go: a terminal gets bars if `isTTY`. */
 export type ProgressStream = NodeJS.WritableStream & { isTTY?: boolean };
@@ -147,10 +149,11 @@ export function widthHint({ narrowBecause }: Pick<CoreModule, "narrowBecause">):
 
 const count = (n: number, noun: string) => `${n} ${noun}${n === 1 ? "" : "s"}`;
 
-/** The ensemble's scores on the tasks of the training and on unseen ones. */
-function scores({ ensemble: { seenTasks, unseenTasks } }: MetricsRecord): string {
+/** The ensemble's scores on the prompts of a pool, on the tasks of the training and on unseen ones. */
+function scores({ ensemble: { seenTasks, unseenTasks, trainPrompts } }: MetricsRecord): string {
   const information = unseenTasks ? `${unseenTasks.mutualInformation.toFixed(3)} nats` : "-";
-  return `seen ${percent(seenTasks?.accuracy)}  unseen ${percent(unseenTasks?.accuracy)}  MI ${information}`;
+  const pool = trainPrompts ? `pool ${percent(trainPrompts.accuracy)}  ` : "";
+  return `${pool}seen ${percent(seenTasks?.accuracy)}  unseen ${percent(unseenTasks?.accuracy)}  MI ${information}`;
 }
 
 const percent = (share: number | undefined) => (share === undefined ? "-" : `${(100 * share).toFixed(1)} %`);
@@ -203,8 +206,9 @@ class Milestones {
     return (Object.keys(MILESTONES) as (keyof RunEvents)[]).flatMap((event) => {
       const step = this.#known[event];
       // The provisional peak moves with every new maximum: only its first appearance is news.
-      const isNews = step !== null && before[event] === null;
-      return isNews ? [`${MILESTONES[event]}: step ${step}`] : [];
+      const isNews = step != null && before[event] == null;
+      const pooled = event === "memorisedStep" && this.#start.config.task.promptPool !== undefined;
+      return isNews ? [`${pooled ? POOL_MEMORISED : MILESTONES[event]}: step ${step}`] : [];
     });
   }
 

@@ -210,10 +210,12 @@ function summaryText(summary: RunSummary, report: string | null): string {
   // Not finite: without a single evaluation.
   const percent = (share: number) => (Number.isFinite(share) ? `${(100 * share).toFixed(1)} %` : "-");
   const nats = (value: number) => (Number.isFinite(value) ? `${value.toFixed(3)} nats` : "-");
+  const { trainPrompts } = accuracy;
+  const pool = trainPrompts === undefined ? "" : `pool ${percent(trainPrompts)}, `;
   return [
     verdict,
     "",
-    `accuracy   seen tasks ${percent(accuracy.seenTasks)}, unseen tasks ${percent(accuracy.unseenTasks)}`,
+    `accuracy   ${pool}seen tasks ${percent(accuracy.seenTasks)}, unseen tasks ${percent(accuracy.unseenTasks)}`,
     `epistemic  peak ${nats(mutualInformation.peak)}, now ${nats(mutualInformation.final)}`,
     `run        ${runDir}`,
     ...(report === null ? [] : [`report     ${report}`]),

@@ -60,17 +60,18 @@ export function nameRuns(runs: RunData[]): NamedRun[] {
 }
 
 function eventsTable(runs: NamedRun[]): string {
+  const keys = eventKeys.filter((key) => runs.some(({ run }) => run.events[key] !== undefined));
   return htmlTable({
     caption:
       "Steps of the events; lead: grok step minus collapse step. Accuracy and MI of the last evaluation.",
-    head: ["run", "K", ...eventKeys.map((key) => eventNames[key]), "lead", "seen", "unseen", "MI (nats)"],
+    head: ["run", "K", ...keys.map((key) => eventNames[key]), "lead", "seen", "unseen", "MI (nats)"],
     rows: runs.map(({ label, run }) => {
       const events = run.events;
       const last = run.records.at(-1)?.ensemble;
       return [
         label,
         String(membersOf(run)),
-        ...eventKeys.map((key) => formatStep(events[key])),
+        ...keys.map((key) => formatStep(events[key])),
         events.grokStep !== null && events.collapseStep !== null
           ? formatStep(events.grokStep - events.collapseStep)
           : "–",

@@ -1,8 +1,8 @@
 /** Numbers as text for tables and captions. */
 
 /** A thin space groups thousands, so that a step reads the same in every language. */
-export function formatStep(step: number | null): string {
-  return step === null ? "–" : String(step).replace(/\B(?=(\d{3})+(?!\d))/g, "\u202f");
+export function formatStep(step: number | null | undefined): string {
+  return step === null || step === undefined ? "–" : String(step).replace(/\B(?=(\d{3})+(?!\d))/g, "\u202f");
 }
 
 /** Three significant digits, plain notation between 0.001 and 100 000. */

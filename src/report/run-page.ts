@@ -1,8 +1,10 @@
 /** The report of one run. */
 import { stringify } from "yaml";
 import type { MethodComparison } from "../analysis/compare.ts";
+import type { FinalAccuracy } from "../run/records.ts";
 import { TaskFamily } from "../tasks/family.ts";
 import type { TaskConfig } from "../tasks/settings.ts";
+import type { LabelledEvents } from "../uncertainty/events.ts";
 import { verdict as describe } from "../uncertainty/verdict.ts";
 import { diagnose } from "./diagnosis.ts";
 import { eventKeys, eventNames, membersOf, probeSets, setNames } from "./figures/events.ts";
@@ -96,7 +98,7 @@ function facts(run: RunData): Fact[] {
   const ceiling = run.references.unseenTasks?.ceiling;
   return [
     ...eventKeys
-      .filter((key) => summary || events[key] !== null)
+      .filter((key) => events[key] !== undefined && (summary || events[key] !== null))
       .map((key) => ({
         term: `${eventNames[key]} at step`,
         value: formatStep(events[key]),
@@ -108,6 +110,9 @@ function facts(run: RunData): Fact[] {
       note: ceiling === undefined ? undefined : `ceiling ${formatPercent(ceiling)}`,
     },
     { term: "accuracy, seen tasks", value: formatPercent(last?.seenTasks?.accuracy) },
+    ...(last?.trainPrompts
+      ? [{ term: "accuracy, pool", value: formatPercent(last.trainPrompts.accuracy) }]
+      : []),
     {
       term: "MI, unseen tasks",
       value: `${formatNumber(last?.unseenTasks?.mutualInformation)} nats`,
@@ -132,7 +137,9 @@ function readingGuide(run: RunData): string[] {
   const members = membersOf(run);
   return [
     `Every number is measured on fixed prompts that are never trained on${run.config.task.promptPool === undefined ? "" : ", but for those of the pool"}, for the answer at the last position unless a figure says otherwise. Seen tasks occur in training, unseen ones do not.`,
-    "Memorised and grok are the first evaluation of three in a row at which the ensemble has come 90 % of the way from chance to the ceiling, on seen and on unseen tasks. Both need labels.",
+    run.config.task.promptPool === undefined
+      ? "Memorised and grok are the first evaluation of three in a row at which the ensemble has come 90 % of the way from chance to the ceiling, on seen and on unseen tasks. Both need labels."
+      : "Memorised, generalised and grok are the first evaluation of three in a row at which the median member has come 90 % of the way from chance to the ceiling: on prompts of the pool, where the ceiling is that of a look-up table, on fresh prompts of seen tasks, and on unseen tasks. All need labels.",
     "Mutual information (MI) is the part of the predictive entropy that comes from the members contradicting each other. MI peak and collapse are found from the predictions alone, without a label; the collapse is where MI falls to half of its peak and stays there for three evaluations.",
     "A collapse of MI is evidence for generalisation, not a proof of it. Members can agree on a wrong answer, generalisation can pass, and untrained members agree because they all know nothing.",
     `The plug-in estimate of MI is biased low and grows with the number of members, up to log K = ${Math.log(members).toFixed(2)} nats for K = ${members}. Compare runs only at equal K.`,
@@ -143,38 +150,52 @@ function readingGuide(run: RunData): string[] {
 
 function membersSection(run: RunData): string {
   if (!run.summary) return "";
-  const references = run.summary.references;
+  const { references, perMember, meanPrediction, accuracy } = run.summary;
+  const pooled = references.trainPrompts !== undefined;
   const ceiling = (set: "seenTasks" | "unseenTasks") => {
     const value = references[set]?.ceiling;
     return value === undefined ? "" : ` (ceiling ${formatPercent(value)})`;
   };
-  const failed = run.summary.perMember.some((member) => member.failedStep !== null);
+  const failed = perMember.some((member) => member.failedStep !== null);
+  const events = ({ memorisedStep, generalisedStep, grokStep }: LabelledEvents) => [
+    formatStep(memorisedStep),
+    ...(pooled ? [formatStep(generalisedStep)] : []),
+    formatStep(grokStep),
+    grokStep !== null && memorisedStep ? `${(grokStep / memorisedStep).toFixed(1)} ×` : "–",
+  ];
+  const accuracies = ({ trainPrompts, seenTasks, unseenTasks }: FinalAccuracy) => [
+    ...(pooled ? [formatPercent(trainPrompts)] : []),
+    formatPercent(seenTasks),
+    formatPercent(unseenTasks),
+  ];
   return section(
     "Members",
     htmlTable({
-      caption: "Each member by itself. Delay: grok step divided by memorised step.",
+      caption: `Each member by itself${meanPrediction ? ", and the mean of their predictions" : ""}. Delay: grok step divided by memorised step.`,
       head: [
         "member",
         "memorised",
+        ...(pooled ? ["generalised"] : []),
         "grok",
         "delay",
         "final loss (nats)",
+        ...(pooled ? ["pool"] : []),
         `seen tasks${ceiling("seenTasks")}`,
         `unseen tasks${ceiling("unseenTasks")}`,
         ...(failed ? ["failed at"] : []),
       ],
-      rows: run.summary.perMember.map((member) => [
-        String(member.member),
-        formatStep(member.memorisedStep),
-        formatStep(member.grokStep),
-        member.grokStep !== null && member.memorisedStep
-          ? `${(member.grokStep / member.memorisedStep).toFixed(1)} ×`
-          : "–",
-        formatNumber(member.finalLoss),
-        formatPercent(member.accuracy.seenTasks),
-        formatPercent(member.accuracy.unseenTasks),
-        ...(failed ? [formatStep(member.failedStep)] : []),
-      ]),
+      rows: [
+        ...perMember.map((member) => [
+          String(member.member),
+          ...events(member),
+          formatNumber(member.finalLoss),
+          ...accuracies(member.accuracy),
+          ...(failed ? [formatStep(member.failedStep)] : []),
+        ]),
+        ...(meanPrediction
+          ? [["mean", ...events(meanPrediction), "–", ...accuracies(accuracy), ...(failed ? ["–"] : [])]]
+          : []),
+      ],
     }),
   );
 }
@@ -182,11 +203,11 @@ function membersSection(run: RunData): string {
 function referencesSection(run: RunData): string {
   if (!run.summary) return "";
   const { references } = run.summary;
+  const pooled = references.trainPrompts !== undefined;
   return section(
     "Exact references",
     htmlTable({
-      caption:
-        "Computed by enumerating the hypotheses. G takes all tasks, M only the training tasks as equally likely. Support of M: share of prompts that some training task explains.",
+      caption: `Computed by enumerating the hypotheses. G takes all tasks, M only the training tasks as equally likely. Support of M: share of prompts that some training task explains.${pooled ? " Look-up table: accuracy of who remembers the whole pool." : ""}`,
       head: [
         "probe set",
         "prompts",
@@ -195,6 +216,7 @@ function referencesSection(run: RunData): string {
         "accuracy of M",
         "entropy of G (nats)",
         "support of M",
+        ...(pooled ? ["look-up table"] : []),
       ],
       rows: probeSets.flatMap((set) => {
         const reference = references[set];
@@ -208,6 +230,7 @@ function referencesSection(run: RunData): string {
             formatPercent(reference.memorisingAccuracy),
             formatNumber(reference.entropyG),
             formatPercent(reference.supportM),
+            ...(pooled ? [formatPercent(reference.lookUpCeiling)] : []),
           ],
         ];
       }),

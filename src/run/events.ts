@@ -1,7 +1,8 @@
-/** The events of a run, from its evaluations: what says when it has memorised, when it has grokked and what shows of it. */
+/** The events of a run, from its evaluations: when it memorises, generalises and groks, and what shows of it. */
 import type { ProbeSetName } from "../tasks/probe-sets.ts";
 import { type DetectorState, detectGrokking } from "../uncertainty/detector.ts";
 import {
+  type AccuracyScale,
   firstSustained,
   type LabelledEvents,
   type LabelledRun,
@@ -10,12 +11,6 @@ import {
 import type { UncertaintyObservation } from "../uncertainty/observation.ts";
 import { UNLABELLED_STATISTICS } from "../uncertainty/statistics.ts";
 import type { MetricsRecord, References, RunEvents } from "./records.ts";
-
-/** On which probe set each labelled event shows. */
-const EVENT_SETS = {
-  memorisedStep: "seenTasks",
-  grokStep: "unseenTasks",
-} as const satisfies Record<keyof LabelledEvents, ProbeSetName>;
 
 export interface EventReading {
   events: RunEvents;
@@ -39,9 +34,14 @@ export function readEvents(
 ): EventReading {
   const labelled = labelledEvents(records, references);
   const detector = detectGrokking(uncertaintyTrajectory(records, classes));
-  const { memorisedStep, grokStep } = labelled;
+  const { memorisedStep, generalisedStep, grokStep } = labelled;
   const { uncertaintyPeakStep, collapseStep } = detector;
-  return { events: { memorisedStep, grokStep, uncertaintyPeakStep, collapseStep }, labelled, detector };
+  const events = {
+    memorisedStep,
+    ...(generalisedStep !== undefined && { generalisedStep }),
+    ...{ grokStep, uncertaintyPeakStep, collapseStep },
+  };
+  return { events, labelled, detector };
 }
 
 /**
@@ -58,13 +58,17 @@ export function labelledEvents(records: readonly MetricsRecord[], references: Re
     median(record.members.flatMap(({ sets }) => sets[set]?.accuracy ?? []));
   const ofMember = (member: number) => (record: MetricsRecord, set: ProbeSetName) =>
     record.members.find((m) => m.member === member)?.sets[set]?.accuracy;
+  const ofMean: AccuracyOf = ({ ensemble }, set) => ensemble[set]?.accuracy;
+  const final = (set: ProbeSetName) => finalProgress(set, ofMedian, records, references);
   const members = [...new Set(records.flatMap((record) => record.members.map(({ member }) => member)))];
   return {
     ...eventsOf(ofMedian, records, references),
     final: {
-      seenTasks: finalProgress("seenTasks", ofMedian, records, references),
-      unseenTasks: finalProgress("unseenTasks", ofMedian, records, references),
+      seenTasks: final("seenTasks"),
+      unseenTasks: final("unseenTasks"),
+      ...(references.trainPrompts && { trainPrompts: final("trainPrompts") }),
     },
+    meanPrediction: eventsOf(ofMean, records, references),
     perMember: members
       .sort((a, b) => a - b)
       .map((member) => ({ member, ...eventsOf(ofMember(member), records, references) })),
@@ -80,10 +84,19 @@ function eventsOf(
   references: References,
 ): LabelledEvents {
   const stepOf = (set: ProbeSetName) => {
-    const scale = references[set];
+    const scale = scaleOf(set, references);
     return scale ? firstSustained(points(set, accuracyOf, records), scale) : null;
   };
-  return { memorisedStep: stepOf(EVENT_SETS.memorisedStep), grokStep: stepOf(EVENT_SETS.grokStep) };
+  const grokStep = stepOf("unseenTasks");
+  return references.trainPrompts
+    ? { memorisedStep: stepOf("trainPrompts"), generalisedStep: stepOf("seenTasks"), grokStep }
+    : { memorisedStep: stepOf("seenTasks"), grokStep };
+}
+
+/** Who remembers the prompts of a pool can do better than who infers their tasks: its ceiling is a look-up table's. */
+function scaleOf(set: ProbeSetName, references: References): AccuracyScale | undefined {
+  const reference = references[set];
+  return reference && { chance: reference.chance, ceiling: reference.lookUpCeiling ?? reference.ceiling };
 }
 
 /** Normalised accuracy at the last evaluation with the set. */
@@ -93,7 +106,7 @@ function finalProgress(
   records: readonly MetricsRecord[],
   references: References,
 ): number | null {
-  const scale = references[set];
+  const scale = scaleOf(set, references);
   const last = points(set, accuracyOf, records).at(-1);
   return scale && last ? normalisedAccuracy(last.accuracy, scale) : null;
 }

@@ -89,9 +89,9 @@ export function readEnvironment(directory: string): Promise<Record<string, unkno
 /** null for an unfinished run. */
 export async function readSummary(directory: string): Promise<RunSummary | null> {
   const summary = await readObject<RunSummary>(directory, "summary.json");
-  if (summary && summary.schema !== "epigrok-run/1")
+  if (summary && summary.schema !== "epigrok-run/2" && summary.schema !== "epigrok-run/1")
     throw new ForeignRunError(
-      `${join(directory, "summary.json")}: schema is ${JSON.stringify(summary.schema)}, expected "epigrok-run/1"`,
+      `${join(directory, "summary.json")}: schema is ${JSON.stringify(summary.schema)}, expected "epigrok-run/2" or "epigrok-run/1"`,
     );
   return summary;
 }

@@ -4,6 +4,7 @@
  */
 import type { ProbeSetName } from "../tasks/probe-sets.ts";
 import type { ProbeReference } from "../tasks/probes.ts";
+import type { LabelledEvents } from "../uncertainty/events.ts";
 import type { EnsembleMeasures, MemberMeasures } from "../uncertainty/measures.ts";
 
 export interface MemberRecord {
@@ -39,32 +40,46 @@ export interface TimingRecord {
   evaluationSeconds: number;
 }
 
-/** The step of each event, null while it has not been seen. */
+/** The step of each event, null while it has not been seen; those with labels are the median member's. */
 export interface RunEvents {
   memorisedStep: number | null;
+  /** There exactly with a prompt pool. */
+  generalisedStep?: number | null;
   grokStep: number | null;
   uncertaintyPeakStep: number | null;
   collapseStep: number | null;
 }
 
+/** At the last evaluation; of the prompts of a pool exactly if there is one. */
+export interface FinalAccuracy {
+  seenTasks: number;
+  unseenTasks: number;
+  trainPrompts?: number;
+}
+
 export interface MemberSummary {
   member: number;
   memorisedStep: number | null;
+  /** There exactly with a prompt pool. */
+  generalisedStep?: number | null;
   grokStep: number | null;
   finalLoss: number | null;
-  accuracy: { seenTasks: number; unseenTasks: number };
+  accuracy: FinalAccuracy;
   /** Step at which the loss became non-finite, if it did. */
   failedStep: number | null;
 }
 
 /** What `--json` prints and `summary.json` holds. */
 export interface RunSummary extends RunEvents {
-  schema: "epigrok-run/1";
+  /** The first had no meanPrediction. */
+  schema: "epigrok-run/1" | "epigrok-run/2";
   runDir: string;
   members: number;
   steps: number;
   verdict: string;
-  accuracy: { seenTasks: number; unseenTasks: number };
+  /** Events of the ensemble's mean prediction, as those of the median member above. */
+  meanPrediction?: LabelledEvents;
+  accuracy: FinalAccuracy;
   mutualInformation: { peak: number; final: number };
   tokensPerSecond: number;
   math: "fast" | "strict";

@@ -1,9 +1,10 @@
 /** What a finished run comes to: summary.json. */
 import type { Config } from "../config/schema.ts";
 import { type MemberProgress, quorum } from "../pool/controller.ts";
+import type { ProbeSetName } from "../tasks/probe-sets.ts";
 import { verdict } from "../uncertainty/verdict.ts";
 import { readEvents, uncertaintyTrajectory } from "./events.ts";
-import type { MemberSummary, MetricsRecord, References, RunSummary } from "./records.ts";
+import type { FinalAccuracy, MemberSummary, MetricsRecord, References, RunSummary } from "./records.ts";
 
 export interface SummaryInput {
   runDir: string;
@@ -29,16 +30,14 @@ export function summarise(input: SummaryInput): RunSummary {
   const last = records.at(-1);
   const words = verdict(labelled, detector, { evaluationEvery: config.evaluation.every });
   return {
-    schema: "epigrok-run/1",
+    schema: "epigrok-run/2",
     runDir,
     members: config.ensemble.members,
     steps: config.training.steps,
     verdict: [words, ...failures.map((failure) => `${capital(failure.message)}.`)].join(" "),
     ...events,
-    accuracy: {
-      seenTasks: last?.ensemble.seenTasks?.accuracy ?? Number.NaN,
-      unseenTasks: last?.ensemble.unseenTasks?.accuracy ?? Number.NaN,
-    },
+    meanPrediction: labelled.meanPrediction,
+    accuracy: finalAccuracy(last?.ensemble, references),
     mutualInformation: {
       peak: detector.peakMutualInformation ?? largest(information),
       final: information.at(-1) ?? Number.NaN,
@@ -53,16 +52,27 @@ export function summarise(input: SummaryInput): RunSummary {
       return {
         member,
         memorisedStep: own?.memorisedStep ?? null,
+        ...(references.trainPrompts && { generalisedStep: own?.generalisedStep ?? null }),
         grokStep: own?.grokStep ?? null,
         finalLoss: record?.loss ?? Number.NaN,
-        accuracy: {
-          seenTasks: record?.sets.seenTasks?.accuracy ?? Number.NaN,
-          unseenTasks: record?.sets.unseenTasks?.accuracy ?? Number.NaN,
-        },
+        accuracy: finalAccuracy(record?.sets, references),
         failedStep: failure?.step ?? null,
       };
     }),
     references,
+  };
+}
+
+/** NaN without an evaluation. */
+function finalAccuracy(
+  sets: Partial<Record<ProbeSetName, { accuracy: number }>> | undefined,
+  { trainPrompts }: RunSummary["references"],
+): FinalAccuracy {
+  const of = (set: ProbeSetName) => sets?.[set]?.accuracy ?? Number.NaN;
+  return {
+    seenTasks: of("seenTasks"),
+    unseenTasks: of("unseenTasks"),
+    ...(trainPrompts && { trainPrompts: of("trainPrompts") }),
   };
 }
 

@@ -1,8 +1,11 @@
 /** The probe sets: fixed prompts with the exact predictives of the memorising and the generalising predictor. */
+
+import type { Batch } from "../core/batch.ts";
 import { everyTask, listedTasks, SequentialPosterior, withTargetNoise } from "./exact.ts";
 import { TaskFamily } from "./family.ts";
 import { drawProbePrompts, type ProbePrompts } from "./probe-prompts.ts";
 import { PROBE_SETS } from "./probe-sets.ts";
+import { drawPromptPool, type PromptPool } from "./prompt-pool.ts";
 import type { TaskConfig } from "./settings.ts";
 import { splitTasks } from "./split.ts";
 
@@ -29,6 +32,11 @@ export interface ProbeReference {
   entropyG: number;
   /** Fraction of prompts on which some training task fits the context. */
   supportM: number;
+  /**
+   * Of prompts of a pool: expected accuracy of a look-up table of the whole pool, the ceiling of who remembers it. It is
+   * below 1 where prompts that end differently begin alike.
+   */
+  lookUpCeiling?: number;
 }
 
 /** Prompts that predictions are measured on, with what exact Bayesians predict for them. */
@@ -61,11 +69,14 @@ export function createProbeSets({ task, seed, evaluation }: ProbeOptions): Probe
   });
   const fresh = predictors(task.probeNoise);
   return drawProbePrompts(task, seed, evaluation.prompts).map((prompts) => {
-    const references =
-      PROBE_SETS[prompts.name].prompts === "fresh"
-        ? exactReferences(prompts, family, fresh)
-        : trainingReferences(prompts, family, predictors(task.trainNoise), task);
-    return { ...prompts, references, reference: summarise(prompts, references, task.modulus) };
+    if (PROBE_SETS[prompts.name].prompts === "fresh") {
+      const references = exactReferences(prompts, family, fresh);
+      return { ...prompts, references, reference: summarise(prompts, references, task.modulus) };
+    }
+    const references = trainingReferences(prompts, family, predictors(task.trainNoise), task);
+    const lookUpCeiling = lookUpAccuracy(prompts, drawPromptPool(task, seed, evaluation.prompts)!);
+    const reference = { ...summarise(prompts, references, task.modulus), lookUpCeiling };
+    return { ...prompts, references, reference };
   });
 }
 
@@ -86,6 +97,26 @@ function trainingReferences(
   const noisy = (predictive: Float64Array) =>
     predictive.map((p) => withTargetNoise(p, trainNoise, family.modulus));
   return { ...clean, M: noisy(clean.M), G: noisy(clean.G) };
+}
+
+/**
+ * Expected accuracy on these prompts, at the last position, of the table that knows how often each target follows the
+ * same tokens in the pool.
+ */
+function lookUpAccuracy({ batch }: ProbePrompts, { batch: pool }: PromptPool): number {
+  const tokens = (of: Batch, b: number) => of.tokens.subarray(b * of.length, (b + 1) * of.length).join();
+  const table = new Map<string, Map<number, number>>();
+  for (let b = 0; b < pool.batchSize; b++) {
+    const counts = table.get(tokens(pool, b)) ?? new Map<number, number>();
+    const target = pool.targets[(b + 1) * pool.positions.length - 1];
+    table.set(tokens(pool, b), counts.set(target, (counts.get(target) ?? 0) + 1));
+  }
+  let sum = 0;
+  for (let b = 0; b < batch.batchSize; b++) {
+    const counts = [...table.get(tokens(batch, b))!.values()];
+    sum += Math.max(...counts) / counts.reduce((all, count) => all + count);
+  }
+  return sum / batch.batchSize;
 }
 
 function exactReferences(

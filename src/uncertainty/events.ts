@@ -62,14 +62,24 @@ export function firstSustained(
 }
 
 export interface LabelledEvents {
-  /** First sustained accuracy on seen tasks (seen inputs, last position). */
+  /** First sustained accuracy on what is trained, at the last position: the pool, or seen tasks with seen inputs. */
   memorisedStep: number | null;
+  /** The same on fresh prompts of seen tasks; there exactly with a pool, since without one it is the memorised step. */
+  generalisedStep?: number | null;
   /** The same on unseen tasks. */
   grokStep: number | null;
 }
 
+/** The run's own events are those of its median member. */
 export interface LabelledRun extends LabelledEvents {
   /** Normalised accuracy at the last evaluation; null without evaluations or where nothing can be learnt. */
-  final: { seenTasks: number | null; unseenTasks: number | null };
+  final: {
+    seenTasks: number | null;
+    unseenTasks: number | null;
+    /** There exactly with a pool. */
+    trainPrompts?: number | null;
+  };
+  /** Of the mean of the members' predictions, which is right as soon as their errors differ. */
+  meanPrediction: LabelledEvents;
   perMember: (LabelledEvents & { member: number })[];
 }

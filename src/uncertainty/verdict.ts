@@ -1,7 +1,7 @@
 /** One or two plain sentences on a run, for the terminal and the report. */
 import { requireNonNegative } from "../validate.ts";
 import type { DetectorState } from "./detector.ts";
-import { EVENT_LEVEL, type LabelledRun } from "./events.ts";
+import { EVENT_LEVEL, type LabelledEvents, type LabelledRun } from "./events.ts";
 import { inWords, percent } from "./wording.ts";
 
 /** Two steps coincide when they differ by at most this share of the later one, or by one evaluation. */
@@ -49,21 +49,37 @@ function sentence(clauses: string[]): string {
 
 const ensembleSize = (members: number) => `${members} ${members === 1 ? "member" : "members"}`;
 
-function labelledClauses({ memorisedStep, grokStep, final }: LabelledRun): string[] {
-  const clauses = [
-    memorisedStep === null
-      ? unmet("seen tasks", "memorised", final.seenTasks)
-      : `memorised at step ${memorisedStep}`,
-  ];
+function labelledClauses(run: LabelledRun): string[] {
+  const { grokStep, final } = run;
+  const clauses = learningClauses(run);
   if (grokStep === null) {
     clauses.push(unmet("unseen tasks", "solved", final.unseenTasks));
   } else {
-    clauses.push(`grokked at step ${grokStep}${delay(memorisedStep, grokStep)}`);
+    clauses.push(`grokked at step ${grokStep}${delay(run)}${ofMeanPrediction(run)}`);
     if (final.unseenTasks !== null && final.unseenTasks < EVENT_LEVEL) {
       clauses.push(`the generalisation did not last (${percent(final.unseenTasks)} at the end)`);
     }
   }
   return clauses;
+}
+
+/** How far it came on what is trained, and with a pool on fresh prompts of the same tasks. */
+function learningClauses({ memorisedStep, generalisedStep, final }: LabelledRun): string[] {
+  const { seenTasks, trainPrompts } = final;
+  if (trainPrompts === undefined)
+    return [
+      memorisedStep === null
+        ? unmet("seen tasks", "memorised", seenTasks)
+        : `memorised at step ${memorisedStep}`,
+    ];
+  return [
+    memorisedStep === null
+      ? unmet("the pool", "memorised", trainPrompts)
+      : `memorised the pool at step ${memorisedStep}`,
+    (generalisedStep ?? null) === null
+      ? unmet("fresh prompts of seen tasks", "solved", seenTasks)
+      : `solved fresh prompts of seen tasks at step ${generalisedStep}`,
+  ];
 }
 
 function unmet(tasks: string, what: string, final: number | null): string {
@@ -72,12 +88,21 @@ function unmet(tasks: string, what: string, final: number | null): string {
     : `${tasks} not ${what} (${percent(final)} of the way from chance to the ceiling at the end)`;
 }
 
-function delay(memorisedStep: number | null, grokStep: number): string {
-  if (memorisedStep === null) return "";
-  if (grokStep <= memorisedStep * NO_DELAY) return ", as it learnt the seen tasks: no delay";
+function delay({ memorisedStep, grokStep, final }: LabelledRun): string {
+  if (memorisedStep === null || grokStep === null) return "";
+  if (grokStep <= memorisedStep * NO_DELAY)
+    return `, as it learnt the ${final.trainPrompts === undefined ? "seen tasks" : "pool"}: no delay`;
   return memorisedStep > 0
     ? `, ${(grokStep / memorisedStep).toFixed(1)} times the steps it took to memorise`
     : "";
+}
+
+/** With a pool, where it is not the same step. */
+function ofMeanPrediction({ grokStep, final, meanPrediction }: LabelledRun): string {
+  if (final.trainPrompts === undefined || meanPrediction.grokStep === grokStep) return "";
+  return meanPrediction.grokStep === null
+    ? " (the mean prediction did not)"
+    : ` (the mean prediction at step ${meanPrediction.grokStep})`;
 }
 
 function uncertaintyClauses({
@@ -144,8 +169,11 @@ function comparison(
   return `the label-free collapse ${difference < 0 ? "precedes" : "follows"} the grok step by ${steps}`;
 }
 
-function memberClauses({ perMember }: LabelledRun): string[] {
+function memberClauses({ perMember, final }: LabelledRun): string[] {
   if (perMember.length === 0) return [];
-  const grokked = perMember.filter(({ grokStep }) => grokStep !== null).length;
-  return [`${grokked} of ${perMember.length} members grokked`];
+  const having = (event: keyof LabelledEvents) =>
+    perMember.filter((own) => (own[event] ?? null) !== null).length;
+  const grokked = `${having("grokStep")} of ${perMember.length} members grokked`;
+  if (final.trainPrompts === undefined) return [grokked];
+  return [`${grokked}, ${having("generalisedStep")} generalised, ${having("memorisedStep")} memorised`];
 }

@@ -36,9 +36,7 @@ export function accuracyFigure(run: RunData, axis: StepAxis): Figure {
     title: "Accuracy on seen and unseen tasks",
     caption: `Top-1 accuracy at the last position. Bold: the ensemble's mean predictive; thin: its K = ${membersOf(run)} members.${
       probe ? " Ceiling: expected accuracy of the exact Bayesian predictor G on the unseen tasks." : ""
-    } Chance: 1/p.${
-      sets.length > 2 ? " Pool: the prompts that are trained on, where remembering them reaches 1." : ""
-    }`,
+    } Chance: 1/p.${sets.length > 2 ? " Pool: prompts that are trained on." : ""}`,
     spec: linePlot({
       description: "Line chart of accuracy on seen and unseen tasks over optimiser steps.",
       x,

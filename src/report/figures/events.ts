@@ -10,6 +10,7 @@ import { stepAxis } from "./plot.ts";
 
 export const eventNames: Record<keyof RunEvents, string> = {
   memorisedStep: "memorised",
+  generalisedStep: "generalised",
   uncertaintyPeakStep: "MI peak",
   collapseStep: "collapse",
   grokStep: "grok",
