@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { configSchema } from "../src/config/schema.ts";
 import type { Batch } from "../src/core/batch.ts";
 import { TaskFamily } from "../src/tasks/family.ts";
 import { drawProbePrompts } from "../src/tasks/probe-prompts.ts";
@@ -138,6 +139,78 @@ describe("what is drawn", () => {
     );
     // 1 - 25!/15!/25^10 = 0.876
     expect(Math.abs(repeating.length / 512 - 0.876)).toBeLessThan(5 * Math.sqrt((0.876 * 0.124) / 512));
+  });
+});
+
+describe("balanced batches", () => {
+  const task = config({ modulus: 7, variables: 2, trainTasks: 12, examples: 4, batching: "balanced" });
+  const family = new TaskFamily(task);
+
+  it("hold every training task equally often, all with the same input sequences", () => {
+    const batch = sample(task, { prompts: 36 });
+    const train = Array.from(splitTasks(task, 0).train, (t) => family.task(t));
+    const sequences = Array.from({ length: 36 }, (_, b) => {
+      const { inputs, fed, targets } = unpack(batch, b, 2);
+      expect(targets).toEqual(inputs.map((u) => family.evaluate(train[b % 12], u)));
+      expect(fed).toEqual(targets.slice(0, -1));
+      return inputs.join();
+    });
+    const shared = [0, 12, 24].map((b) => sequences[b]);
+    expect(new Set(shared).size).toBe(3);
+    expect(sequences).toEqual(shared.flatMap((inputs) => Array(12).fill(inputs)));
+  });
+
+  it("are a function of seed, member and step, whatever was drawn before", () => {
+    expect(sample(task, { member: 1, step: 5 })).toEqual(sample(task, { member: 1, step: 5 }));
+    const sampler = new PromptSampler(task, 0, 16);
+    const batch = sampler.createBatch(30, "all");
+    sampler.sampleInto(batch, 0, 1);
+    sampler.sampleInto(batch, 1, 5);
+    expect(batch).toEqual(sample(task, { prompts: 30, member: 1, step: 5 }));
+    expect(batch.tokens).not.toEqual(sample(task, { prompts: 30, member: 2, step: 5 }).tokens);
+  });
+
+  it("give other inputs where a prompt is a probe prompt, under noise too", () => {
+    const small = config({ modulus: 7, trainTasks: 4, examples: 3, batching: "balanced", trainNoise: 0.3 });
+    const key = (inputs: number[][], outputs: number[]) => `${inputs.join(" ")}|${outputs.join(" ")}`;
+    const probes = new Set(
+      drawProbePrompts(small, 2, 60).flatMap(({ batch }) =>
+        Array.from({ length: 60 }, (_, b) => unpack(batch, b, 1)).map(({ inputs, targets }) =>
+          key(inputs, targets),
+        ),
+      ),
+    );
+    const sampler = new PromptSampler(small, 2, 60);
+    const batch = sampler.createBatch(400, "all");
+    const line = new TaskFamily(small);
+    const train = Array.from(splitTasks(small, 2).train, (t) => line.task(t));
+    let others = 0;
+    for (let step = 1; step <= 20; step++) {
+      sampler.sampleInto(batch, 0, step);
+      for (let b = 0; b < 400; b++) {
+        const { inputs, fed, targets } = unpack(batch, b, 1);
+        expect(probes.has(key(inputs, targets))).toBe(false);
+        expect(probes.has(key(inputs, [...fed, targets[2]]))).toBe(false);
+        expect(targets).toEqual(inputs.map((u) => line.evaluate(train[b % 4], u)));
+        if (b % 4 > 0 && inputs.join() !== unpack(batch, b - 1, 1).inputs.join()) others++;
+      }
+    }
+    expect(others).toBeGreaterThan(0);
+    expect(others).toBeLessThan(0.25 * 20 * 400);
+  });
+
+  it("are refused with batches that do not fit, or with a pool", () => {
+    const parse = (task: object, batchSize = 34) =>
+      configSchema
+        .safeParse({ task, training: { batchSize } })
+        .error?.issues.map(({ path, message }) => [path.join("."), message]);
+    expect(parse({ batching: "balanced" })).toBeUndefined();
+    expect(parse({ batching: "balanced" }, 33)).toEqual([
+      ["training.batchSize", "must be a multiple of task.trainTasks with task.batching balanced"],
+    ]);
+    expect(parse({ batching: "balanced", promptPool: 500 })?.[0][0]).toBe("task.batching");
+    expect(configSchema.parse({ task: { batching: "independent" } })).toEqual(configSchema.parse({}));
+    expect(configSchema.parse({}).task).not.toHaveProperty("batching");
   });
 });
 

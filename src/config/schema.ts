@@ -229,16 +229,24 @@ function modelContradictions({ model: { dModel, nHeads } }: Resolved): Contradic
   ];
 }
 
-function batchContradictions({ task: { promptPool }, training: { batchSize } }: Resolved): Contradiction[] {
-  if (promptPool === undefined || promptPool >= batchSize) return [];
-  return [
-    {
+function batchContradictions({ task, training: { batchSize } }: Resolved): Contradiction[] {
+  const { promptPool, batching, trainTasks } = task;
+  const found: Contradiction[] = [];
+  if (promptPool !== undefined && promptPool < batchSize)
+    found.push({
       path: "task.promptPool",
       value: promptPool,
       allowed: "0 or at least training.batchSize: a batch would hold prompts twice",
       given: ["training.batchSize"],
-    },
-  ];
+    });
+  if (batching === "balanced" && batchSize % trainTasks !== 0)
+    found.push({
+      path: "training.batchSize",
+      value: batchSize,
+      allowed: "a multiple of task.trainTasks with task.batching balanced",
+      given: ["task.trainTasks", "task.batching"],
+    });
+  return found;
 }
 
 function scheduleContradictions({ training: { schedule, decayFraction } }: Resolved): Contradiction[] {

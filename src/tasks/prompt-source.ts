@@ -64,11 +64,22 @@ export class PromptSource {
 
   /** Draw the next prompt into `task`, `inputs`, `clean` and `shown`. */
   draw(rng: RandomGenerator): void {
-    const { inputs, clean, shown, table } = this;
     const row = uniformInt(rng, this.tasks.length);
-    this.task = this.tasks[row];
+    this.drawInputs(rng);
+    this.answer(rng, row);
+  }
+
+  /** Draw the inputs alone. */
+  drawInputs(rng: RandomGenerator): void {
+    const { inputs, pool } = this;
     if (this.distinct) this.drawDistinctInputs(rng);
-    else for (let k = 0; k < inputs.length; k++) inputs[k] = this.pool[uniformInt(rng, this.pool.length)];
+    else for (let k = 0; k < inputs.length; k++) inputs[k] = pool[uniformInt(rng, pool.length)];
+  }
+
+  /** The outputs of the task with number `row` among the given ones for the present inputs, and their noise. */
+  answer(rng: RandomGenerator, row: number): void {
+    const { inputs, clean, shown, table } = this;
+    this.task = this.tasks[row];
     if (table) {
       const tableRow = row * this.family.inputCount;
       for (let k = 0; k < inputs.length; k++) clean[k] = table[tableRow + inputs[k]];

@@ -1,6 +1,6 @@
 /** Batches of training prompts: fresh ones, or those of the pool. */
 import type { Batch } from "../core/batch.ts";
-import { stream } from "../random.ts";
+import { type RandomGenerator, stream } from "../random.ts";
 import { emptyBatch, predictingPositions, promptLength } from "./batch.ts";
 import { drawPromptPool, EpochOrder, type PromptPool } from "./prompt-pool.ts";
 import type { TaskConfig } from "./settings.ts";
@@ -29,7 +29,7 @@ export class PromptSampler {
     const pool = drawPromptPool(task, seed, probePrompts);
     this.fill = pool
       ? pooledPrompts(pool, seed)
-      : freshPrompts(new TrainingSource(task, seed, probePrompts), seed);
+      : freshPrompts(task, new TrainingSource(task, seed, probePrompts), seed);
   }
 
   /** A batch to be filled by `sampleInto`, with all n predicting positions or only the last one. */
@@ -50,16 +50,39 @@ export class PromptSampler {
 
 type Fill = (batch: Batch, member: number, step: number) => void;
 
-function freshPrompts(source: TrainingSource, seed: number): Fill {
+function freshPrompts({ batching, trainTasks }: TaskConfig, source: TrainingSource, seed: number): Fill {
+  const draw = batching === "balanced" ? balanced(source, trainTasks) : independent(source);
   return ({ batchSize, length, positions, tokens, targets }, member, step) => {
     const rng = stream(seed, member, "data", step);
     const asked = positions.length;
     const first = source.targets.length - asked;
     for (let b = 0; b < batchSize; b++) {
-      source.draw(rng);
+      draw(rng, b);
       source.prompt.writeTokens(tokens, b * length);
       for (let k = 0; k < asked; k++) targets[b * asked + k] = source.targets[first + k];
     }
+  };
+}
+
+/** Draws prompt number b of a batch. */
+type Draw = (rng: RandomGenerator, b: number) => void;
+
+const independent =
+  (source: TrainingSource): Draw =>
+  (rng) =>
+    source.draw(rng);
+
+/** As in He et al. (arXiv 2406.02550): each sequence of inputs is answered by every training task. */
+function balanced(source: TrainingSource, trainTasks: number): Draw {
+  const { inputs } = source.prompt;
+  const shared = inputs.slice();
+  return (rng, b) => {
+    const row = b % trainTasks;
+    if (row === 0) {
+      source.prompt.drawInputs(rng);
+      shared.set(inputs);
+    } else inputs.set(shared);
+    source.answer(rng, row);
   };
 }
 

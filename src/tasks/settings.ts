@@ -41,6 +41,12 @@ export const taskSchema = z
     trainNoise: fraction.default(0).describe("probability that a context z is replaced, in training"),
     probeNoise: fraction.default(0).describe("probability that a context z is replaced, in the probe sets"),
     noisyTargets: z.boolean().default(false).describe("whether the training targets carry the noise too"),
+    batching: z
+      .enum(["independent", "balanced"])
+      .optional()
+      .describe(
+        "independent unless set: every prompt draws its task and inputs; balanced (arXiv 2406.02550): every batch holds every training task equally often, all with the same input sequences",
+      ),
     promptPool: z
       .number()
       .int()
@@ -52,9 +58,10 @@ export const taskSchema = z
       ),
   })
   // What a task does not use is left out, so that configurations from before there was such a setting keep their hashes.
-  .overwrite(({ family = DEFAULT_FAMILY, promptPool = 0, ...task }) => ({
+  .overwrite(({ family = DEFAULT_FAMILY, batching = "independent", promptPool = 0, ...task }) => ({
     ...(family === DEFAULT_FAMILY ? {} : { family }),
     ...task,
+    ...(batching === "independent" ? {} : { batching }),
     ...(promptPool === 0 ? {} : { promptPool }),
   }))
   .describe("the family of in-context tasks of modular arithmetic");

@@ -23,8 +23,18 @@ export function taskContradictions(task: TaskConfig): Contradiction[] {
   ];
 }
 
-function poolContradictions({ promptPool, trainTasks }: TaskConfig): Contradiction[] {
-  if (promptPool === undefined || promptPool >= trainTasks) return [];
+function poolContradictions({ promptPool, trainTasks, batching }: TaskConfig): Contradiction[] {
+  if (promptPool === undefined) return [];
+  if (batching === "balanced")
+    return [
+      {
+        path: "task.batching",
+        value: batching,
+        allowed: "independent with a task.promptPool, whose prompts do not share their inputs",
+        given: ["task.promptPool"],
+      },
+    ];
+  if (promptPool >= trainTasks) return [];
   return [
     {
       path: "task.promptPool",
