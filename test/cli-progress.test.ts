@@ -93,6 +93,30 @@ describe("progress", () => {
     expect(sink.text).not.toContain("\u001b");
   });
 
+  it("names the events of a prompt pool, and its accuracy", () => {
+    const sink = new Sink(false);
+    const progress = createProgress(sink, false);
+    const references = { ...start.references(), trainPrompts: { ...reference, lookUpCeiling: 1 } };
+    const config = fakeConfig(2, { task: { promptPool: 8 } });
+    progress.started?.({ ...start, config, references: () => references });
+    const records = [0.2, 1, 1, 1].map((accuracy, i) => {
+      const { ensemble, members, ...record } = evaluation(i, i > 0 ? 0.2 : accuracy);
+      const trainPrompts = { ...ensemble.seenTasks!, accuracy };
+      return {
+        ...record,
+        ensemble: { ...ensemble, trainPrompts },
+        members: members.map((member) => ({ ...member, sets: { ...member.sets, trainPrompts } })),
+      };
+    }) as MetricsRecord[];
+    records.forEach((record, i) => {
+      const timing = { step: i, seconds: i, tokens: 0, trainSeconds: 0, evaluationSeconds: 0 };
+      progress.evaluated?.(record, timing, records.slice(0, i + 1));
+    });
+    expect(sink.text).toContain("prompt pool memorised: step 1\n");
+    expect(sink.text).not.toMatch(/solved/);
+    expect(sink.text).toMatch(/pool 100\.0 % {2}seen 20\.0 % {2}unseen 20\.0 %/);
+  });
+
   it("draws a line for each member and one for the ensemble on a terminal", () => {
     const sink = new Sink(true);
     const progress = createProgress(sink, false);
