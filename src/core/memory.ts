@@ -167,9 +167,9 @@ export class ModelMemory {
     return dropout && this.shape.dropout > 0 ? batch : sortedBatch(batch);
   }
 
-  /** A copy of the gradient. */
-  gradient(): Float32Array {
-    return this.gradientView().slice();
+  /** A copy of the gradient; in `into`, if given. */
+  gradient(into?: Float32Array): Float32Array {
+    return this.read(this.core.gradientPointer(), into);
   }
 
   gradientView(): Float32Array {

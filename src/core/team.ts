@@ -71,6 +71,8 @@ export class Team implements GradientTeam {
   readonly #tokens: Int32Array;
   readonly #positions: Int32Array;
   readonly #targets: Int32Array;
+  /** The leader's own, for gradients that wait: fresh memory would cost more than the copy. */
+  readonly #unused: Float32Array[] = [];
 
   /** @param from what the leader's thread has; absent: fresh memory */
   constructor(from: TeamHandle | TeamSize) {
@@ -169,6 +171,7 @@ export class Team implements GradientTeam {
       if (own) {
         early.delete(added);
         memory.setGradient(own.gradient);
+        this.#unused.push(own.gradient);
         add(own.loss);
         continue;
       }
@@ -183,7 +186,7 @@ export class Team implements GradientTeam {
       if (shard !== null) {
         const shardLoss = gradientOfShard(memory, batch, dropout, sharding, shard);
         if (shard === added) add(shardLoss);
-        else early.set(shard, { loss: shardLoss, gradient: memory.gradient() });
+        else early.set(shard, { loss: shardLoss, gradient: memory.gradient(this.#unused.pop()) });
         continue;
       }
       if (this.failed()) throw new Error("a thread that helped with this member's steps has died");

@@ -38,7 +38,7 @@ export function teamSizeOf(config: Config, workers: number): TeamSize | null {
     positions: targets / training.batchSize,
     targets,
     shards,
-    // One for each assistant that may be done before it is its shard's turn.
-    slots: Math.min(shards, Math.max(2, threadsFor(config, workers).perMember)),
+    // Two for each thread: nobody waits because the leader is at work.
+    slots: Math.min(shards, 2 * threadsFor(config, workers).perMember),
   };
 }
