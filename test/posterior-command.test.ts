@@ -5,6 +5,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { fitAfterTraining } from "../src/analysis/after-training.ts";
 import { compareMethods, fallOf } from "../src/analysis/compare.ts";
 import { pending } from "../src/analysis/job-runner.ts";
+import { settingsHash } from "../src/analysis/open-run.ts";
 import type { PosteriorRecord } from "../src/analysis/posterior-job.ts";
 import { DEFAULT_SETTINGS, methodOf, posteriorJobs } from "../src/analysis/posteriors.ts";
 import { selectSteps, thin } from "../src/analysis/selection.ts";
@@ -89,6 +90,18 @@ describe("jobs", () => {
     expect(jobs()[0].options).toEqual({ steps: 400 });
     // 256 prompts of 6 positions a batch.
     expect(jobs()[0].batches).toBe(Math.ceil(2048 / (256 * config.task.examples)));
+  });
+
+  it("have the options that earlier versions recorded, by which their records are found again", () => {
+    const all = posteriorJobs({ config, kept: steps }, POSTERIOR_METHODS, steps, 1, DEFAULT_SETTINGS);
+    expect(Object.fromEntries(all.map(({ method, options }) => [method, options]))).toEqual({
+      ...{ "laplace-last-layer": {}, "laplace-kfac": {}, "laplace-low-rank": { remainder: "trace" } },
+      ...{ "laplace-diagonal": {}, swag: { steps: 400 }, ivon: { steps: 400 }, sgld: { steps: 300 } },
+      ...{ dropout: { dropout: 0.1 }, ensemble: {} },
+    });
+    const common = { samples: 32, batches: all[0].batches };
+    for (const { method, options, settings } of all)
+      expect(settings).toBe(settingsHash(config, method === "ensemble" ? options : { ...common, options }));
   });
 
   it("of a snapshot ensemble: the last four checkpoints of a member, where there are so many", () => {
