@@ -74,12 +74,16 @@ function pack(W: i32, dst: usize, src: usize, lanes: i32, depth: i32, sl: i32, s
     if (full && sl == 1) {
       let from = base;
       for (; k < depth; k++) {
-        v128.store(dst, v128.load(from));
-        if (W >= 8) v128.store(dst, v128.load(from, 16), 16);
         if (W == 16) {
-          v128.store(dst, v128.load(from, 32), 32);
-          v128.store(dst, v128.load(from, 48), 48);
+          const x0 = v128.load(from), x1 = v128.load(from, 16), x2 = v128.load(from, 32), x3 = v128.load(from, 48);
+          v128.store(dst, x3, 48);
+          v128.store(dst, x2, 32);
+          v128.store(dst, x1, 16);
+          v128.store(dst, x0);
+        } else {
+          v128.store(dst, v128.load(from));
         }
+        if (W == 8) v128.store(dst, v128.load(from, 16), 16);
         if (W == 6) store<u64>(dst, load<u64>(from, 16), 16);
         if (W == 5) store<f32>(dst, load<f32>(from, 16), 16);
         from += depthBytes;

@@ -5,7 +5,7 @@ import {
   selectTensor, tensorColumns, tensorCount, tensorKind, tensorOffset, tensorRows,
 } from "./layout";
 import { NOISE, normals16, philox } from "./random";
-import { madd, splatOnce } from "./simd";
+import { STEP, madd, splatOnce, storeHalves, upperHalf } from "./simd";
 
 /** Parameter groups that weight decay can leave out, as bits of a mask. */
 const EXCLUDE_LAYER_NORM: i32 = 1;
@@ -48,31 +48,52 @@ export function adamw_step(
     const size = tensorRows * max(tensorColumns, 1);
     let offset = <usize>tensorOffset << 2;
     const end = offset + (<usize>size << 2);
-    // The last vector is done on lane copies so that the next tensor is not touched.
-    while (offset < end) {
+    for (; offset + STEP <= end; offset += STEP) {
+      const gradientAt = gradient + offset, mAt = firstMoment + offset, vAt = secondMoment + offset;
+      const thetaAt = parameters + offset;
+      const g0 = f32x4.mul(v128.load(gradientAt), scale4), g1 = f32x4.mul(upperHalf(gradientAt), scale4);
+      const m0 = average(b1, v128.load(mAt), c1, g0), m1 = average(b1, upperHalf(mAt), c1, g1);
+      const v0 = average(b2, v128.load(vAt), c2, f32x4.mul(g0, g0));
+      const v1 = average(b2, upperHalf(vAt), c2, f32x4.mul(g1, g1));
+      const u0 = adamw_update(m0, v0, stepSize, correction2, epsilon4);
+      const u1 = adamw_update(m1, v1, stepSize, correction2, epsilon4);
+      const theta0 = f32x4.sub(f32x4.mul(v128.load(thetaAt), keep), u0);
+      const theta1 = f32x4.sub(f32x4.mul(upperHalf(thetaAt), keep), u1);
+      storeHalves(mAt, m0, m1);
+      storeHalves(vAt, v0, v1);
+      storeHalves(thetaAt, theta0, theta1);
+    }
+    // The rest is done on lane copies so that the next tensor is not touched.
+    for (; offset < end; offset += 16) {
       const lanes = min<usize>(4, (end - offset) >> 2);
       const g = f32x4.mul(v128.load(gradient + offset), scale4);
-      const m = f32x4.add(f32x4.mul(b1, v128.load(firstMoment + offset)), f32x4.mul(c1, g));
-      const v = f32x4.add(f32x4.mul(b2, v128.load(secondMoment + offset)), f32x4.mul(c2, f32x4.mul(g, g)));
-      const denominator = f32x4.add(f32x4.mul(f32x4.sqrt(v), correction2), epsilon4);
-      const update = f32x4.div(f32x4.mul(stepSize, m), denominator);
-      const theta = f32x4.sub(f32x4.mul(v128.load(parameters + offset), keep), update);
-      if (lanes == 4) {
-        v128.store(firstMoment + offset, m);
-        v128.store(secondMoment + offset, v);
-        v128.store(parameters + offset, theta);
-      } else {
-        storeLanes(firstMoment + offset, m, lanes);
-        storeLanes(secondMoment + offset, v, lanes);
-        storeLanes(parameters + offset, theta, lanes);
-      }
-      offset += 16;
+      const m = average(b1, v128.load(firstMoment + offset), c1, g);
+      const v = average(b2, v128.load(secondMoment + offset), c2, f32x4.mul(g, g));
+      const update = adamw_update(m, v, stepSize, correction2, epsilon4);
+      storeLanes(firstMoment + offset, m, lanes);
+      storeLanes(secondMoment + offset, v, lanes);
+      storeLanes(parameters + offset, f32x4.sub(f32x4.mul(v128.load(parameters + offset), keep), update), lanes);
     }
   }
 }
 
-/** Store the first 1 to 3 lanes of x. */
+/** keep x + rest y, each product rounded. */
+// @ts-ignore: decorator
+@inline
+function average(keep: v128, x: v128, rest: v128, y: v128): v128 {
+  return f32x4.add(f32x4.mul(keep, x), f32x4.mul(rest, y));
+}
+
+/** lr mhat / (sqrt(vhat) + eps). */
+// @ts-ignore: decorator
+@inline
+function adamw_update(m: v128, v: v128, stepSize: v128, correction2: v128, epsilon: v128): v128 {
+  return f32x4.div(f32x4.mul(stepSize, m), f32x4.add(f32x4.mul(f32x4.sqrt(v), correction2), epsilon));
+}
+
+/** Store the first 1 to 4 lanes of x. */
 function storeLanes(to: usize, x: v128, lanes: usize): void {
+  if (lanes == 4) return v128.store(to, x);
   store<f32>(to, f32x4.extract_lane(x, 0));
   if (lanes > 1) store<f32>(to, f32x4.extract_lane(x, 1), 4);
   if (lanes > 2) store<f32>(to, f32x4.extract_lane(x, 2), 8);

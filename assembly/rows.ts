@@ -1,6 +1,6 @@
 // Copies and sums of rows through an index map: gather out[r] = src[map[r]], scatter dst[map[r]] += src[r]; with
 // `tangents` those of the operands' tangents as well.
-import { madd } from "./simd";
+import { STEP, madd, storeHalves, upperHalf } from "./simd";
 import { tangent } from "./tangent";
 
 /** Address of element `index` of 4-byte elements. */
@@ -39,6 +39,12 @@ export function addTo(y: usize, x: usize, n: i32): void {
   const bytes = (<usize>n) << 2;
   const vectorBytes = (<usize>(n & ~3)) << 2;
   let c: usize = 0;
+  for (; c + STEP <= vectorBytes; c += STEP) {
+    const from = x + c, to = y + c;
+    const x0 = v128.load(from), x1 = upperHalf(from);
+    const y0 = v128.load(to), y1 = upperHalf(to);
+    storeHalves(to, f32x4.add(y0, x0), f32x4.add(y1, x1));
+  }
   for (; c < vectorBytes; c += 16) v128.store(y + c, f32x4.add(v128.load(y + c), v128.load(x + c)));
   for (; c < bytes; c += 4) store<f32>(y + c, load<f32>(y + c) + load<f32>(x + c));
 }

@@ -48,6 +48,14 @@ export function addHalves(sum: v128, low: v128, high: v128): v128 {
   return WIDE ? f32x4.add(sum, high) : sum;
 }
 
+/** a0 b0 + sum, then a1 b1 +, in the same order. */
+// @ts-ignore: decorator
+@inline
+export function maddHalves(a0: v128, b0: v128, a1: v128, b1: v128, sum: v128): v128 {
+  sum = madd(a0, b0, sum);
+  return WIDE ? madd(a1, b1, sum) : sum;
+}
+
 const slot: usize = memory.data(16, 16);
 
 /**

@@ -1,5 +1,5 @@
 // LayerNorm over the last dimension, eps 1e-5, biased variance: out = (x - mean) rstd w + b.
-import { horizontalSum, madd, splatOnce } from "../simd";
+import { STEP, addHalves, horizontalSum, madd, maddHalves, splatOnce, storeHalves, upperHalf } from "../simd";
 import { TANGENT } from "../tangent";
 
 const EPSILON: f32 = 1e-5;
@@ -12,43 +12,104 @@ export function layernorm_forward(
     layernorm_forward(out, stats, x, weight, bias, rows, d, false);
     return layernorm_jvp(out, stats, x, weight, bias, rows, d);
   }
+  row_statistics(stats, x, rows, d);
   const bytes = <usize>d << 2;
   const vectorBytes = <usize>(d & ~3) << 2;
-  const inverse: f32 = 1 / <f32>d;
   for (let r = 0; r < rows; r++) {
-    let sum4 = f32x4.splat(0);
-    for (let c: usize = 0; c < vectorBytes; c += 16) sum4 = f32x4.add(sum4, v128.load(x + c));
-    let sum = horizontalSum(sum4);
-    for (let c = vectorBytes; c < bytes; c += 4) sum += load<f32>(x + c);
-    const mean = sum * inverse;
-
-    const mean4 = splatOnce(mean);
-    let squares4 = f32x4.splat(0);
-    for (let c: usize = 0; c < vectorBytes; c += 16) {
-      const centred = f32x4.sub(v128.load(x + c), mean4);
-      squares4 = madd(centred, centred, squares4);
+    const mean = load<f32>(stats);
+    const rstd = load<f32>(stats, 4);
+    const mean4 = v128.load32_splat(stats);
+    const rstd4 = v128.load32_splat(stats, 4);
+    let c: usize = 0;
+    for (; c + STEP <= vectorBytes; c += STEP) {
+      const from = x + c, w = weight + c, b = bias + c;
+      const x0 = v128.load(from), x1 = upperHalf(from);
+      const w0 = v128.load(w), w1 = upperHalf(w);
+      const b0 = v128.load(b), b1 = upperHalf(b);
+      const low = madd(normalised(x0, mean4, rstd4), w0, b0);
+      const high = madd(normalised(x1, mean4, rstd4), w1, b1);
+      storeHalves(out + c, low, high);
     }
-    let squares = horizontalSum(squares4);
-    for (let c = vectorBytes; c < bytes; c += 4) {
-      const centred = load<f32>(x + c) - mean;
-      squares += centred * centred;
+    for (; c < vectorBytes; c += 16) {
+      const n = normalised(v128.load(x + c), mean4, rstd4);
+      v128.store(out + c, madd(n, v128.load(weight + c), v128.load(bias + c)));
     }
-    const rstd: f32 = 1 / Mathf.sqrt(squares * inverse + EPSILON);
-
-    const rstd4 = splatOnce(rstd);
-    for (let c: usize = 0; c < vectorBytes; c += 16) {
-      const normalised = f32x4.mul(f32x4.sub(v128.load(x + c), mean4), rstd4);
-      v128.store(out + c, madd(normalised, v128.load(weight + c), v128.load(bias + c)));
-    }
-    for (let c = vectorBytes; c < bytes; c += 4) {
+    for (; c < bytes; c += 4) {
       store<f32>(out + c, (load<f32>(x + c) - mean) * rstd * load<f32>(weight + c) + load<f32>(bias + c));
     }
-    store<f32>(stats, mean);
-    store<f32>(stats, rstd, 4);
     x += bytes;
     out += bytes;
     stats += 8;
   }
+}
+
+// @ts-ignore: decorator
+@inline
+function normalised(x: v128, mean: v128, rstd: v128): v128 {
+  return f32x4.mul(f32x4.sub(x, mean), rstd);
+}
+
+/**
+ * stats (rows, 2) = mean, rstd of x (rows, d). Each sum is a chain of additions, each of which waits for the one before:
+ * four rows at a time wait together. The last ones are done again where there are fewer.
+ */
+function row_statistics(stats: usize, x: usize, rows: i32, d: i32): void {
+  const bytes = <usize>d << 2;
+  const vectorBytes = <usize>(d & ~3) << 2;
+  const zero = f32x4.splat(0);
+  for (let r = 0; r < rows; r += 4) {
+    const r1 = <usize>min(r + 1, rows - 1), r2 = <usize>min(r + 2, rows - 1), r3 = <usize>min(r + 3, rows - 1);
+    const x0 = x + <usize>r * bytes, x1 = x + r1 * bytes, x2 = x + r2 * bytes, x3 = x + r3 * bytes;
+    let a0 = zero, a1 = zero, a2 = zero, a3 = zero;
+    for (let c: usize = 0; c < vectorBytes; c += 16) {
+      a0 = f32x4.add(a0, v128.load(x0 + c));
+      a1 = f32x4.add(a1, v128.load(x1 + c));
+      a2 = f32x4.add(a2, v128.load(x2 + c));
+      a3 = f32x4.add(a3, v128.load(x3 + c));
+    }
+    const s0 = stats + ((<usize>r) << 3), s1 = stats + (r1 << 3), s2 = stats + (r2 << 3), s3 = stats + (r3 << 3);
+    store_mean(s0, x0, a0, d);
+    store_mean(s1, x1, a1, d);
+    store_mean(s2, x2, a2, d);
+    store_mean(s3, x3, a3, d);
+    const m0 = v128.load32_splat(s0), m1 = v128.load32_splat(s1);
+    const m2 = v128.load32_splat(s2), m3 = v128.load32_splat(s3);
+    a0 = a1 = a2 = a3 = zero;
+    for (let c: usize = 0; c < vectorBytes; c += 16) {
+      const c0 = f32x4.sub(v128.load(x0 + c), m0), c1 = f32x4.sub(v128.load(x1 + c), m1);
+      const c2 = f32x4.sub(v128.load(x2 + c), m2), c3 = f32x4.sub(v128.load(x3 + c), m3);
+      a0 = madd(c0, c0, a0);
+      a1 = madd(c1, c1, a1);
+      a2 = madd(c2, c2, a2);
+      a3 = madd(c3, c3, a3);
+    }
+    store_rstd(s0, x0, a0, d);
+    store_rstd(s1, x1, a1, d);
+    store_rstd(s2, x2, a2, d);
+    store_rstd(s3, x3, a3, d);
+  }
+}
+
+/** The mean of x (d), the sum of whose whole vectors is `sum4`. */
+// @ts-ignore: decorator
+@inline
+function store_mean(stats: usize, x: usize, sum4: v128, d: i32): void {
+  let sum = horizontalSum(sum4);
+  for (let c = d & ~3; c < d; c++) sum += load<f32>(x + (<usize>c << 2));
+  store<f32>(stats, sum * (1 / <f32>d));
+}
+
+/** Its rstd, where `squares4` is the sum of squares of the centred whole vectors. */
+// @ts-ignore: decorator
+@inline
+function store_rstd(stats: usize, x: usize, squares4: v128, d: i32): void {
+  const mean = load<f32>(stats);
+  let squares = horizontalSum(squares4);
+  for (let c = d & ~3; c < d; c++) {
+    const centred = load<f32>(x + (<usize>c << 2)) - mean;
+    squares += centred * centred;
+  }
+  store<f32>(stats, 1 / Mathf.sqrt(squares * (1 / <f32>d) + EPSILON), 4);
 }
 
 /**
@@ -71,8 +132,21 @@ export function layernorm_backward(
     const rstd4 = splatOnce(rstd);
     let g4 = f32x4.splat(0);
     let gn4 = f32x4.splat(0);
-    for (let c: usize = 0; c < vectorBytes; c += 16) {
-      const n = f32x4.mul(f32x4.sub(v128.load(x + c), mean4), rstd4);
+    let c: usize = 0;
+    for (; c + STEP <= vectorBytes; c += STEP) {
+      const from = x + c, gradient = dout + c, w = weight + c, dw = dweight + c, db = dbias + c;
+      const n0 = normalised(v128.load(from), mean4, rstd4), n1 = normalised(upperHalf(from), mean4, rstd4);
+      const dy0 = v128.load(gradient), dy1 = upperHalf(gradient);
+      const g0 = f32x4.mul(dy0, v128.load(w)), g1 = f32x4.mul(dy1, upperHalf(w));
+      const dw0 = v128.load(dw), dw1 = upperHalf(dw);
+      const db0 = v128.load(db), db1 = upperHalf(db);
+      g4 = addHalves(g4, g0, g1);
+      gn4 = maddHalves(g0, n0, g1, n1, gn4);
+      storeHalves(dw, madd(dy0, n0, dw0), madd(dy1, n1, dw1));
+      storeHalves(db, f32x4.add(dy0, db0), f32x4.add(dy1, db1));
+    }
+    for (; c < vectorBytes; c += 16) {
+      const n = normalised(v128.load(x + c), mean4, rstd4);
       const dy = v128.load(dout + c);
       const g = f32x4.mul(dy, v128.load(weight + c));
       g4 = f32x4.add(g4, g);
@@ -82,7 +156,7 @@ export function layernorm_backward(
     }
     let sumG = horizontalSum(g4);
     let sumGN = horizontalSum(gn4);
-    for (let c = vectorBytes; c < bytes; c += 4) {
+    for (; c < bytes; c += 4) {
       const n = (load<f32>(x + c) - mean) * rstd;
       const dy = load<f32>(dout + c);
       const g = dy * load<f32>(weight + c);
@@ -95,12 +169,22 @@ export function layernorm_backward(
     const meanGN = sumGN * inverse;
     const meanG4 = splatOnce(meanG);
     const meanGN4 = splatOnce(-meanGN);
-    for (let c: usize = 0; c < vectorBytes; c += 16) {
-      const n = f32x4.mul(f32x4.sub(v128.load(x + c), mean4), rstd4);
+    c = 0;
+    for (; c + STEP <= vectorBytes; c += STEP) {
+      const from = x + c, gradient = dout + c, w = weight + c, to = dx + c;
+      const n0 = normalised(v128.load(from), mean4, rstd4), n1 = normalised(upperHalf(from), mean4, rstd4);
+      const g0 = f32x4.mul(v128.load(gradient), v128.load(w)), g1 = f32x4.mul(upperHalf(gradient), upperHalf(w));
+      const dx0 = v128.load(to), dx1 = upperHalf(to);
+      const low = madd(rstd4, madd(n0, meanGN4, f32x4.sub(g0, meanG4)), dx0);
+      const high = madd(rstd4, madd(n1, meanGN4, f32x4.sub(g1, meanG4)), dx1);
+      storeHalves(to, low, high);
+    }
+    for (; c < vectorBytes; c += 16) {
+      const n = normalised(v128.load(x + c), mean4, rstd4);
       const g = f32x4.mul(v128.load(dout + c), v128.load(weight + c));
       v128.store(dx + c, madd(rstd4, madd(n, meanGN4, f32x4.sub(g, meanG4)), v128.load(dx + c)));
     }
-    for (let c = vectorBytes; c < bytes; c += 4) {
+    for (; c < bytes; c += 4) {
       const n = (load<f32>(x + c) - mean) * rstd;
       const g = load<f32>(dout + c) * load<f32>(weight + c);
       store<f32>(dx + c, load<f32>(dx + c) + rstd * (g - meanG - n * meanGN));

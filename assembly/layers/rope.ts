@@ -2,7 +2,7 @@
 // (x0, x1) -> (x0 cos - x1 sin, x0 sin + x1 cos), angle = position base^(-2i/HD) for pair i.
 import { H, HD, NCTX, ropeCos, ropeSin } from "../layout";
 import { mapped } from "../rows";
-import { madd, splatOnce } from "../simd";
+import { STEP, madd, splatOnce, storeHalves, upperHalf } from "../simd";
 import { tangent } from "../tangent";
 
 /** Tables (NCTX, HD): cos twice per pair, and sin as (-sin, +sin), so that out = x cos + swap(x) sin. */
@@ -17,6 +17,13 @@ export function rope_tables(base: f64): void {
       store<f32>(ropeSin + at, <f32>Math.sin(angle), 4);
     }
   }
+}
+
+// @ts-ignore: decorator
+@inline
+function rotated(x: v128, cos: v128, sin: v128): v128 {
+  const swapped = i8x16.shuffle(x, x, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+  return madd(swapped, sin, f32x4.mul(x, cos));
 }
 
 /**
@@ -37,11 +44,17 @@ export function rope_apply(
     let x = src + ((mapped(map, r) * <usize>srcStride) << 2);
     let y = out + ((<usize>r * <usize>outStride) << 2);
     for (let h = 0; h < H; h++) {
-      for (let c: usize = 0; c < vectorBytes; c += 16) {
-        const value = v128.load(x + c);
-        const swapped = i8x16.shuffle(value, value, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+      let c: usize = 0;
+      for (; c + STEP <= vectorBytes; c += STEP) {
+        const from = x + c, cos = ropeCos + table + c, sin = ropeSin + table + c;
+        const x0 = v128.load(from), x1 = upperHalf(from);
+        const cos0 = v128.load(cos), cos1 = upperHalf(cos);
+        const sin0 = f32x4.mul(v128.load(sin), sign4), sin1 = f32x4.mul(upperHalf(sin), sign4);
+        storeHalves(y + c, rotated(x0, cos0, sin0), rotated(x1, cos1, sin1));
+      }
+      for (; c < vectorBytes; c += 16) {
         const sin = f32x4.mul(v128.load(ropeSin + table + c), sign4);
-        v128.store(y + c, madd(swapped, sin, f32x4.mul(value, v128.load(ropeCos + table + c))));
+        v128.store(y + c, rotated(v128.load(x + c), v128.load(ropeCos + table + c), sin));
       }
       if (vectorBytes < headBytes) {
         const x0 = load<f32>(x + vectorBytes);
