@@ -6,6 +6,7 @@
 
 import { KC, PACKED_A_FLOATS, packedSize } from "./gemm";
 import { activation_keeps_input, activation_select } from "./layers/activation";
+import { LANES } from "./simd";
 import { TANGENT, tangents_place } from "./tangent";
 
 // ---- the model: written from outside, by the names in index.ts, before `plan` -----------------------------------
@@ -348,7 +349,7 @@ function planActivations(backward: bool): void {
   finalX = reserve(rows * d);
   finalLn = reserve(rows * d);
   finalStats = reserve(rows * 2);
-  VS = (V + 3) & ~3;
+  VS = (V + LANES - 1) & -LANES;
   logits = reserve(rows * <f64>VS);
   keysT = reserve(<f64>HD * paddedContext);
   pathKV = reserve(paddedContext * 2 * d);

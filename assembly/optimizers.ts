@@ -125,10 +125,13 @@ export function ivon_sample(lambda: f64, delta: f64, seed: i32, stream: i32, ste
   for (let offset: usize = 0; offset < end; offset += 64) {
     philox(noise, <i32>(offset >> 6), sample, NOISE, step, seed, stream);
     normals16(noise);
-    for (let c: usize = 0; c < 64 && offset + c < end; c += 16) {
-      const precision = f32x4.mul(lambda4, f32x4.add(v128.load(secondMoment + offset + c), delta4));
-      const deviation = f32x4.div(v128.load(noise + c), f32x4.sqrt(precision));
-      v128.store(parameters + offset + c, f32x4.add(v128.load(mean + offset + c), deviation));
+    for (let c: usize = 0; c < 64 && offset + c < end; c += STEP) {
+      const e = noise + c, h = secondMoment + offset + c, m = mean + offset + c;
+      const precision0 = f32x4.mul(lambda4, f32x4.add(v128.load(h), delta4));
+      const precision1 = f32x4.mul(lambda4, f32x4.add(upperHalf(h), delta4));
+      const theta0 = f32x4.add(v128.load(m), f32x4.div(v128.load(e), f32x4.sqrt(precision0)));
+      const theta1 = f32x4.add(upperHalf(m), f32x4.div(upperHalf(e), f32x4.sqrt(precision1)));
+      storeHalves(parameters + offset + c, theta0, theta1);
     }
   }
 }
@@ -137,14 +140,26 @@ export function ivon_sample(lambda: f64, delta: f64, seed: i32, stream: i32, ste
 export function ivon_accumulate(lambda: f64, delta: f64): void {
   const lambda4 = splatOnce(<f32>lambda), delta4 = splatOnce(<f32>delta);
   const end = <usize>PARAMETERS << 2;
-  for (let offset: usize = 0; offset < end; offset += 16) {
-    const g = v128.load(gradient + offset);
-    const precision = f32x4.mul(lambda4, f32x4.add(v128.load(secondMoment + offset), delta4));
-    const deviation = f32x4.sub(v128.load(parameters + offset), v128.load(mean + offset));
-    const estimate = f32x4.mul(f32x4.mul(g, deviation), precision);
-    v128.store(gradientSum + offset, f32x4.add(v128.load(gradientSum + offset), g));
-    v128.store(hessianSum + offset, f32x4.add(v128.load(hessianSum + offset), estimate));
+  for (let offset: usize = 0; offset < end; offset += STEP) {
+    const gradientAt = gradient + offset, hAt = secondMoment + offset;
+    const thetaAt = parameters + offset, meanAt = mean + offset;
+    const g0 = v128.load(gradientAt), g1 = upperHalf(gradientAt);
+    const precision0 = f32x4.mul(lambda4, f32x4.add(v128.load(hAt), delta4));
+    const precision1 = f32x4.mul(lambda4, f32x4.add(upperHalf(hAt), delta4));
+    const deviation0 = f32x4.sub(v128.load(thetaAt), v128.load(meanAt));
+    const deviation1 = f32x4.sub(upperHalf(thetaAt), upperHalf(meanAt));
+    addAt(gradientSum + offset, g0, g1);
+    addAt(
+      hessianSum + offset, f32x4.mul(f32x4.mul(g0, deviation0), precision0), f32x4.mul(f32x4.mul(g1, deviation1), precision1),
+    );
   }
+}
+
+// @ts-ignore: decorator
+@inline
+function addAt(at: usize, low: v128, high: v128): void {
+  const x0 = v128.load(at), x1 = upperHalf(at);
+  storeHalves(at, f32x4.add(x0, low), f32x4.add(x1, high));
 }
 
 /**
@@ -164,19 +179,32 @@ export function ivon_step(
   const minusRate = splatOnce(<f32>-lr);
   const highest = splatOnce(<f32>clip), lowest = splatOnce(<f32>-clip);
   const end = <usize>PARAMETERS << 2;
-  for (let offset: usize = 0; offset < end; offset += 16) {
-    const h = v128.load(secondMoment + offset);
-    const change = f32x4.mul(c2, f32x4.sub(f32x4.mul(v128.load(hessianSum + offset), inverseSamples), h));
-    const square = f32x4.div(f32x4.mul(half, f32x4.mul(change, change)), f32x4.add(h, delta4));
-    const hessian = f32x4.add(h, f32x4.add(change, square));
-    const g = f32x4.mul(v128.load(gradientSum + offset), inverseSamples);
-    const momentum = madd(b1, v128.load(firstMoment + offset), f32x4.mul(c1, g));
-    const m = v128.load(mean + offset);
-    const numerator = madd(delta4, m, f32x4.mul(momentum, debias));
-    const direction = f32x4.div(numerator, f32x4.add(hessian, delta4));
-    const clipped = f32x4.pmin(f32x4.pmax(direction, lowest), highest);
-    v128.store(secondMoment + offset, hessian);
-    v128.store(firstMoment + offset, momentum);
-    v128.store(parameters + offset, madd(minusRate, clipped, m));
+  for (let offset: usize = 0; offset < end; offset += STEP) {
+    const hAt = secondMoment + offset, momentumAt = firstMoment + offset, meanAt = mean + offset;
+    const hessianAt = hessianSum + offset, gradientAt = gradientSum + offset;
+    const estimate0 = f32x4.mul(v128.load(hessianAt), inverseSamples);
+    const estimate1 = f32x4.mul(upperHalf(hessianAt), inverseSamples);
+    const h0 = ivon_hessian(v128.load(hAt), estimate0, c2, half, delta4);
+    const h1 = ivon_hessian(upperHalf(hAt), estimate1, c2, half, delta4);
+    const g0 = f32x4.mul(v128.load(gradientAt), inverseSamples), g1 = f32x4.mul(upperHalf(gradientAt), inverseSamples);
+    const momentum0 = madd(b1, v128.load(momentumAt), f32x4.mul(c1, g0));
+    const momentum1 = madd(b1, upperHalf(momentumAt), f32x4.mul(c1, g1));
+    const m0 = v128.load(meanAt), m1 = upperHalf(meanAt);
+    const direction0 = f32x4.div(madd(delta4, m0, f32x4.mul(momentum0, debias)), f32x4.add(h0, delta4));
+    const direction1 = f32x4.div(madd(delta4, m1, f32x4.mul(momentum1, debias)), f32x4.add(h1, delta4));
+    const clipped0 = f32x4.pmin(f32x4.pmax(direction0, lowest), highest);
+    const clipped1 = f32x4.pmin(f32x4.pmax(direction1, lowest), highest);
+    storeHalves(hAt, h0, h1);
+    storeHalves(momentumAt, momentum0, momentum1);
+    storeHalves(parameters + offset, madd(minusRate, clipped0, m0), madd(minusRate, clipped1, m1));
   }
+}
+
+/** h after a step, from the samples' mean estimate. */
+// @ts-ignore: decorator
+@inline
+function ivon_hessian(h: v128, estimate: v128, c2: v128, half: v128, delta: v128): v128 {
+  const change = f32x4.mul(c2, f32x4.sub(estimate, h));
+  const square = f32x4.div(f32x4.mul(half, f32x4.mul(change, change)), f32x4.add(h, delta));
+  return f32x4.add(h, f32x4.add(change, square));
 }

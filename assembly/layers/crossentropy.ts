@@ -1,6 +1,8 @@
-// Softmax cross-entropy in nats over rows of logits with stride VS (V rounded up to 4).
+// Softmax cross-entropy in nats over rows of logits with stride VS (V rounded up to LANES).
 import { V, VS } from "../layout";
-import { exp4, horizontalMax, horizontalSum, madd, splatOnce } from "../simd";
+import {
+  STEP, addHalves, exp4, horizontalMax, horizontalSum, madd, splatOnce, storeHalves, upperHalf,
+} from "../simd";
 import { TANGENT } from "../tangent";
 
 /** Maximum of the row's V logits; the padding up to VS is set to -1e30, which exp turns into 0. */
@@ -11,6 +13,34 @@ function paddedMax(row: usize): f32 {
   let max4 = v128.load(row);
   for (let c: usize = 16; c < <usize>VS << 2; c += 16) max4 = f32x4.pmax(max4, v128.load(row + c));
   return horizontalMax(max4);
+}
+
+/** The row's VS floats x become exp(x - max); their sum. */
+// @ts-ignore: decorator
+@inline
+function exponentials(row: usize, max: f32): f32 {
+  const max4 = splatOnce(max);
+  const end = row + (<usize>VS << 2);
+  let sum4 = f32x4.splat(0);
+  for (; row < end; row += STEP) {
+    const x0 = v128.load(row), x1 = upperHalf(row);
+    const e0 = exp4(f32x4.sub(x0, max4)), e1 = exp4(f32x4.sub(x1, max4));
+    sum4 = addHalves(sum4, e0, e1);
+    storeHalves(row, e0, e1);
+  }
+  return horizontalSum(sum4);
+}
+
+/** The row's VS floats times `factor`. */
+// @ts-ignore: decorator
+@inline
+function scaleRow(row: usize, factor: f32): void {
+  const factor4 = splatOnce(factor);
+  const end = row + (<usize>VS << 2);
+  for (; row < end; row += STEP) {
+    const x0 = v128.load(row), x1 = upperHalf(row);
+    storeHalves(row, f32x4.mul(x0, factor4), f32x4.mul(x1, factor4));
+  }
 }
 
 /**
@@ -27,17 +57,9 @@ export function crossentropy_forward_backward(
     const row = logits + <usize>r * bytes;
     const count = load<i32>(counts + (<usize>r << 2));
     const highest = paddedMax(row);
-    const max4 = splatOnce(highest);
-    let sum4 = f32x4.splat(0);
-    for (let c: usize = 0; c < bytes; c += 16) {
-      const e = exp4(f32x4.sub(v128.load(row + c), max4));
-      sum4 = f32x4.add(sum4, e);
-      v128.store(row + c, e);
-    }
-    const sum = horizontalSum(sum4);
+    const sum = exponentials(row, highest);
     loss += <f64>count * (Math.log(<f64>sum) + <f64>highest);
-    const factor4 = splatOnce((weight * <f32>count) / sum);
-    for (let c: usize = 0; c < bytes; c += 16) v128.store(row + c, f32x4.mul(v128.load(row + c), factor4));
+    scaleRow(row, (weight * <f32>count) / sum);
   }
   for (let i = 0; i < predictions; i++) {
     const target = targetLogit(logits, targets, queries, i);
@@ -58,15 +80,7 @@ function targetLogit(logits: usize, targets: usize, queries: usize, i: i32): usi
 export function softmax_forward(logits: usize, rows: i32): void {
   const bytes = <usize>VS << 2;
   for (let r = 0; r < rows; r++) {
-    const max4 = splatOnce(paddedMax(logits));
-    let sum4 = f32x4.splat(0);
-    for (let c: usize = 0; c < bytes; c += 16) {
-      const e = exp4(f32x4.sub(v128.load(logits + c), max4));
-      sum4 = f32x4.add(sum4, e);
-      v128.store(logits + c, e);
-    }
-    const inverse4 = splatOnce(<f32>1 / horizontalSum(sum4));
-    for (let c: usize = 0; c < bytes; c += 16) v128.store(logits + c, f32x4.mul(v128.load(logits + c), inverse4));
+    scaleRow(logits, <f32>1 / exponentials(logits, paddedMax(logits)));
     logits += bytes;
   }
 }
@@ -77,9 +91,7 @@ export function crossentropy_backward(
 ): void {
   const bytes = <usize>VS << 2;
   for (let r = 0; r < rows; r++) {
-    const row = probabilities + <usize>r * bytes;
-    const weight4 = splatOnce(weight * <f32>load<i32>(counts + (<usize>r << 2)));
-    for (let c: usize = 0; c < bytes; c += 16) v128.store(row + c, f32x4.mul(v128.load(row + c), weight4));
+    scaleRow(probabilities + <usize>r * bytes, weight * <f32>load<i32>(counts + (<usize>r << 2)));
   }
   for (let i = 0; i < predictions; i++) {
     const target = targetLogit(probabilities, targets, queries, i);
@@ -102,9 +114,11 @@ export function crossentropy_backward_jvp(probabilities: usize, counts: usize, r
       sum4 = madd(v128.load(probabilities + c), v128.load(logitsTangent + c), sum4);
     }
     const mean4 = splatOnce(horizontalSum(sum4));
-    for (let c: usize = 0; c < bytes; c += 16) {
-      const centred = f32x4.sub(v128.load(logitsTangent + c), mean4);
-      v128.store(logitsTangent + c, f32x4.mul(f32x4.mul(v128.load(probabilities + c), weight4), centred));
+    for (let c: usize = 0; c < bytes; c += STEP) {
+      const from = probabilities + c, to = logitsTangent + c;
+      const p0 = f32x4.mul(v128.load(from), weight4), p1 = f32x4.mul(upperHalf(from), weight4);
+      const centred0 = f32x4.sub(v128.load(to), mean4), centred1 = f32x4.sub(upperHalf(to), mean4);
+      storeHalves(to, f32x4.mul(p0, centred0), f32x4.mul(p1, centred1));
     }
     probabilities += bytes;
   }

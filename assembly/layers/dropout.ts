@@ -5,7 +5,7 @@
 import { D } from "../layout";
 import { DROPOUT, philox } from "../random";
 import { mapped } from "../rows";
-import { splatOnce } from "../simd";
+import { STEP, splatOnce, storeHalves, upperHalf } from "../simd";
 import { tangent } from "../tangent";
 
 let threshold: u32 = 0; // a word below it drops its element
@@ -51,6 +51,12 @@ export function dropout_apply(
       philox(words, <i32>(c >> 6), row, DROPOUT + site, step, seed, stream);
       const used = min<usize>(64, bytes - c);
       let w: usize = 0;
+      for (; w + STEP <= used; w += STEP) {
+        const word = words + w, from = x + c + w;
+        const survivors0 = i32x4.ge_u(v128.load(word), dropped4), survivors1 = i32x4.ge_u(upperHalf(word), dropped4);
+        const x0 = f32x4.mul(v128.load(from), scale4), x1 = f32x4.mul(upperHalf(from), scale4);
+        storeHalves(out + c + w, v128.and(x0, survivors0), v128.and(x1, survivors1));
+      }
       for (; w + 16 <= used; w += 16) {
         const survivors = i32x4.ge_u(v128.load(words + w), dropped4);
         v128.store(out + c + w, v128.and(f32x4.mul(v128.load(x + c + w), scale4), survivors));
