@@ -38,9 +38,18 @@ export function transpose4(src: usize, srcStride: usize, dst: usize, dstStride: 
   const cd0 = i8x16.shuffle(c, d, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
   const cd1 = i8x16.shuffle(c, d, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
   v128.store(dst, i8x16.shuffle(ab0, cd0, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23));
-  v128.store(dst + dstStride, i8x16.shuffle(ab0, cd0, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31));
-  v128.store(dst + 2 * dstStride, i8x16.shuffle(ab1, cd1, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23));
-  v128.store(dst + 3 * dstStride, i8x16.shuffle(ab1, cd1, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31));
+  v128.store(
+    dst + dstStride,
+    i8x16.shuffle(ab0, cd0, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31),
+  );
+  v128.store(
+    dst + 2 * dstStride,
+    i8x16.shuffle(ab1, cd1, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23),
+  );
+  v128.store(
+    dst + 3 * dstStride,
+    i8x16.shuffle(ab1, cd1, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31),
+  );
 }
 
 /** Transpose 2 rows of 4 floats at src (row stride in bytes) to 4 pairs at dst (stride in bytes). */
@@ -64,9 +73,9 @@ function transpose2(src: usize, srcStride: usize, dst: usize, dstStride: usize):
 // @ts-ignore: decorator
 @inline
 function pack(W: i32, dst: usize, src: usize, lanes: i32, depth: i32, sl: i32, sk: i32): void {
-  const step = <usize>W << 2;
-  const laneBytes = <usize>sl << 2;
-  const depthBytes = <usize>sk << 2;
+  const step = (<usize>W) << 2;
+  const laneBytes = (<usize>sl) << 2;
+  const depthBytes = (<usize>sk) << 2;
   for (let l0 = 0; l0 < lanes; l0 += W) {
     const full = l0 + W <= lanes;
     const base = src + <usize>l0 * laneBytes;
@@ -75,7 +84,10 @@ function pack(W: i32, dst: usize, src: usize, lanes: i32, depth: i32, sl: i32, s
       let from = base;
       for (; k < depth; k++) {
         if (W == 16) {
-          const x0 = v128.load(from), x1 = v128.load(from, 16), x2 = v128.load(from, 32), x3 = v128.load(from, 48);
+          const x0 = v128.load(from),
+            x1 = v128.load(from, 16),
+            x2 = v128.load(from, 32),
+            x3 = v128.load(from, 48);
           v128.store(dst, x3, 48);
           v128.store(dst, x2, 32);
           v128.store(dst, x1, 16);
@@ -101,7 +113,7 @@ function pack(W: i32, dst: usize, src: usize, lanes: i32, depth: i32, sl: i32, s
         if (W == 6) transpose2(from + 4 * laneBytes, laneBytes, dst + 16, step);
         if (W == 5) {
           for (let i = 0; i < 4; i++) {
-            store<f32>(dst + <usize>i * step, load<f32>(from + 4 * laneBytes + (<usize>i << 2)), 16);
+            store<f32>(dst + <usize>i * step, load<f32>(from + 4 * laneBytes + ((<usize>i) << 2)), 16);
           }
         }
         from += 16;
@@ -112,7 +124,7 @@ function pack(W: i32, dst: usize, src: usize, lanes: i32, depth: i32, sl: i32, s
     for (; k < depth; k++) {
       const from = base + <usize>k * depthBytes;
       for (let l = 0; l < W; l++) {
-        store<f32>(dst + (<usize>l << 2), l < valid ? load<f32>(from + <usize>l * laneBytes) : 0);
+        store<f32>(dst + ((<usize>l) << 2), l < valid ? load<f32>(from + <usize>l * laneBytes) : 0);
       }
       dst += step;
     }
@@ -124,7 +136,7 @@ export function packB(dst: usize, src: usize, k: i32, n: i32, sk: i32, sn: i32):
   for (let k0 = 0; k0 < k; k0 += KC) {
     const depth = min(KC, k - k0);
     pack(NR, dst, src + ((<usize>k0 * <usize>sk) << 2), n, depth, sn, sk);
-    dst += <usize>packedSize(depth, n) << 2;
+    dst += (<usize>packedSize(depth, n)) << 2;
   }
 }
 
@@ -134,7 +146,14 @@ function packA(dst: usize, src: usize, m: i32, k: i32, sm: i32, sk: i32): void {
 
 /** The same tile where only `rows` x `columns` of C exist: through a whole tile on the side, with the same rounding. */
 function kernelEdge(
-  k: i32, pa: usize, pb: usize, pc: usize, ldc: usize, accumulate: bool, rows: i32, columns: i32,
+  k: i32,
+  pa: usize,
+  pb: usize,
+  pc: usize,
+  ldc: usize,
+  accumulate: bool,
+  rows: i32,
+  columns: i32,
 ): void {
   if (accumulate) copyTile(edgeTile, EDGE_ROW, pc, ldc, rows, columns);
   kernel(k, pa, pb, edgeTile, EDGE_ROW, accumulate);
@@ -142,7 +161,14 @@ function kernelEdge(
 }
 
 /** Copy `rows` rows of `columns` <= NR floats; rows are toRow and fromRow bytes apart. */
-export function copyTile(to: usize, toRow: usize, from: usize, fromRow: usize, rows: i32, columns: i32): void {
+export function copyTile(
+  to: usize,
+  toRow: usize,
+  from: usize,
+  fromRow: usize,
+  rows: i32,
+  columns: i32,
+): void {
   for (let i = 0; i < rows; i++) {
     if (columns == NR) {
       v128.store(to, v128.load(from));
@@ -152,7 +178,7 @@ export function copyTile(to: usize, toRow: usize, from: usize, fromRow: usize, r
         v128.store(to, v128.load(from, 48), 48);
       }
     } else {
-      for (let j: usize = 0; j < <usize>columns << 2; j += 4) store<f32>(to + j, load<f32>(from + j));
+      for (let j: usize = 0; j < (<usize>columns) << 2; j += 4) store<f32>(to + j, load<f32>(from + j));
     }
     to += toRow;
     from += fromRow;
@@ -169,11 +195,21 @@ export const EDGE_ROW: usize = NR * 4;
  * stride ldc elements. With accumulate false C is not read. `scratch` holds PACKED_A_FLOATS.
  */
 export function gemm(
-  m: i32, n: i32, k: i32, a: usize, sm: i32, sk: i32, packedB: usize, c: usize, ldc: i32, accumulate: bool,
+  m: i32,
+  n: i32,
+  k: i32,
+  a: usize,
+  sm: i32,
+  sk: i32,
+  packedB: usize,
+  c: usize,
+  ldc: i32,
+  accumulate: bool,
   scratch: usize,
 ): void {
-  const ldcBytes = <usize>ldc << 2;
-  const aRow = <usize>sm << 2, aStep = <usize>sk << 2;
+  const ldcBytes = (<usize>ldc) << 2;
+  const aRow = (<usize>sm) << 2,
+    aStep = (<usize>sk) << 2;
   const direct = n <= DIRECT && n % NR == 0;
   for (let k0 = 0; k0 < k; k0 += KC) {
     const depth = min(KC, k - k0);
@@ -183,7 +219,7 @@ export function gemm(
     for (let m0 = 0; m0 < m; m0 += MC) {
       const rows = min(MC, m - m0);
       const block = a + <usize>m0 * aRow + <usize>k0 * aStep;
-      const unpacked = direct ? rows - rows % MR : 0;
+      const unpacked = direct ? rows - (rows % MR) : 0;
       packA(scratch, block + <usize>unpacked * aRow, rows - unpacked, depth, sm, sk);
       let panel = packedB;
       for (let j = 0; j < n; j += NR) {
@@ -204,22 +240,34 @@ export function gemm(
         panel += panelBytes;
       }
     }
-    packedB += <usize>packedSize(depth, n) << 2;
+    packedB += (<usize>packedSize(depth, n)) << 2;
   }
 }
 
 /** Naive twin of `gemm` for tests: B unpacked with element strides (sk2, sn). */
 export function gemmNaive(
-  m: i32, n: i32, k: i32, a: usize, sm: i32, sk: i32, b: usize, sk2: i32, sn: i32, c: usize, ldc: i32,
+  m: i32,
+  n: i32,
+  k: i32,
+  a: usize,
+  sm: i32,
+  sk: i32,
+  b: usize,
+  sk2: i32,
+  sn: i32,
+  c: usize,
+  ldc: i32,
   accumulate: bool,
 ): void {
   for (let i = 0; i < m; i++) {
     for (let j = 0; j < n; j++) {
       let sum: f32 = 0;
       for (let l = 0; l < k; l++) {
-        sum += load<f32>(a + (<usize>(i * sm + l * sk) << 2)) * load<f32>(b + (<usize>(l * sk2 + j * sn) << 2));
+        sum +=
+          load<f32>(a + ((<usize>(i * sm + l * sk)) << 2)) *
+          load<f32>(b + ((<usize>(l * sk2 + j * sn)) << 2));
       }
-      const at = c + (<usize>(i * ldc + j) << 2);
+      const at = c + ((<usize>(i * ldc + j)) << 2);
       store<f32>(at, accumulate ? load<f32>(at) + sum : sum);
     }
   }

@@ -23,7 +23,14 @@ export function kernel(k: i32, pa: usize, pb: usize, pc: usize, ldc: usize, accu
 // @ts-ignore: decorator
 @inline
 export function kernelDirect(
-  k: i32, pa: usize, aRow: usize, aStep: usize, pb: usize, pc: usize, ldc: usize, accumulate: bool,
+  k: i32,
+  pa: usize,
+  aRow: usize,
+  aStep: usize,
+  pb: usize,
+  pc: usize,
+  ldc: usize,
+  accumulate: bool,
 ): void {
   if (accumulate) addDirect(k, pa, aRow, aStep, pb, pc, ldc);
   else setDirect(k, pa, aRow, aStep, pb, pc, ldc);
@@ -35,12 +42,18 @@ export function kernelDirect(
  * V8 of Node 22 leaves the offset of a whole store to the instruction.
  */
 function narrow(k: i32, pa: usize, pb: usize, pc: usize, ldc: usize, accumulate: bool): void {
-  let c00 = f32x4.splat(0), c01 = f32x4.splat(0);
-  let c10 = f32x4.splat(0), c11 = f32x4.splat(0);
-  let c20 = f32x4.splat(0), c21 = f32x4.splat(0);
-  let c30 = f32x4.splat(0), c31 = f32x4.splat(0);
-  let c40 = f32x4.splat(0), c41 = f32x4.splat(0);
-  let c50 = f32x4.splat(0), c51 = f32x4.splat(0);
+  let c00 = f32x4.splat(0),
+    c01 = f32x4.splat(0);
+  let c10 = f32x4.splat(0),
+    c11 = f32x4.splat(0);
+  let c20 = f32x4.splat(0),
+    c21 = f32x4.splat(0);
+  let c30 = f32x4.splat(0),
+    c31 = f32x4.splat(0);
+  let c40 = f32x4.splat(0),
+    c41 = f32x4.splat(0);
+  let c50 = f32x4.splat(0),
+    c51 = f32x4.splat(0);
   if (accumulate) {
     c00 = v128.load(pc);
     c01 = v128.load(pc, 16);
@@ -121,16 +134,46 @@ function addDirect(k: i32, pa: usize, aRow: usize, aStep: usize, pb: usize, pc: 
 // @ts-ignore: decorator
 @inline
 function wide(
-  k: i32, direct: bool, pa: usize, aRow: usize, aStep: usize, pb: usize, pc: usize, ldc: usize, accumulate: bool,
+  k: i32,
+  direct: bool,
+  pa: usize,
+  aRow: usize,
+  aStep: usize,
+  pb: usize,
+  pc: usize,
+  ldc: usize,
+  accumulate: bool,
 ): void {
-  const row1 = pc + ldc, row2 = row1 + ldc, row3 = row2 + ldc, row4 = row3 + ldc, row5 = row4 + ldc;
+  const row1 = pc + ldc,
+    row2 = row1 + ldc,
+    row3 = row2 + ldc,
+    row4 = row3 + ldc,
+    row5 = row4 + ldc;
   const zero = f32x4.splat(0);
-  let c00 = zero, c01 = zero, c02 = zero, c03 = zero;
-  let c10 = zero, c11 = zero, c12 = zero, c13 = zero;
-  let c20 = zero, c21 = zero, c22 = zero, c23 = zero;
-  let c30 = zero, c31 = zero, c32 = zero, c33 = zero;
-  let c40 = zero, c41 = zero, c42 = zero, c43 = zero;
-  let c50 = zero, c51 = zero, c52 = zero, c53 = zero;
+  let c00 = zero,
+    c01 = zero,
+    c02 = zero,
+    c03 = zero;
+  let c10 = zero,
+    c11 = zero,
+    c12 = zero,
+    c13 = zero;
+  let c20 = zero,
+    c21 = zero,
+    c22 = zero,
+    c23 = zero;
+  let c30 = zero,
+    c31 = zero,
+    c32 = zero,
+    c33 = zero;
+  let c40 = zero,
+    c41 = zero,
+    c42 = zero,
+    c43 = zero;
+  let c50 = zero,
+    c51 = zero,
+    c52 = zero,
+    c53 = zero;
   if (accumulate) {
     c00 = v128.load(pc);
     c01 = v128.load(pc, 16);
@@ -161,10 +204,17 @@ function wide(
       c53 = v128.load(row5, 48);
     }
   }
-  const a1 = pa + aRow, a2 = a1 + aRow, a3 = a2 + aRow, a4 = a3 + aRow, a5 = a4 + aRow;
+  const a1 = pa + aRow,
+    a2 = a1 + aRow,
+    a3 = a2 + aRow,
+    a4 = a3 + aRow,
+    a5 = a4 + aRow;
   const end = <usize>k * aStep;
   for (let at: usize = 0; at < end; at += aStep) {
-    const b0 = v128.load(pb), b1 = v128.load(pb, 16), b2 = v128.load(pb, 32), b3 = v128.load(pb, 48);
+    const b0 = v128.load(pb),
+      b1 = v128.load(pb, 16),
+      b2 = v128.load(pb, 32),
+      b3 = v128.load(pb, 48);
     let a = v128.load32_splat(pa + at);
     c00 = madd(a, b0, c00);
     c01 = madd(a, b1, c01);

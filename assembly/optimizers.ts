@@ -33,10 +33,19 @@ function decays(kind: i32, exclude: i32): bool {
  *   theta <- theta - lr m/(1 - b1^t) / (sqrt(v/(1 - b2^t)) + eps),   g = scale x gradient.
  */
 export function adamw_step(
-  t: i32, lr: f64, weightDecay: f64, beta1: f64, beta2: f64, epsilon: f64, scale: f64, exclude: i32,
+  t: i32,
+  lr: f64,
+  weightDecay: f64,
+  beta1: f64,
+  beta2: f64,
+  epsilon: f64,
+  scale: f64,
+  exclude: i32,
 ): void {
-  const b1 = splatOnce(<f32>beta1), c1 = splatOnce(<f32>(1 - beta1));
-  const b2 = splatOnce(<f32>beta2), c2 = splatOnce(<f32>(1 - beta2));
+  const b1 = splatOnce(<f32>beta1),
+    c1 = splatOnce(<f32>(1 - beta1));
+  const b2 = splatOnce(<f32>beta2),
+    c2 = splatOnce(<f32>(1 - beta2));
   const stepSize = splatOnce(<f32>(lr / (1 - Math.pow(beta1, <f64>t))));
   const correction2 = splatOnce(<f32>(1 / Math.sqrt(1 - Math.pow(beta2, <f64>t))));
   const epsilon4 = splatOnce(<f32>epsilon);
@@ -46,13 +55,17 @@ export function adamw_step(
     selectTensor(i);
     const keep = splatOnce(decays(tensorKind, exclude) ? <f32>(1 - lr * weightDecay) : 1);
     const size = tensorRows * max(tensorColumns, 1);
-    let offset = <usize>tensorOffset << 2;
-    const end = offset + (<usize>size << 2);
+    let offset = (<usize>tensorOffset) << 2;
+    const end = offset + ((<usize>size) << 2);
     for (; offset + STEP <= end; offset += STEP) {
-      const gradientAt = gradient + offset, mAt = firstMoment + offset, vAt = secondMoment + offset;
+      const gradientAt = gradient + offset,
+        mAt = firstMoment + offset,
+        vAt = secondMoment + offset;
       const thetaAt = parameters + offset;
-      const g0 = f32x4.mul(v128.load(gradientAt), scale4), g1 = f32x4.mul(upperHalf(gradientAt), scale4);
-      const m0 = average(b1, v128.load(mAt), c1, g0), m1 = average(b1, upperHalf(mAt), c1, g1);
+      const g0 = f32x4.mul(v128.load(gradientAt), scale4),
+        g1 = f32x4.mul(upperHalf(gradientAt), scale4);
+      const m0 = average(b1, v128.load(mAt), c1, g0),
+        m1 = average(b1, upperHalf(mAt), c1, g1);
       const v0 = average(b2, v128.load(vAt), c2, f32x4.mul(g0, g0));
       const v1 = average(b2, upperHalf(vAt), c2, f32x4.mul(g1, g1));
       const u0 = adamw_update(m0, v0, stepSize, correction2, epsilon4);
@@ -72,7 +85,11 @@ export function adamw_step(
       const update = adamw_update(m, v, stepSize, correction2, epsilon4);
       storeLanes(firstMoment + offset, m, lanes);
       storeLanes(secondMoment + offset, v, lanes);
-      storeLanes(parameters + offset, f32x4.sub(f32x4.mul(v128.load(parameters + offset), keep), update), lanes);
+      storeLanes(
+        parameters + offset,
+        f32x4.sub(f32x4.mul(v128.load(parameters + offset), keep), update),
+        lanes,
+      );
     }
   }
 }
@@ -105,7 +122,7 @@ function storeLanes(to: usize, x: v128, lanes: usize): void {
 
 /** Start a step: keep the mean aside, forget the sums over samples. */
 export function ivon_begin(): void {
-  const bytes = <usize>PARAMETERS << 2;
+  const bytes = (<usize>PARAMETERS) << 2;
   memory.copy(mean, parameters, bytes);
   memory.fill(gradientSum, 0, bytes);
   memory.fill(hessianSum, 0, bytes);
@@ -113,20 +130,23 @@ export function ivon_begin(): void {
 
 /** Back to the mean. */
 export function ivon_restore(): void {
-  memory.copy(parameters, mean, <usize>PARAMETERS << 2);
+  memory.copy(parameters, mean, (<usize>PARAMETERS) << 2);
 }
 
 const noise: usize = memory.data(64, 16);
 
 /** theta = m + sigma e, e standard normal of the key (seed, stream) and the counter (element, sample, step). */
 export function ivon_sample(lambda: f64, delta: f64, seed: i32, stream: i32, step: i32, sample: i32): void {
-  const lambda4 = splatOnce(<f32>lambda), delta4 = splatOnce(<f32>delta);
-  const end = <usize>PARAMETERS << 2;
+  const lambda4 = splatOnce(<f32>lambda),
+    delta4 = splatOnce(<f32>delta);
+  const end = (<usize>PARAMETERS) << 2;
   for (let offset: usize = 0; offset < end; offset += 64) {
     philox(noise, <i32>(offset >> 6), sample, NOISE, step, seed, stream);
     normals16(noise);
     for (let c: usize = 0; c < 64 && offset + c < end; c += STEP) {
-      const e = noise + c, h = secondMoment + offset + c, m = mean + offset + c;
+      const e = noise + c,
+        h = secondMoment + offset + c,
+        m = mean + offset + c;
       const precision0 = f32x4.mul(lambda4, f32x4.add(v128.load(h), delta4));
       const precision1 = f32x4.mul(lambda4, f32x4.add(upperHalf(h), delta4));
       const theta0 = f32x4.add(v128.load(m), f32x4.div(v128.load(e), f32x4.sqrt(precision0)));
@@ -138,19 +158,25 @@ export function ivon_sample(lambda: f64, delta: f64, seed: i32, stream: i32, ste
 
 /** Add the gradient g at the current sample, and its estimate of the Hessian's diagonal, g (theta - m) / sigma^2. */
 export function ivon_accumulate(lambda: f64, delta: f64): void {
-  const lambda4 = splatOnce(<f32>lambda), delta4 = splatOnce(<f32>delta);
-  const end = <usize>PARAMETERS << 2;
+  const lambda4 = splatOnce(<f32>lambda),
+    delta4 = splatOnce(<f32>delta);
+  const end = (<usize>PARAMETERS) << 2;
   for (let offset: usize = 0; offset < end; offset += STEP) {
-    const gradientAt = gradient + offset, hAt = secondMoment + offset;
-    const thetaAt = parameters + offset, meanAt = mean + offset;
-    const g0 = v128.load(gradientAt), g1 = upperHalf(gradientAt);
+    const gradientAt = gradient + offset,
+      hAt = secondMoment + offset;
+    const thetaAt = parameters + offset,
+      meanAt = mean + offset;
+    const g0 = v128.load(gradientAt),
+      g1 = upperHalf(gradientAt);
     const precision0 = f32x4.mul(lambda4, f32x4.add(v128.load(hAt), delta4));
     const precision1 = f32x4.mul(lambda4, f32x4.add(upperHalf(hAt), delta4));
     const deviation0 = f32x4.sub(v128.load(thetaAt), v128.load(meanAt));
     const deviation1 = f32x4.sub(upperHalf(thetaAt), upperHalf(meanAt));
     addAt(gradientSum + offset, g0, g1);
     addAt(
-      hessianSum + offset, f32x4.mul(f32x4.mul(g0, deviation0), precision0), f32x4.mul(f32x4.mul(g1, deviation1), precision1),
+      hessianSum + offset,
+      f32x4.mul(f32x4.mul(g0, deviation0), precision0),
+      f32x4.mul(f32x4.mul(g1, deviation1), precision1),
     );
   }
 }
@@ -158,7 +184,8 @@ export function ivon_accumulate(lambda: f64, delta: f64): void {
 // @ts-ignore: decorator
 @inline
 function addAt(at: usize, low: v128, high: v128): void {
-  const x0 = v128.load(at), x1 = upperHalf(at);
+  const x0 = v128.load(at),
+    x1 = upperHalf(at);
   storeHalves(at, f32x4.add(x0, low), f32x4.add(x1, high));
 }
 
@@ -168,28 +195,41 @@ function addAt(at: usize, low: v128, high: v128): void {
  *   m <- m - lr clip((gbar / (1 - b1^t) + delta m) / (h + delta)),  each element clipped to [-clip, clip].
  */
 export function ivon_step(
-  t: i32, lr: f64, delta: f64, beta1: f64, beta2: f64, samples: i32, clip: f64,
+  t: i32,
+  lr: f64,
+  delta: f64,
+  beta1: f64,
+  beta2: f64,
+  samples: i32,
+  clip: f64,
 ): void {
   const inverseSamples = splatOnce(<f32>(1 / <f64>samples));
-  const b1 = splatOnce(<f32>beta1), c1 = splatOnce(<f32>(1 - beta1));
+  const b1 = splatOnce(<f32>beta1),
+    c1 = splatOnce(<f32>(1 - beta1));
   const c2 = splatOnce(<f32>(1 - beta2));
   const half = splatOnce(0.5);
   const delta4 = splatOnce(<f32>delta);
   const debias = splatOnce(<f32>(1 / (1 - Math.pow(beta1, <f64>t))));
   const minusRate = splatOnce(<f32>-lr);
-  const highest = splatOnce(<f32>clip), lowest = splatOnce(<f32>-clip);
-  const end = <usize>PARAMETERS << 2;
+  const highest = splatOnce(<f32>clip),
+    lowest = splatOnce(<f32>-clip);
+  const end = (<usize>PARAMETERS) << 2;
   for (let offset: usize = 0; offset < end; offset += STEP) {
-    const hAt = secondMoment + offset, momentumAt = firstMoment + offset, meanAt = mean + offset;
-    const hessianAt = hessianSum + offset, gradientAt = gradientSum + offset;
+    const hAt = secondMoment + offset,
+      momentumAt = firstMoment + offset,
+      meanAt = mean + offset;
+    const hessianAt = hessianSum + offset,
+      gradientAt = gradientSum + offset;
     const estimate0 = f32x4.mul(v128.load(hessianAt), inverseSamples);
     const estimate1 = f32x4.mul(upperHalf(hessianAt), inverseSamples);
     const h0 = ivon_hessian(v128.load(hAt), estimate0, c2, half, delta4);
     const h1 = ivon_hessian(upperHalf(hAt), estimate1, c2, half, delta4);
-    const g0 = f32x4.mul(v128.load(gradientAt), inverseSamples), g1 = f32x4.mul(upperHalf(gradientAt), inverseSamples);
+    const g0 = f32x4.mul(v128.load(gradientAt), inverseSamples),
+      g1 = f32x4.mul(upperHalf(gradientAt), inverseSamples);
     const momentum0 = madd(b1, v128.load(momentumAt), f32x4.mul(c1, g0));
     const momentum1 = madd(b1, upperHalf(momentumAt), f32x4.mul(c1, g1));
-    const m0 = v128.load(meanAt), m1 = upperHalf(meanAt);
+    const m0 = v128.load(meanAt),
+      m1 = upperHalf(meanAt);
     const direction0 = f32x4.div(madd(delta4, m0, f32x4.mul(momentum0, debias)), f32x4.add(h0, delta4));
     const direction1 = f32x4.div(madd(delta4, m1, f32x4.mul(momentum1, debias)), f32x4.add(h1, delta4));
     const clipped0 = f32x4.pmin(f32x4.pmax(direction0, lowest), highest);

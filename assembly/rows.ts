@@ -40,9 +40,12 @@ export function addTo(y: usize, x: usize, n: i32): void {
   const vectorBytes = (<usize>(n & ~3)) << 2;
   let c: usize = 0;
   for (; c + STEP <= vectorBytes; c += STEP) {
-    const from = x + c, to = y + c;
-    const x0 = v128.load(from), x1 = upperHalf(from);
-    const y0 = v128.load(to), y1 = upperHalf(to);
+    const from = x + c,
+      to = y + c;
+    const x0 = v128.load(from),
+      x1 = upperHalf(from);
+    const y0 = v128.load(to),
+      y1 = upperHalf(to);
     storeHalves(to, f32x4.add(y0, x0), f32x4.add(y1, x1));
   }
   for (; c < vectorBytes; c += 16) v128.store(y + c, f32x4.add(v128.load(y + c), v128.load(x + c)));

@@ -81,7 +81,8 @@ export function horizontalSum(x: v128): f32 {
 export function horizontalMax(x: v128): f32 {
   const pairs = f32x4.pmax(x, i8x16.shuffle(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
   return f32x4.extract_lane(
-    f32x4.pmax(pairs, i8x16.shuffle(pairs, pairs, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11)), 0,
+    f32x4.pmax(pairs, i8x16.shuffle(pairs, pairs, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11)),
+    0,
   );
 }
 
@@ -94,16 +95,34 @@ function constant(at: usize): v128 {
 }
 const LOWEST: usize = memory.data<f32>([-87.3, -87.3, -87.3, -87.3], 16);
 const HIGHEST: usize = memory.data<f32>([88.0, 88.0, 88.0, 88.0], 16);
-const LOG2E: usize = memory.data<f32>([1.44269504088896341, 1.44269504088896341, 1.44269504088896341, 1.44269504088896341], 16);
+const LOG2E: usize = memory.data<f32>(
+  [1.44269504088896341, 1.44269504088896341, 1.44269504088896341, 1.44269504088896341],
+  16,
+);
 const MAGIC: usize = memory.data<f32>([12582912.0, 12582912.0, 12582912.0, 12582912.0], 16);
 const MINUS_LN2_HIGH: usize = memory.data<f32>([-0.693359375, -0.693359375, -0.693359375, -0.693359375], 16);
-const MINUS_LN2_LOW: usize = memory.data<f32>([2.12194440e-4, 2.12194440e-4, 2.12194440e-4, 2.12194440e-4], 16);
-const EXP_6: usize = memory.data<f32>([1.9875691500e-4, 1.9875691500e-4, 1.9875691500e-4, 1.9875691500e-4], 16);
-const EXP_5: usize = memory.data<f32>([1.3981999507e-3, 1.3981999507e-3, 1.3981999507e-3, 1.3981999507e-3], 16);
-const EXP_4: usize = memory.data<f32>([8.3334519073e-3, 8.3334519073e-3, 8.3334519073e-3, 8.3334519073e-3], 16);
-const EXP_3: usize = memory.data<f32>([4.1665795894e-2, 4.1665795894e-2, 4.1665795894e-2, 4.1665795894e-2], 16);
-const EXP_2: usize = memory.data<f32>([1.6666665459e-1, 1.6666665459e-1, 1.6666665459e-1, 1.6666665459e-1], 16);
-const EXP_1: usize = memory.data<f32>([5.0000001201e-1, 5.0000001201e-1, 5.0000001201e-1, 5.0000001201e-1], 16);
+const MINUS_LN2_LOW: usize = memory.data<f32>([2.1219444e-4, 2.1219444e-4, 2.1219444e-4, 2.1219444e-4], 16);
+const EXP_6: usize = memory.data<f32>([1.98756915e-4, 1.98756915e-4, 1.98756915e-4, 1.98756915e-4], 16);
+const EXP_5: usize = memory.data<f32>(
+  [1.3981999507e-3, 1.3981999507e-3, 1.3981999507e-3, 1.3981999507e-3],
+  16,
+);
+const EXP_4: usize = memory.data<f32>(
+  [8.3334519073e-3, 8.3334519073e-3, 8.3334519073e-3, 8.3334519073e-3],
+  16,
+);
+const EXP_3: usize = memory.data<f32>(
+  [4.1665795894e-2, 4.1665795894e-2, 4.1665795894e-2, 4.1665795894e-2],
+  16,
+);
+const EXP_2: usize = memory.data<f32>(
+  [1.6666665459e-1, 1.6666665459e-1, 1.6666665459e-1, 1.6666665459e-1],
+  16,
+);
+const EXP_1: usize = memory.data<f32>(
+  [5.0000001201e-1, 5.0000001201e-1, 5.0000001201e-1, 5.0000001201e-1],
+  16,
+);
 const ONE: usize = memory.data<f32>([1.0, 1.0, 1.0, 1.0], 16);
 
 /**

@@ -8,7 +8,9 @@ import * as gelu from "./activations/gelu";
 import * as relu from "./activations/relu";
 import * as silu from "./activations/silu";
 
-const RELU: i32 = 0, GELU: i32 = 1, SILU: i32 = 2;
+const RELU: i32 = 0,
+  GELU: i32 = 1,
+  SILU: i32 = 2;
 
 let selected: i32 = RELU;
 
@@ -20,37 +22,53 @@ export function activation_select(code: i32): void {
 /** Whether a backward pass needs `x` besides what forward has written over `out`. */
 export function activation_keeps_input(): bool {
   switch (selected) {
-    case RELU: return relu.KEEPS_INPUT;
-    case GELU: return gelu.KEEPS_INPUT;
-    case SILU: return silu.KEEPS_INPUT;
-    default: return unreachable();
+    case RELU:
+      return relu.KEEPS_INPUT;
+    case GELU:
+      return gelu.KEEPS_INPUT;
+    case SILU:
+      return silu.KEEPS_INPUT;
+    default:
+      return unreachable();
   }
 }
 
 function forward(out: usize, x: usize, n: i32): void {
   switch (selected) {
-    case RELU: return relu.forward(out, x, n);
-    case GELU: return gelu.forward(out, x, n);
-    case SILU: return silu.forward(out, x, n);
-    default: unreachable();
+    case RELU:
+      return relu.forward(out, x, n);
+    case GELU:
+      return gelu.forward(out, x, n);
+    case SILU:
+      return silu.forward(out, x, n);
+    default:
+      unreachable();
   }
 }
 
 function backward(dout: usize, x: usize, n: i32): void {
   switch (selected) {
-    case RELU: return relu.backward(dout, x, n);
-    case GELU: return gelu.backward(dout, x, n);
-    case SILU: return silu.backward(dout, x, n);
-    default: unreachable();
+    case RELU:
+      return relu.backward(dout, x, n);
+    case GELU:
+      return gelu.backward(dout, x, n);
+    case SILU:
+      return silu.backward(dout, x, n);
+    default:
+      unreachable();
   }
 }
 
 function backward_jvp(dout: usize, x: usize, n: i32): void {
   switch (selected) {
-    case RELU: return relu.backward_jvp(dout, x, n);
-    case GELU: return gelu.backward_jvp(dout, x, n);
-    case SILU: return silu.backward_jvp(dout, x, n);
-    default: unreachable();
+    case RELU:
+      return relu.backward_jvp(dout, x, n);
+    case GELU:
+      return gelu.backward_jvp(dout, x, n);
+    case SILU:
+      return silu.backward_jvp(dout, x, n);
+    default:
+      unreachable();
   }
 }
 
@@ -59,7 +77,7 @@ export function activation_forward(out: usize, x: usize, n: i32, tangents: bool)
   forward(out, x, n);
   if (!tangents) return;
   // The Jacobian is diagonal and so its own transpose.
-  if (out != x) memory.copy(tangent(out), tangent(x), <usize>n << 2);
+  if (out != x) memory.copy(tangent(out), tangent(x), (<usize>n) << 2);
   backward(tangent(out), x, n);
 }
 

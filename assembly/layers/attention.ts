@@ -5,12 +5,19 @@
 //
 // Attention weights have rows of T rounded up to 8 floats. The weights of a strip are zero from a query's own position
 // to the end of the strip's last group of four keys, so that strips of queries and of keys can be multiplied whole.
-import {
-  D, H, HD, dPathKV, dScores, keysT, pathKV, pathRow, sharedTokens, valuesT,
-} from "../layout";
+import { D, H, HD, dPathKV, dScores, keysT, pathKV, pathRow, sharedTokens, valuesT } from "../layout";
 import { EDGE_ROW, copyTile, edgeTile, transpose4 } from "../gemm";
 import {
-  LANES, STEP, addHalves, exp4, horizontalMax, horizontalSum, madd, splatOnce, storeHalves, upperHalf,
+  LANES,
+  STEP,
+  addHalves,
+  exp4,
+  horizontalMax,
+  horizontalSum,
+  madd,
+  splatOnce,
+  storeHalves,
+  upperHalf,
 } from "../simd";
 import { addTo, mapped } from "../rows";
 import { TANGENT } from "../tangent";
@@ -22,19 +29,42 @@ import { TANGENT } from "../tangent";
 // @ts-ignore: decorator
 @inline
 function tile(
-  W: i32, c: usize, cRow: usize, a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, depth: i32, rows: i32,
+  W: i32,
+  c: usize,
+  cRow: usize,
+  a: usize,
+  aRow: usize,
+  aStep: usize,
+  b: usize,
+  bStep: usize,
+  depth: i32,
+  rows: i32,
   accumulate: bool,
 ): void {
   const zero = f32x4.splat(0);
-  let c00 = zero, c01 = zero, c02 = zero, c03 = zero;
-  let c10 = zero, c11 = zero, c12 = zero, c13 = zero;
-  let c20 = zero, c21 = zero, c22 = zero, c23 = zero;
-  let c30 = zero, c31 = zero, c32 = zero, c33 = zero;
+  let c00 = zero,
+    c01 = zero,
+    c02 = zero,
+    c03 = zero;
+  let c10 = zero,
+    c11 = zero,
+    c12 = zero,
+    c13 = zero;
+  let c20 = zero,
+    c21 = zero,
+    c22 = zero,
+    c23 = zero;
+  let c30 = zero,
+    c31 = zero,
+    c32 = zero,
+    c33 = zero;
   const a2 = aRow << 1;
   const a3 = a2 + aRow;
   for (let k = 0; k < depth; k++) {
-    const b0 = v128.load(b), b1 = v128.load(b, 16);
-    let b2 = zero, b3 = zero;
+    const b0 = v128.load(b),
+      b1 = v128.load(b, 16);
+    let b2 = zero,
+      b3 = zero;
     if (W == 16) {
       b2 = v128.load(b, 32);
       b3 = v128.load(b, 48);
@@ -96,7 +126,15 @@ function storeRow(W: i32, at: usize, c0: v128, c1: v128, c2: v128, c3: v128, acc
 }
 
 function tile4x8(
-  c: usize, cRow: usize, a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, depth: i32, rows: i32,
+  c: usize,
+  cRow: usize,
+  a: usize,
+  aRow: usize,
+  aStep: usize,
+  b: usize,
+  bStep: usize,
+  depth: i32,
+  rows: i32,
   accumulate: bool,
 ): void {
   tile(8, c, cRow, a, aRow, aStep, b, bStep, depth, rows, accumulate);
@@ -104,18 +142,27 @@ function tile4x8(
 
 /** The strip C[rows <= 4, columns], as tile4x8; columns of B beyond the last are read and not used. */
 function strip(
-  c: usize, cRow: usize, a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, depth: i32, rows: i32,
-  columns: i32, accumulate: bool,
+  c: usize,
+  cRow: usize,
+  a: usize,
+  aRow: usize,
+  aStep: usize,
+  b: usize,
+  bStep: usize,
+  depth: i32,
+  rows: i32,
+  columns: i32,
+  accumulate: bool,
 ): void {
   let j = 0;
   if (WIDE) {
     for (; j + 16 <= columns; j += 16) {
-      const offset = <usize>j << 2;
+      const offset = (<usize>j) << 2;
       tile(16, c + offset, cRow, a, aRow, aStep, b + offset, bStep, depth, rows, accumulate);
     }
   }
   for (; j < columns; j += 8) {
-    const offset = <usize>j << 2;
+    const offset = (<usize>j) << 2;
     if (j + 8 <= columns) {
       tile4x8(c + offset, cRow, a, aRow, aStep, b + offset, bStep, depth, rows, accumulate);
     } else {
@@ -128,7 +175,15 @@ function strip(
 
 /** Tangent of a strip, C' = A' B + A B'; tangents are TANGENT further than what they belong to. */
 function strip_jvp(
-  c: usize, cRow: usize, a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, depth: i32, rows: i32,
+  c: usize,
+  cRow: usize,
+  a: usize,
+  aRow: usize,
+  aStep: usize,
+  b: usize,
+  bStep: usize,
+  depth: i32,
+  rows: i32,
   columns: i32,
 ): void {
   strip(c + TANGENT, cRow, a + TANGENT, aRow, aStep, b, bStep, depth, rows, columns, false);
@@ -137,8 +192,17 @@ function strip_jvp(
 
 /** A strip and, with `tangents`, its tangent. */
 function strips(
-  c: usize, cRow: usize, a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, depth: i32, rows: i32,
-  columns: i32, tangents: bool,
+  c: usize,
+  cRow: usize,
+  a: usize,
+  aRow: usize,
+  aStep: usize,
+  b: usize,
+  bStep: usize,
+  depth: i32,
+  rows: i32,
+  columns: i32,
+  tangents: bool,
 ): void {
   strip(c, cRow, a, aRow, aStep, b, bStep, depth, rows, columns, false);
   if (tangents) strip_jvp(c, cRow, a, aRow, aStep, b, bStep, depth, rows, columns);
@@ -149,11 +213,15 @@ function transposeHead(out: usize, rows: usize, rowBytes: usize, T: i32, stride:
   const vectorized = HD & ~3;
   for (let j = 0; j < T; j += 4) {
     const from = rows + <usize>j * rowBytes;
-    const to = out + (<usize>j << 2);
-    for (let c = 0; c < vectorized; c += 4) transpose4(from + (<usize>c << 2), rowBytes, to + <usize>c * stride, stride);
+    const to = out + ((<usize>j) << 2);
+    for (let c = 0; c < vectorized; c += 4)
+      transpose4(from + ((<usize>c) << 2), rowBytes, to + <usize>c * stride, stride);
     for (let c = vectorized; c < HD; c++) {
       for (let i = 0; i < 4; i++) {
-        store<f32>(to + <usize>c * stride + (<usize>i << 2), load<f32>(from + <usize>i * rowBytes + (<usize>c << 2)));
+        store<f32>(
+          to + <usize>c * stride + ((<usize>i) << 2),
+          load<f32>(from + <usize>i * rowBytes + ((<usize>c) << 2)),
+        );
       }
     }
   }
@@ -170,14 +238,14 @@ function keepLanes(x: v128, lanes: v128, valid: i32, other: f32): v128 {
 // @ts-ignore: decorator
 @inline
 function lastGroup(row: usize, count: i32): usize {
-  return row + (<usize>((count - 1) & -LANES) << 2);
+  return row + ((<usize>((count - 1) & -LANES)) << 2);
 }
 
 /** Bytes of a row up to the end of the group in which its first `count` floats end. */
 // @ts-ignore: decorator
 @inline
 function groupBytes(count: i32): usize {
-  return <usize>((count + LANES - 1) & -LANES) << 2;
+  return (<usize>((count + LANES - 1) & -LANES)) << 2;
 }
 
 /** Replace the row's floats from `count` to the end of the group by `other`. */
@@ -210,7 +278,8 @@ function softmaxRow(row: usize, count: i32, scale: f32): void {
   const scale4 = splatOnce(scale);
   let sum4 = f32x4.splat(0);
   for (let at = row; at < end; at += STEP) {
-    const x0 = v128.load(at), x1 = upperHalf(at);
+    const x0 = v128.load(at),
+      x1 = upperHalf(at);
     const low = exp4(f32x4.mul(f32x4.sub(x0, max4), scale4));
     const high = exp4(f32x4.mul(f32x4.sub(x1, max4), scale4));
     sum4 = addHalves(sum4, low, high);
@@ -218,7 +287,8 @@ function softmaxRow(row: usize, count: i32, scale: f32): void {
   }
   const inverse4 = splatOnce(<f32>1 / horizontalSum(sum4));
   for (let at = row; at < end; at += STEP) {
-    const x0 = v128.load(at), x1 = upperHalf(at);
+    const x0 = v128.load(at),
+      x1 = upperHalf(at);
     storeHalves(at, f32x4.mul(x0, inverse4), f32x4.mul(x1, inverse4));
   }
 }
@@ -240,9 +310,12 @@ function softmax_linearised(row: usize, weights: usize, count: i32, scale: f32):
   const scale4 = splatOnce(scale);
   const bytes = groupBytes(count);
   for (let c: usize = 0; c < bytes; c += STEP) {
-    const from = weights + c, to = row + c;
-    const a0 = v128.load(from), a1 = upperHalf(from);
-    const x0 = v128.load(to), x1 = upperHalf(to);
+    const from = weights + c,
+      to = row + c;
+    const a0 = v128.load(from),
+      a1 = upperHalf(from);
+    const x0 = v128.load(to),
+      x1 = upperHalf(to);
     const low = f32x4.mul(f32x4.mul(a0, scale4), f32x4.sub(x0, sum4));
     const high = f32x4.mul(f32x4.mul(a1, scale4), f32x4.sub(x1, sum4));
     storeHalves(to, low, high);
@@ -257,9 +330,7 @@ function softmax_linearised_jvp(row: usize, weights: usize, count: i32, scale: f
   fillPadding(row, count, 0);
   fillPadding(row + TANGENT, count, 0);
   const sum4 = rowDot(weights, row, count);
-  const sumTangent4 = f32x4.add(
-    rowDot(weights + TANGENT, row, count), rowDot(weights, row + TANGENT, count),
-  );
+  const sumTangent4 = f32x4.add(rowDot(weights + TANGENT, row, count), rowDot(weights, row + TANGENT, count));
   const scale4 = splatOnce(scale);
   const bytes = groupBytes(count);
   for (let c: usize = 0; c < bytes; c += 16) {
@@ -279,7 +350,7 @@ function scoreScale(): f32 {
 // @ts-ignore: decorator
 @inline
 function weightBytes(T: i32): usize {
-  return <usize>((T + 7) & ~7) << 2;
+  return (<usize>((T + 7) & ~7)) << 2;
 }
 
 /** Keys that query p attends to. */
@@ -294,7 +365,7 @@ function keysOf(queryPosition: usize, p: i32): i32 {
  * those of the sequence before; with `tangents` also theirs. `kv` has the rows of micro_batch_rows, tokenRow (n).
  */
 function pathOf(kv: usize, tokenRow: usize, s: i32, T: i32, share: bool, tangents: bool): usize {
-  const kvBytes = <usize>D << 3;
+  const kvBytes = (<usize>D) << 3;
   const base = <i32>mapped(tokenRow, s);
   if (!share) return kv + <usize>base * kvBytes;
   const shared = <i32>mapped(sharedTokens, s);
@@ -307,12 +378,17 @@ function pathOf(kv: usize, tokenRow: usize, s: i32, T: i32, share: bool, tangent
 
 /** Add a path's gradient dpath (T, 2D), that of sequence s, to its rows in dkv; the sequence's own rows are set. */
 function addPath(dkv: usize, dpath: usize, tokenRow: usize, s: i32, T: i32): void {
-  const kvBytes = <usize>D << 3;
+  const kvBytes = (<usize>D) << 3;
   const base = <i32>mapped(tokenRow, s);
   const shared = <i32>mapped(sharedTokens, s);
-  for (let t = 0; t < shared; t++) addTo(dkv + mapped(pathRow, t) * kvBytes, dpath + <usize>t * kvBytes, 2 * D);
-  for (let t = shared; t < T; t++) store<i32>(pathRow + (<usize>t << 2), base + t);
-  memory.copy(dkv + <usize>(base + shared) * kvBytes, dpath + <usize>shared * kvBytes, <usize>(T - shared) * kvBytes);
+  for (let t = 0; t < shared; t++)
+    addTo(dkv + mapped(pathRow, t) * kvBytes, dpath + <usize>t * kvBytes, 2 * D);
+  for (let t = shared; t < T; t++) store<i32>(pathRow + ((<usize>t) << 2), base + t);
+  memory.copy(
+    dkv + <usize>(base + shared) * kvBytes,
+    dpath + <usize>shared * kvBytes,
+    <usize>(T - shared) * kvBytes,
+  );
 }
 
 /**
@@ -323,18 +399,29 @@ function addPath(dkv: usize, dpath: usize, tokenRow: usize, s: i32, T: i32): voi
  *   scores' = (q' k^T + q k'^T) / sqrt(HD),  a' = a (scores' - sum_j a scores'),  y' = a' v + a v'.
  */
 export function attention_forward(
-  y: usize, att: usize, q: usize, kv: usize, queryPosition: usize, firstQuery: usize, tokenRow: usize, queryRow: usize,
-  n: i32, T: i32, P: i32, share: bool, tangents: bool,
+  y: usize,
+  att: usize,
+  q: usize,
+  kv: usize,
+  queryPosition: usize,
+  firstQuery: usize,
+  tokenRow: usize,
+  queryRow: usize,
+  n: i32,
+  T: i32,
+  P: i32,
+  share: bool,
+  tangents: bool,
 ): void {
-  const rowBytes = <usize>D << 2;
-  const kvBytes = <usize>D << 3;
+  const rowBytes = (<usize>D) << 2;
+  const kvBytes = (<usize>D) << 3;
   const attBytes = weightBytes(T);
   for (let s = 0; s < n; s++) {
     const path = pathOf(kv, tokenRow, s, T, share, tangents);
     const own = <i32>mapped(firstQuery, <i32>mapped(sharedTokens, s));
     const queries = <i32>mapped(queryRow, s);
     for (let h = 0; h < H; h++) {
-      const head = <usize>(h * HD) << 2;
+      const head = (<usize>(h * HD)) << 2;
       const keys = path + head;
       transposeHead(keysT, keys, kvBytes, T, attBytes);
       if (tangents) transposeHead(keysT + TANGENT, keys + TANGENT, kvBytes, T, attBytes);
@@ -368,11 +455,24 @@ export function attention_forward(
  *   dq' = dscores' k + dscores k',  dk' = dscores'^T q + dscores^T q',  dv' = a'^T dy + a^T dy'.
  */
 export function attention_backward(
-  dq: usize, dkv: usize, dy: usize, att: usize, q: usize, kv: usize, queryPosition: usize, firstQuery: usize,
-  tokenRow: usize, queryRow: usize, n: i32, T: i32, P: i32, share: bool, tangents: bool,
+  dq: usize,
+  dkv: usize,
+  dy: usize,
+  att: usize,
+  q: usize,
+  kv: usize,
+  queryPosition: usize,
+  firstQuery: usize,
+  tokenRow: usize,
+  queryRow: usize,
+  n: i32,
+  T: i32,
+  P: i32,
+  share: bool,
+  tangents: bool,
 ): void {
-  const rowBytes = <usize>D << 2;
-  const kvBytes = <usize>D << 3;
+  const rowBytes = (<usize>D) << 2;
+  const kvBytes = (<usize>D) << 3;
   const attBytes = weightBytes(T);
   for (let s = 0; s < n; s++) {
     const path = pathOf(kv, tokenRow, s, T, share, tangents);
@@ -380,7 +480,7 @@ export function attention_backward(
     const own = <i32>mapped(firstQuery, <i32>mapped(sharedTokens, s));
     const queries = <i32>mapped(queryRow, s);
     for (let h = 0; h < H; h++) {
-      const head = <usize>(h * HD) << 2;
+      const head = (<usize>(h * HD)) << 2;
       const keys = path + head;
       const values = keys + rowBytes;
       transposeHead(valuesT, values, kvBytes, T, attBytes);
@@ -391,7 +491,19 @@ export function attention_backward(
         const row = <usize>(queries + p0) * rowBytes + head;
         const offset = <usize>(p0 - own) * attBytes;
         const scores = dScores + offset;
-        strips(scores, attBytes, dy + row, rowBytes, 4, valuesT, attBytes, HD, rows, (reach + 7) & ~7, tangents);
+        strips(
+          scores,
+          attBytes,
+          dy + row,
+          rowBytes,
+          4,
+          valuesT,
+          attBytes,
+          HD,
+          rows,
+          (reach + 7) & ~7,
+          tangents,
+        );
         for (let i = 0; i < rows; i++) {
           const at = offset + <usize>i * attBytes;
           const count = keysOf(queryPosition, p0 + i);
@@ -407,11 +519,35 @@ export function attention_backward(
       for (let j = 0; j < T; j += 4) {
         const rows = min(4, T - j);
         const first = max(own, <i32>mapped(firstQuery, j));
-        const column = <usize>(first - own) * attBytes + (<usize>j << 2);
+        const column = <usize>(first - own) * attBytes + ((<usize>j) << 2);
         const from = <usize>(queries + first) * rowBytes + head;
         const dkey = dpath + <usize>j * kvBytes + head;
-        strips(dkey, kvBytes, dScores + column, 4, attBytes, q + from, rowBytes, P - first, rows, HD, tangents);
-        strips(dkey + rowBytes, kvBytes, att + column, 4, attBytes, dy + from, rowBytes, P - first, rows, HD, tangents);
+        strips(
+          dkey,
+          kvBytes,
+          dScores + column,
+          4,
+          attBytes,
+          q + from,
+          rowBytes,
+          P - first,
+          rows,
+          HD,
+          tangents,
+        );
+        strips(
+          dkey + rowBytes,
+          kvBytes,
+          att + column,
+          4,
+          attBytes,
+          dy + from,
+          rowBytes,
+          P - first,
+          rows,
+          HD,
+          tangents,
+        );
       }
       att += <usize>(P - own) * attBytes;
     }

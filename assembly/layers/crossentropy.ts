@@ -1,7 +1,15 @@
 // Softmax cross-entropy in nats over rows of logits with stride VS (V rounded up to LANES).
 import { V, VS } from "../layout";
 import {
-  STEP, addHalves, exp4, horizontalMax, horizontalSum, madd, splatOnce, storeHalves, upperHalf,
+  STEP,
+  addHalves,
+  exp4,
+  horizontalMax,
+  horizontalSum,
+  madd,
+  splatOnce,
+  storeHalves,
+  upperHalf,
 } from "../simd";
 import { TANGENT } from "../tangent";
 
@@ -9,9 +17,9 @@ import { TANGENT } from "../tangent";
 // @ts-ignore: decorator
 @inline
 function paddedMax(row: usize): f32 {
-  for (let c = V; c < VS; c++) store<f32>(row + (<usize>c << 2), -1e30);
+  for (let c = V; c < VS; c++) store<f32>(row + ((<usize>c) << 2), -1e30);
   let max4 = v128.load(row);
-  for (let c: usize = 16; c < <usize>VS << 2; c += 16) max4 = f32x4.pmax(max4, v128.load(row + c));
+  for (let c: usize = 16; c < (<usize>VS) << 2; c += 16) max4 = f32x4.pmax(max4, v128.load(row + c));
   return horizontalMax(max4);
 }
 
@@ -20,11 +28,13 @@ function paddedMax(row: usize): f32 {
 @inline
 function exponentials(row: usize, max: f32): f32 {
   const max4 = splatOnce(max);
-  const end = row + (<usize>VS << 2);
+  const end = row + ((<usize>VS) << 2);
   let sum4 = f32x4.splat(0);
   for (; row < end; row += STEP) {
-    const x0 = v128.load(row), x1 = upperHalf(row);
-    const e0 = exp4(f32x4.sub(x0, max4)), e1 = exp4(f32x4.sub(x1, max4));
+    const x0 = v128.load(row),
+      x1 = upperHalf(row);
+    const e0 = exp4(f32x4.sub(x0, max4)),
+      e1 = exp4(f32x4.sub(x1, max4));
     sum4 = addHalves(sum4, e0, e1);
     storeHalves(row, e0, e1);
   }
@@ -36,9 +46,10 @@ function exponentials(row: usize, max: f32): f32 {
 @inline
 function scaleRow(row: usize, factor: f32): void {
   const factor4 = splatOnce(factor);
-  const end = row + (<usize>VS << 2);
+  const end = row + ((<usize>VS) << 2);
   for (; row < end; row += STEP) {
-    const x0 = v128.load(row), x1 = upperHalf(row);
+    const x0 = v128.load(row),
+      x1 = upperHalf(row);
     storeHalves(row, f32x4.mul(x0, factor4), f32x4.mul(x1, factor4));
   }
 }
@@ -48,14 +59,20 @@ function scaleRow(row: usize, factor: f32): void {
  * of the rows has; logits (rows, VS) become their gradient times weight, weight (count softmax - sum of onehots).
  */
 export function crossentropy_forward_backward(
-  logits: usize, targets: usize, queries: usize, predictions: i32, counts: usize, rows: i32, weight: f32,
+  logits: usize,
+  targets: usize,
+  queries: usize,
+  predictions: i32,
+  counts: usize,
+  rows: i32,
+  weight: f32,
 ): f64 {
-  const bytes = <usize>VS << 2;
+  const bytes = (<usize>VS) << 2;
   let loss: f64 = 0;
   for (let i = 0; i < predictions; i++) loss -= <f64>load<f32>(targetLogit(logits, targets, queries, i));
   for (let r = 0; r < rows; r++) {
     const row = logits + <usize>r * bytes;
-    const count = load<i32>(counts + (<usize>r << 2));
+    const count = load<i32>(counts + ((<usize>r) << 2));
     const highest = paddedMax(row);
     const sum = exponentials(row, highest);
     loss += <f64>count * (Math.log(<f64>sum) + <f64>highest);
@@ -72,13 +89,13 @@ export function crossentropy_forward_backward(
 // @ts-ignore: decorator
 @inline
 function targetLogit(logits: usize, targets: usize, queries: usize, i: i32): usize {
-  const offset = <usize>i << 2;
-  return logits + (<usize>(load<i32>(queries + offset) * VS + load<i32>(targets + offset)) << 2);
+  const offset = (<usize>i) << 2;
+  return logits + ((<usize>(load<i32>(queries + offset) * VS + load<i32>(targets + offset))) << 2);
 }
 
 /** logits (rows, VS) become probabilities; the padding becomes 0. */
 export function softmax_forward(logits: usize, rows: i32): void {
-  const bytes = <usize>VS << 2;
+  const bytes = (<usize>VS) << 2;
   for (let r = 0; r < rows; r++) {
     scaleRow(logits, <f32>1 / exponentials(logits, paddedMax(logits)));
     logits += bytes;
@@ -87,11 +104,17 @@ export function softmax_forward(logits: usize, rows: i32): void {
 
 /** Probabilities (rows, VS) become dlogits = weight (count p - sum of onehots), as crossentropy_forward_backward. */
 export function crossentropy_backward(
-  probabilities: usize, targets: usize, queries: usize, predictions: i32, counts: usize, rows: i32, weight: f32,
+  probabilities: usize,
+  targets: usize,
+  queries: usize,
+  predictions: i32,
+  counts: usize,
+  rows: i32,
+  weight: f32,
 ): void {
-  const bytes = <usize>VS << 2;
+  const bytes = (<usize>VS) << 2;
   for (let r = 0; r < rows; r++) {
-    scaleRow(probabilities + <usize>r * bytes, weight * <f32>load<i32>(counts + (<usize>r << 2)));
+    scaleRow(probabilities + <usize>r * bytes, weight * <f32>load<i32>(counts + ((<usize>r) << 2)));
   }
   for (let i = 0; i < predictions; i++) {
     const target = targetLogit(probabilities, targets, queries, i);
@@ -104,20 +127,23 @@ export function crossentropy_backward(
  * the predictions of the row: the tangent of the loss's gradient by the logits, and the cotangent of the Gauss-Newton product.
  */
 export function crossentropy_backward_jvp(probabilities: usize, counts: usize, rows: i32, weight: f32): void {
-  const bytes = <usize>VS << 2;
+  const bytes = (<usize>VS) << 2;
   for (let r = 0; r < rows; r++) {
-    const weight4 = splatOnce(weight * <f32>load<i32>(counts + (<usize>r << 2)));
+    const weight4 = splatOnce(weight * <f32>load<i32>(counts + ((<usize>r) << 2)));
     const logitsTangent = probabilities + TANGENT;
-    for (let c = V; c < VS; c++) store<f32>(logitsTangent + (<usize>c << 2), 0);
+    for (let c = V; c < VS; c++) store<f32>(logitsTangent + ((<usize>c) << 2), 0);
     let sum4 = f32x4.splat(0);
     for (let c: usize = 0; c < bytes; c += 16) {
       sum4 = madd(v128.load(probabilities + c), v128.load(logitsTangent + c), sum4);
     }
     const mean4 = splatOnce(horizontalSum(sum4));
     for (let c: usize = 0; c < bytes; c += STEP) {
-      const from = probabilities + c, to = logitsTangent + c;
-      const p0 = f32x4.mul(v128.load(from), weight4), p1 = f32x4.mul(upperHalf(from), weight4);
-      const centred0 = f32x4.sub(v128.load(to), mean4), centred1 = f32x4.sub(upperHalf(to), mean4);
+      const from = probabilities + c,
+        to = logitsTangent + c;
+      const p0 = f32x4.mul(v128.load(from), weight4),
+        p1 = f32x4.mul(upperHalf(from), weight4);
+      const centred0 = f32x4.sub(v128.load(to), mean4),
+        centred1 = f32x4.sub(upperHalf(to), mean4);
       storeHalves(to, f32x4.mul(p0, centred0), f32x4.mul(p1, centred1));
     }
     probabilities += bytes;

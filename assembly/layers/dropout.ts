@@ -10,7 +10,10 @@ import { tangent } from "../tangent";
 
 let threshold: u32 = 0; // a word below it drops its element
 let survivorScale: f32 = 1;
-let seed: i32 = 0, stream: i32 = 0, step: i32 = 0, firstSequence: i32 = 0;
+let seed: i32 = 0,
+  stream: i32 = 0,
+  step: i32 = 0,
+  firstSequence: i32 = 0;
 
 const words: usize = memory.data(64, 16);
 
@@ -39,10 +42,17 @@ export function dropout_active(): bool {
  * of out and x as well.
  */
 export function dropout_apply(
-  out: usize, x: usize, site: i32, position: usize, n: i32, T: i32, P: i32, tangents: bool,
+  out: usize,
+  x: usize,
+  site: i32,
+  position: usize,
+  n: i32,
+  T: i32,
+  P: i32,
+  tangents: bool,
 ): void {
   if (tangents) dropout_apply(tangent(out), tangent(x), site, position, n, T, P, false);
-  const bytes = <usize>D << 2;
+  const bytes = (<usize>D) << 2;
   const dropped4 = i32x4.splat(<i32>threshold);
   const scale4 = splatOnce(survivorScale);
   for (let r = 0; r < n * P; r++) {
@@ -52,9 +62,12 @@ export function dropout_apply(
       const used = min<usize>(64, bytes - c);
       let w: usize = 0;
       for (; w + STEP <= used; w += STEP) {
-        const word = words + w, from = x + c + w;
-        const survivors0 = i32x4.ge_u(v128.load(word), dropped4), survivors1 = i32x4.ge_u(upperHalf(word), dropped4);
-        const x0 = f32x4.mul(v128.load(from), scale4), x1 = f32x4.mul(upperHalf(from), scale4);
+        const word = words + w,
+          from = x + c + w;
+        const survivors0 = i32x4.ge_u(v128.load(word), dropped4),
+          survivors1 = i32x4.ge_u(upperHalf(word), dropped4);
+        const x0 = f32x4.mul(v128.load(from), scale4),
+          x1 = f32x4.mul(upperHalf(from), scale4);
         storeHalves(out + c + w, v128.and(x0, survivors0), v128.and(x1, survivors1));
       }
       for (; w + 16 <= used; w += 16) {

@@ -6,15 +6,22 @@ const EPSILON: f32 = 1e-5;
 
 /** out (rows, d), stats (rows, 2) = mean, rstd  <-  x (rows, d), weight (d), bias (d); with `tangents` also theirs. */
 export function layernorm_forward(
-  out: usize, stats: usize, x: usize, weight: usize, bias: usize, rows: i32, d: i32, tangents: bool,
+  out: usize,
+  stats: usize,
+  x: usize,
+  weight: usize,
+  bias: usize,
+  rows: i32,
+  d: i32,
+  tangents: bool,
 ): void {
   if (tangents) {
     layernorm_forward(out, stats, x, weight, bias, rows, d, false);
     return layernorm_jvp(out, stats, x, weight, bias, rows, d);
   }
   row_statistics(stats, x, rows, d);
-  const bytes = <usize>d << 2;
-  const vectorBytes = <usize>(d & ~3) << 2;
+  const bytes = (<usize>d) << 2;
+  const vectorBytes = (<usize>(d & ~3)) << 2;
   for (let r = 0; r < rows; r++) {
     const mean = load<f32>(stats);
     const rstd = load<f32>(stats, 4);
@@ -22,10 +29,15 @@ export function layernorm_forward(
     const rstd4 = v128.load32_splat(stats, 4);
     let c: usize = 0;
     for (; c + STEP <= vectorBytes; c += STEP) {
-      const from = x + c, w = weight + c, b = bias + c;
-      const x0 = v128.load(from), x1 = upperHalf(from);
-      const w0 = v128.load(w), w1 = upperHalf(w);
-      const b0 = v128.load(b), b1 = upperHalf(b);
+      const from = x + c,
+        w = weight + c,
+        b = bias + c;
+      const x0 = v128.load(from),
+        x1 = upperHalf(from);
+      const w0 = v128.load(w),
+        w1 = upperHalf(w);
+      const b0 = v128.load(b),
+        b1 = upperHalf(b);
       const low = madd(normalised(x0, mean4, rstd4), w0, b0);
       const high = madd(normalised(x1, mean4, rstd4), w1, b1);
       storeHalves(out + c, low, high);
@@ -54,30 +66,45 @@ function normalised(x: v128, mean: v128, rstd: v128): v128 {
  * four rows at a time wait together. The last ones are done again where there are fewer.
  */
 function row_statistics(stats: usize, x: usize, rows: i32, d: i32): void {
-  const bytes = <usize>d << 2;
-  const vectorBytes = <usize>(d & ~3) << 2;
+  const bytes = (<usize>d) << 2;
+  const vectorBytes = (<usize>(d & ~3)) << 2;
   const zero = f32x4.splat(0);
   for (let r = 0; r < rows; r += 4) {
-    const r1 = <usize>min(r + 1, rows - 1), r2 = <usize>min(r + 2, rows - 1), r3 = <usize>min(r + 3, rows - 1);
-    const x0 = x + <usize>r * bytes, x1 = x + r1 * bytes, x2 = x + r2 * bytes, x3 = x + r3 * bytes;
-    let a0 = zero, a1 = zero, a2 = zero, a3 = zero;
+    const r1 = <usize>min(r + 1, rows - 1),
+      r2 = <usize>min(r + 2, rows - 1),
+      r3 = <usize>min(r + 3, rows - 1);
+    const x0 = x + <usize>r * bytes,
+      x1 = x + r1 * bytes,
+      x2 = x + r2 * bytes,
+      x3 = x + r3 * bytes;
+    let a0 = zero,
+      a1 = zero,
+      a2 = zero,
+      a3 = zero;
     for (let c: usize = 0; c < vectorBytes; c += 16) {
       a0 = f32x4.add(a0, v128.load(x0 + c));
       a1 = f32x4.add(a1, v128.load(x1 + c));
       a2 = f32x4.add(a2, v128.load(x2 + c));
       a3 = f32x4.add(a3, v128.load(x3 + c));
     }
-    const s0 = stats + ((<usize>r) << 3), s1 = stats + (r1 << 3), s2 = stats + (r2 << 3), s3 = stats + (r3 << 3);
+    const s0 = stats + ((<usize>r) << 3),
+      s1 = stats + (r1 << 3),
+      s2 = stats + (r2 << 3),
+      s3 = stats + (r3 << 3);
     store_mean(s0, x0, a0, d);
     store_mean(s1, x1, a1, d);
     store_mean(s2, x2, a2, d);
     store_mean(s3, x3, a3, d);
-    const m0 = v128.load32_splat(s0), m1 = v128.load32_splat(s1);
-    const m2 = v128.load32_splat(s2), m3 = v128.load32_splat(s3);
+    const m0 = v128.load32_splat(s0),
+      m1 = v128.load32_splat(s1);
+    const m2 = v128.load32_splat(s2),
+      m3 = v128.load32_splat(s3);
     a0 = a1 = a2 = a3 = zero;
     for (let c: usize = 0; c < vectorBytes; c += 16) {
-      const c0 = f32x4.sub(v128.load(x0 + c), m0), c1 = f32x4.sub(v128.load(x1 + c), m1);
-      const c2 = f32x4.sub(v128.load(x2 + c), m2), c3 = f32x4.sub(v128.load(x3 + c), m3);
+      const c0 = f32x4.sub(v128.load(x0 + c), m0),
+        c1 = f32x4.sub(v128.load(x1 + c), m1);
+      const c2 = f32x4.sub(v128.load(x2 + c), m2),
+        c3 = f32x4.sub(v128.load(x3 + c), m3);
       a0 = madd(c0, c0, a0);
       a1 = madd(c1, c1, a1);
       a2 = madd(c2, c2, a2);
@@ -95,7 +122,7 @@ function row_statistics(stats: usize, x: usize, rows: i32, d: i32): void {
 @inline
 function store_mean(stats: usize, x: usize, sum4: v128, d: i32): void {
   let sum = horizontalSum(sum4);
-  for (let c = d & ~3; c < d; c++) sum += load<f32>(x + (<usize>c << 2));
+  for (let c = d & ~3; c < d; c++) sum += load<f32>(x + ((<usize>c) << 2));
   store<f32>(stats, sum * (1 / <f32>d));
 }
 
@@ -106,7 +133,7 @@ function store_rstd(stats: usize, x: usize, squares4: v128, d: i32): void {
   const mean = load<f32>(stats);
   let squares = horizontalSum(squares4);
   for (let c = d & ~3; c < d; c++) {
-    const centred = load<f32>(x + (<usize>c << 2)) - mean;
+    const centred = load<f32>(x + ((<usize>c) << 2)) - mean;
     squares += centred * centred;
   }
   store<f32>(stats, 1 / Mathf.sqrt(squares * (1 / <f32>d) + EPSILON), 4);
@@ -118,12 +145,20 @@ function store_rstd(stats: usize, x: usize, squares4: v128, d: i32): void {
  * With `tangents` dx' += as well, and instead of dweight and dbias their tangents.
  */
 export function layernorm_backward(
-  dx: usize, dweight: usize, dbias: usize, dout: usize, x: usize, stats: usize, weight: usize, rows: i32, d: i32,
+  dx: usize,
+  dweight: usize,
+  dbias: usize,
+  dout: usize,
+  x: usize,
+  stats: usize,
+  weight: usize,
+  rows: i32,
+  d: i32,
   tangents: bool,
 ): void {
   if (tangents) return layernorm_backward_jvp(dx, dweight, dbias, dout, x, stats, weight, rows, d);
-  const bytes = <usize>d << 2;
-  const vectorBytes = <usize>(d & ~3) << 2;
+  const bytes = (<usize>d) << 2;
+  const vectorBytes = (<usize>(d & ~3)) << 2;
   const inverse: f32 = 1 / <f32>d;
   for (let r = 0; r < rows; r++) {
     const mean = load<f32>(stats);
@@ -134,12 +169,21 @@ export function layernorm_backward(
     let gn4 = f32x4.splat(0);
     let c: usize = 0;
     for (; c + STEP <= vectorBytes; c += STEP) {
-      const from = x + c, gradient = dout + c, w = weight + c, dw = dweight + c, db = dbias + c;
-      const n0 = normalised(v128.load(from), mean4, rstd4), n1 = normalised(upperHalf(from), mean4, rstd4);
-      const dy0 = v128.load(gradient), dy1 = upperHalf(gradient);
-      const g0 = f32x4.mul(dy0, v128.load(w)), g1 = f32x4.mul(dy1, upperHalf(w));
-      const dw0 = v128.load(dw), dw1 = upperHalf(dw);
-      const db0 = v128.load(db), db1 = upperHalf(db);
+      const from = x + c,
+        gradient = dout + c,
+        w = weight + c,
+        dw = dweight + c,
+        db = dbias + c;
+      const n0 = normalised(v128.load(from), mean4, rstd4),
+        n1 = normalised(upperHalf(from), mean4, rstd4);
+      const dy0 = v128.load(gradient),
+        dy1 = upperHalf(gradient);
+      const g0 = f32x4.mul(dy0, v128.load(w)),
+        g1 = f32x4.mul(dy1, upperHalf(w));
+      const dw0 = v128.load(dw),
+        dw1 = upperHalf(dw);
+      const db0 = v128.load(db),
+        db1 = upperHalf(db);
       g4 = addHalves(g4, g0, g1);
       gn4 = maddHalves(g0, n0, g1, n1, gn4);
       storeHalves(dw, madd(dy0, n0, dw0), madd(dy1, n1, dw1));
@@ -171,10 +215,16 @@ export function layernorm_backward(
     const meanGN4 = splatOnce(-meanGN);
     c = 0;
     for (; c + STEP <= vectorBytes; c += STEP) {
-      const from = x + c, gradient = dout + c, w = weight + c, to = dx + c;
-      const n0 = normalised(v128.load(from), mean4, rstd4), n1 = normalised(upperHalf(from), mean4, rstd4);
-      const g0 = f32x4.mul(v128.load(gradient), v128.load(w)), g1 = f32x4.mul(upperHalf(gradient), upperHalf(w));
-      const dx0 = v128.load(to), dx1 = upperHalf(to);
+      const from = x + c,
+        gradient = dout + c,
+        w = weight + c,
+        to = dx + c;
+      const n0 = normalised(v128.load(from), mean4, rstd4),
+        n1 = normalised(upperHalf(from), mean4, rstd4);
+      const g0 = f32x4.mul(v128.load(gradient), v128.load(w)),
+        g1 = f32x4.mul(upperHalf(gradient), upperHalf(w));
+      const dx0 = v128.load(to),
+        dx1 = upperHalf(to);
       const low = madd(rstd4, madd(n0, meanGN4, f32x4.sub(g0, meanG4)), dx0);
       const high = madd(rstd4, madd(n1, meanGN4, f32x4.sub(g1, meanG4)), dx1);
       storeHalves(to, low, high);
@@ -202,10 +252,16 @@ export function layernorm_backward(
  * The tangent of stats (rows, 2) holds mean_c(x') and c.
  */
 function layernorm_jvp(
-  out: usize, stats: usize, x: usize, weight: usize, bias: usize, rows: i32, d: i32,
+  out: usize,
+  stats: usize,
+  x: usize,
+  weight: usize,
+  bias: usize,
+  rows: i32,
+  d: i32,
 ): void {
-  const bytes = <usize>d << 2;
-  const vectorBytes = <usize>(d & ~3) << 2;
+  const bytes = (<usize>d) << 2;
+  const vectorBytes = (<usize>(d & ~3)) << 2;
   const inverse: f32 = 1 / <f32>d;
   const weightTangent = weight + TANGENT;
   const biasTangent = bias + TANGENT;
@@ -262,11 +318,18 @@ function layernorm_jvp(
  *   g' = dout' w + dout w',  dx' = rstd (g' - mean_c(g') - n' mean_c(g n) - n mean_c(g' n + g n') - rstd c h).
  */
 function layernorm_backward_jvp(
-  dx: usize, dweightTangent: usize, dbiasTangent: usize, dout: usize, x: usize, stats: usize, weight: usize, rows: i32,
+  dx: usize,
+  dweightTangent: usize,
+  dbiasTangent: usize,
+  dout: usize,
+  x: usize,
+  stats: usize,
+  weight: usize,
+  rows: i32,
   d: i32,
 ): void {
-  const bytes = <usize>d << 2;
-  const vectorBytes = <usize>(d & ~3) << 2;
+  const bytes = (<usize>d) << 2;
+  const vectorBytes = (<usize>(d & ~3)) << 2;
   const inverse: f32 = 1 / <f32>d;
   const weightTangent = weight + TANGENT;
   for (let r = 0; r < rows; r++) {
@@ -286,7 +349,10 @@ function layernorm_backward_jvp(
     let gnTangent4 = f32x4.splat(0);
     for (let c: usize = 0; c < vectorBytes; c += 16) {
       const n = f32x4.mul(f32x4.sub(v128.load(x + c), mean4), rstd4);
-      const nTangent = f32x4.mul(madd(n, minusAlong4, f32x4.sub(v128.load(xTangent + c), meanTangent4)), rstd4);
+      const nTangent = f32x4.mul(
+        madd(n, minusAlong4, f32x4.sub(v128.load(xTangent + c), meanTangent4)),
+        rstd4,
+      );
       const dy = v128.load(dout + c);
       const dyTangent = v128.load(doutTangent + c);
       const w = v128.load(weight + c);
@@ -329,7 +395,10 @@ function layernorm_backward_jvp(
     const dxTangent = dx + TANGENT;
     for (let c: usize = 0; c < vectorBytes; c += 16) {
       const n = f32x4.mul(f32x4.sub(v128.load(x + c), mean4), rstd4);
-      const nTangent = f32x4.mul(madd(n, minusAlong4, f32x4.sub(v128.load(xTangent + c), meanTangent4)), rstd4);
+      const nTangent = f32x4.mul(
+        madd(n, minusAlong4, f32x4.sub(v128.load(xTangent + c), meanTangent4)),
+        rstd4,
+      );
       const dy = v128.load(dout + c);
       const w = v128.load(weight + c);
       const gTangent = madd(v128.load(doutTangent + c), w, f32x4.mul(dy, v128.load(weightTangent + c)));

@@ -15,14 +15,30 @@ export function linear_pack_backward(packed: usize, weight: usize, inputs: i32, 
 }
 
 function product(
-  y: usize, ldy: i32, x: usize, ldx: i32, packed: usize, rows: i32, inputs: i32, outputs: i32, accumulate: bool,
+  y: usize,
+  ldy: i32,
+  x: usize,
+  ldx: i32,
+  packed: usize,
+  rows: i32,
+  inputs: i32,
+  outputs: i32,
+  accumulate: bool,
 ): void {
   gemm(rows, outputs, inputs, x, ldx, 1, packed, y, ldy, accumulate, scratchA);
 }
 
 /** A product and, with `tangents`, its tangent, in which both operands change. */
 function products(
-  y: usize, ldy: i32, x: usize, ldx: i32, packed: usize, rows: i32, inputs: i32, outputs: i32, accumulate: bool,
+  y: usize,
+  ldy: i32,
+  x: usize,
+  ldx: i32,
+  packed: usize,
+  rows: i32,
+  inputs: i32,
+  outputs: i32,
+  accumulate: bool,
   tangents: bool,
 ): void {
   product(y, ldy, x, ldx, packed, rows, inputs, outputs, accumulate);
@@ -35,7 +51,15 @@ function products(
  * y (rows, out) = or += x (rows, in) W^T; y has row stride ldy. With `tangents` also y' = or += x' W^T + x W'^T.
  */
 export function linear_forward(
-  y: usize, ldy: i32, x: usize, packed: usize, rows: i32, inputs: i32, outputs: i32, accumulate: bool, tangents: bool,
+  y: usize,
+  ldy: i32,
+  x: usize,
+  packed: usize,
+  rows: i32,
+  inputs: i32,
+  outputs: i32,
+  accumulate: bool,
+  tangents: bool,
 ): void {
   products(y, ldy, x, inputs, packed, rows, inputs, outputs, accumulate, tangents);
 }
@@ -44,7 +68,15 @@ export function linear_forward(
  * dx (rows, in) = or += dy (rows, out) W; dy has row stride ldy. With `tangents` also dx' = or += dy' W + dy W'.
  */
 export function linear_backward_input(
-  dx: usize, dy: usize, ldy: i32, packed: usize, rows: i32, inputs: i32, outputs: i32, accumulate: bool, tangents: bool,
+  dx: usize,
+  dy: usize,
+  ldy: i32,
+  packed: usize,
+  rows: i32,
+  inputs: i32,
+  outputs: i32,
+  accumulate: bool,
+  tangents: bool,
 ): void {
   products(dx, inputs, dy, ldy, packed, rows, outputs, inputs, accumulate, tangents);
 }
@@ -54,7 +86,14 @@ export function linear_backward_input(
  * dW += dy'^T x + dy^T x'.
  */
 export function linear_backward_weight(
-  dweight: usize, dy: usize, ldy: i32, x: usize, rows: i32, inputs: i32, outputs: i32, tangents: bool,
+  dweight: usize,
+  dy: usize,
+  ldy: i32,
+  x: usize,
+  rows: i32,
+  inputs: i32,
+  outputs: i32,
+  tangents: bool,
 ): void {
   if (tangents) {
     linear_backward_weight(dweight, tangent(dy), ldy, x, rows, inputs, outputs, false);

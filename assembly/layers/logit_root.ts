@@ -8,8 +8,14 @@ import { at } from "../rows";
 const words: usize = memory.data(64, 16);
 
 /** dLogits = column c at prediction `position` of each sequence of `perSequence` rows, 0 at all others. */
-export function logit_root_column(probabilities: usize, rows: i32, perSequence: i32, position: i32, c: i32): void {
-  memory.fill(dLogits, 0, <usize>(rows * VS) << 2);
+export function logit_root_column(
+  probabilities: usize,
+  rows: i32,
+  perSequence: i32,
+  position: i32,
+  c: i32,
+): void {
+  memory.fill(dLogits, 0, (<usize>(rows * VS)) << 2);
   for (let r = position; r < rows; r += perSequence) {
     const row = r * VS;
     const root = Mathf.sqrt(load<f32>(at(probabilities, row + c)));
@@ -26,7 +32,13 @@ export function logit_root_column(probabilities: usize, rows: i32, perSequence: 
  * place in the batch, of which the first row's is `first`, and the class.
  */
 export function logit_root_signs(
-  probabilities: usize, rows: i32, seed: i32, stream: i32, probe: i32, first: i32, weight: f32,
+  probabilities: usize,
+  rows: i32,
+  seed: i32,
+  stream: i32,
+  probe: i32,
+  first: i32,
+  weight: f32,
 ): void {
   for (let r = 0; r < rows; r++) {
     const row = r * VS;

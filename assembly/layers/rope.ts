@@ -10,7 +10,7 @@ export function rope_tables(base: f64): void {
   for (let t = 0; t < NCTX; t++) {
     for (let c = 0; c < HD; c += 2) {
       const angle = <f64>t * Math.pow(base, -(<f64>c) / <f64>HD);
-      const at = <usize>(t * HD + c) << 2;
+      const at = (<usize>(t * HD + c)) << 2;
       store<f32>(ropeCos + at, <f32>Math.cos(angle));
       store<f32>(ropeCos + at, <f32>Math.cos(angle), 4);
       store<f32>(ropeSin + at, -(<f32>Math.sin(angle)));
@@ -32,13 +32,21 @@ function rotated(x: v128, cos: v128, sin: v128): v128 {
  * `tangents` those of out and src as well.
  */
 export function rope_apply(
-  out: usize, outStride: i32, src: usize, srcStride: i32, map: usize, position: usize, rows: i32, sign: f32,
+  out: usize,
+  outStride: i32,
+  src: usize,
+  srcStride: i32,
+  map: usize,
+  position: usize,
+  rows: i32,
+  sign: f32,
   tangents: bool,
 ): void {
-  if (tangents) rope_apply(tangent(out), outStride, tangent(src), srcStride, map, position, rows, sign, false);
+  if (tangents)
+    rope_apply(tangent(out), outStride, tangent(src), srcStride, map, position, rows, sign, false);
   const sign4 = splatOnce(sign);
-  const headBytes = <usize>HD << 2;
-  const vectorBytes = <usize>(HD & ~3) << 2;
+  const headBytes = (<usize>HD) << 2;
+  const vectorBytes = (<usize>(HD & ~3)) << 2;
   for (let r = 0; r < rows; r++) {
     const table = mapped(position, r) * headBytes;
     let x = src + ((mapped(map, r) * <usize>srcStride) << 2);
@@ -46,10 +54,15 @@ export function rope_apply(
     for (let h = 0; h < H; h++) {
       let c: usize = 0;
       for (; c + STEP <= vectorBytes; c += STEP) {
-        const from = x + c, cos = ropeCos + table + c, sin = ropeSin + table + c;
-        const x0 = v128.load(from), x1 = upperHalf(from);
-        const cos0 = v128.load(cos), cos1 = upperHalf(cos);
-        const sin0 = f32x4.mul(v128.load(sin), sign4), sin1 = f32x4.mul(upperHalf(sin), sign4);
+        const from = x + c,
+          cos = ropeCos + table + c,
+          sin = ropeSin + table + c;
+        const x0 = v128.load(from),
+          x1 = upperHalf(from);
+        const cos0 = v128.load(cos),
+          cos1 = upperHalf(cos);
+        const sin0 = f32x4.mul(v128.load(sin), sign4),
+          sin1 = f32x4.mul(upperHalf(sin), sign4);
         storeHalves(y + c, rotated(x0, cos0, sin0), rotated(x1, cos1, sin1));
       }
       for (; c < vectorBytes; c += 16) {

@@ -24,9 +24,10 @@ function gelu(x: v128): v128 {
 
 /** out = gelu(x). */
 export function forward(out: usize, x: usize, n: i32): void {
-  const end = x + (<usize>n << 2);
+  const end = x + ((<usize>n) << 2);
   for (; x < end; x += STEP) {
-    const x0 = v128.load(x), x1 = upperHalf(x);
+    const x0 = v128.load(x),
+      x1 = upperHalf(x);
     storeHalves(out, gelu(x0), gelu(x1));
     out += STEP;
   }
@@ -49,13 +50,16 @@ function slope(x: v128, t: v128, half: v128, one: v128): v128 {
 
 /** dout *= gelu'(x), in place. */
 export function backward(dout: usize, x: usize, n: i32): void {
-  const end = x + (<usize>n << 2);
+  const end = x + ((<usize>n) << 2);
   const half = splatOnce(0.5);
   const one = splatOnce(1);
   for (; x < end; x += STEP) {
-    const x0 = v128.load(x), x1 = upperHalf(x);
-    const dy0 = v128.load(dout), dy1 = upperHalf(dout);
-    const slope0 = slope(x0, tanhArgument(x0), half, one), slope1 = slope(x1, tanhArgument(x1), half, one);
+    const x0 = v128.load(x),
+      x1 = upperHalf(x);
+    const dy0 = v128.load(dout),
+      dy1 = upperHalf(dout);
+    const slope0 = slope(x0, tanhArgument(x0), half, one),
+      slope1 = slope(x1, tanhArgument(x1), half, one);
     storeHalves(dout, f32x4.mul(dy0, slope0), f32x4.mul(dy1, slope1));
     dout += STEP;
   }
@@ -73,18 +77,23 @@ function bend(x: v128, t: v128, half: v128, one: v128, curvature: v128): v128 {
 
 /** backward and its tangent, in place: dout' = gelu'(x) dout' + gelu''(x) x' dout. */
 export function backward_jvp(dout: usize, x: usize, n: i32): void {
-  const end = x + (<usize>n << 2);
+  const end = x + ((<usize>n) << 2);
   const half = splatOnce(0.5);
   const one = splatOnce(1);
   const curvature = splatOnce(6 * CUBIC * SQRT_2_OVER_PI);
   for (; x < end; x += STEP) {
-    const xTangent = x + TANGENT, doutTangent = dout + TANGENT;
-    const x0 = v128.load(x), x1 = upperHalf(x);
-    const dy0 = v128.load(dout), dy1 = upperHalf(dout);
-    const t0 = tanhArgument(x0), t1 = tanhArgument(x1);
+    const xTangent = x + TANGENT,
+      doutTangent = dout + TANGENT;
+    const x0 = v128.load(x),
+      x1 = upperHalf(x);
+    const dy0 = v128.load(dout),
+      dy1 = upperHalf(dout);
+    const t0 = tanhArgument(x0),
+      t1 = tanhArgument(x1);
     const change0 = f32x4.mul(bend(x0, t0, half, one, curvature), f32x4.mul(v128.load(xTangent), dy0));
     const change1 = f32x4.mul(bend(x1, t1, half, one, curvature), f32x4.mul(upperHalf(xTangent), dy1));
-    const slope0 = slope(x0, t0, half, one), slope1 = slope(x1, t1, half, one);
+    const slope0 = slope(x0, t0, half, one),
+      slope1 = slope(x1, t1, half, one);
     const tangent0 = madd(v128.load(doutTangent), slope0, change0);
     const tangent1 = madd(upperHalf(doutTangent), slope1, change1);
     storeHalves(doutTangent, tangent0, tangent1);

@@ -6,7 +6,7 @@ export const KEEPS_INPUT: bool = false;
 
 /** out = max(x, 0). */
 export function forward(out: usize, x: usize, n: i32): void {
-  const end = x + (<usize>n << 2);
+  const end = x + ((<usize>n) << 2);
   const zero = f32x4.splat(0);
   for (; x < end; x += STEP) {
     storeHalves(out, f32x4.pmax(v128.load(x), zero), f32x4.pmax(upperHalf(x), zero));
@@ -16,10 +16,11 @@ export function forward(out: usize, x: usize, n: i32): void {
 
 /** dout is set to 0 where x, input or output, is not positive, in place. */
 export function backward(dout: usize, x: usize, n: i32): void {
-  const end = x + (<usize>n << 2);
+  const end = x + ((<usize>n) << 2);
   const zero = f32x4.splat(0);
   for (; x < end; x += STEP) {
-    const mask0 = f32x4.gt(v128.load(x), zero), mask1 = f32x4.gt(upperHalf(x), zero);
+    const mask0 = f32x4.gt(v128.load(x), zero),
+      mask1 = f32x4.gt(upperHalf(x), zero);
     storeHalves(dout, v128.and(v128.load(dout), mask0), v128.and(upperHalf(dout), mask1));
     dout += STEP;
   }

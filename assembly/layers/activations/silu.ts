@@ -12,10 +12,11 @@ function silu(x: v128, one: v128): v128 {
 
 /** out = x s. */
 export function forward(out: usize, x: usize, n: i32): void {
-  const end = x + (<usize>n << 2);
+  const end = x + ((<usize>n) << 2);
   const one = splatOnce(1);
   for (; x < end; x += STEP) {
-    const x0 = v128.load(x), x1 = upperHalf(x);
+    const x0 = v128.load(x),
+      x1 = upperHalf(x);
     storeHalves(out, silu(x0, one), silu(x1, one));
     out += STEP;
   }
@@ -31,12 +32,15 @@ function slope(x: v128, e: v128, one: v128): v128 {
 
 /** dout *= silu'(x), in place. */
 export function backward(dout: usize, x: usize, n: i32): void {
-  const end = x + (<usize>n << 2);
+  const end = x + ((<usize>n) << 2);
   const one = splatOnce(1);
   for (; x < end; x += STEP) {
-    const x0 = v128.load(x), x1 = upperHalf(x);
-    const dy0 = v128.load(dout), dy1 = upperHalf(dout);
-    const slope0 = slope(x0, exp4(f32x4.neg(x0)), one), slope1 = slope(x1, exp4(f32x4.neg(x1)), one);
+    const x0 = v128.load(x),
+      x1 = upperHalf(x);
+    const dy0 = v128.load(dout),
+      dy1 = upperHalf(dout);
+    const slope0 = slope(x0, exp4(f32x4.neg(x0)), one),
+      slope1 = slope(x1, exp4(f32x4.neg(x1)), one);
     storeHalves(dout, f32x4.mul(dy0, slope0), f32x4.mul(dy1, slope1));
     dout += STEP;
   }
@@ -53,17 +57,22 @@ function bend(x: v128, e: v128, one: v128, two: v128): v128 {
 
 /** backward and its tangent, in place: dout' = silu'(x) dout' + silu''(x) x' dout. */
 export function backward_jvp(dout: usize, x: usize, n: i32): void {
-  const end = x + (<usize>n << 2);
+  const end = x + ((<usize>n) << 2);
   const one = splatOnce(1);
   const two = splatOnce(2);
   for (; x < end; x += STEP) {
-    const xTangent = x + TANGENT, doutTangent = dout + TANGENT;
-    const x0 = v128.load(x), x1 = upperHalf(x);
-    const dy0 = v128.load(dout), dy1 = upperHalf(dout);
-    const e0 = exp4(f32x4.neg(x0)), e1 = exp4(f32x4.neg(x1));
+    const xTangent = x + TANGENT,
+      doutTangent = dout + TANGENT;
+    const x0 = v128.load(x),
+      x1 = upperHalf(x);
+    const dy0 = v128.load(dout),
+      dy1 = upperHalf(dout);
+    const e0 = exp4(f32x4.neg(x0)),
+      e1 = exp4(f32x4.neg(x1));
     const change0 = f32x4.mul(bend(x0, e0, one, two), f32x4.mul(v128.load(xTangent), dy0));
     const change1 = f32x4.mul(bend(x1, e1, one, two), f32x4.mul(upperHalf(xTangent), dy1));
-    const slope0 = slope(x0, e0, one), slope1 = slope(x1, e1, one);
+    const slope0 = slope(x0, e0, one),
+      slope1 = slope(x1, e1, one);
     const tangent0 = madd(v128.load(doutTangent), slope0, change0);
     const tangent1 = madd(upperHalf(doutTangent), slope1, change1);
     storeHalves(doutTangent, tangent0, tangent1);
