@@ -2,7 +2,9 @@
 // a rule, into strips of MR rows (k-major, MR values a step), so that the micro-kernel reads memory in order. One routine
 // with arbitrary strides packs A, A^T, B and B^T. Weights are packed once per optimiser step and reused by every
 // micro-batch; activations are packed per call into scratch owned by layout.ts.
-import { MR, NR, kernel, kernelDirect } from "./kernel";
+import { narrow } from "./kernels/narrow";
+import { MR, NR } from "./kernels/shape";
+import { addDirect, addPacked, setDirect, setPacked } from "./kernels/wide";
 
 /** Depth of one block: a panel of B (NR KC floats) and a strip of A (MR KC floats) stay in the first-level cache. */
 export const KC: i32 = 256;
@@ -10,8 +12,9 @@ export const KC: i32 = 256;
 const MC: i32 = 16 * MR;
 
 /**
- * Up to so many columns of C, packing A costs more than it saves: strips are read in place, apart from one with missing
- * rows. The strict build, which has no instruction to spare for the addresses of MR rows, always packs.
+ * Up to so many columns of C, packing A costs more than it saves, and strips are read in place, apart from one with
+ * missing rows: where rows of A are contiguous, up to twice as many. The strict build, which has no instruction to spare
+ * for the addresses of MR rows, always packs.
  */
 const DIRECT: i32 = WIDE && ASC_FEATURE_RELAXED_SIMD ? 128 : 0;
 
@@ -66,6 +69,27 @@ function transpose2(src: usize, srcStride: usize, dst: usize, dstStride: usize):
   v128.store64_lane(dst + 3 * dstStride, ab1, 1);
 }
 
+/** Copy W floats. */
+// @ts-ignore: decorator
+@inline
+function copyLanes(W: i32, dst: usize, src: usize): void {
+  if (W == 16) {
+    const x0 = v128.load(src),
+      x1 = v128.load(src, 16),
+      x2 = v128.load(src, 32),
+      x3 = v128.load(src, 48);
+    v128.store(dst, x3, 48);
+    v128.store(dst, x2, 32);
+    v128.store(dst, x1, 16);
+    v128.store(dst, x0);
+  } else {
+    v128.store(dst, v128.load(src));
+  }
+  if (W == 8) v128.store(dst, v128.load(src, 16), 16);
+  if (W == 6) store<u64>(dst, load<u64>(src, 16), 16);
+  if (W == 5) store<f32>(dst, load<f32>(src, 16), 16);
+}
+
 /**
  * Pack `lanes` vectors x[l, k] (element strides sl, sk) into strips of W lanes, k-major: strip s holds, for each k,
  * x[sW .. sW+W-1, k]. Missing lanes of the last strip are zero.
@@ -74,34 +98,36 @@ function transpose2(src: usize, srcStride: usize, dst: usize, dstStride: usize):
 @inline
 function pack(W: i32, dst: usize, src: usize, lanes: i32, depth: i32, sl: i32, sk: i32): void {
   const step = (<usize>W) << 2;
+  const stripBytes = step * <usize>depth;
   const laneBytes = (<usize>sl) << 2;
   const depthBytes = (<usize>sk) << 2;
-  for (let l0 = 0; l0 < lanes; l0 += W) {
-    const full = l0 + W <= lanes;
+  let l0 = 0;
+  const whole = lanes - (lanes % W);
+  if (sl == 1 && W < 8) {
+    // Step by step, so that memory is read in order.
+    for (let k = 0; k < depth; k++) {
+      let from = src + <usize>k * depthBytes;
+      let to = dst + <usize>k * step;
+      for (let l = 0; l < whole; l += W) {
+        copyLanes(W, to, from);
+        from += step;
+        to += stripBytes;
+      }
+    }
+    l0 = whole;
+    dst += <usize>(whole / W) * stripBytes;
+  }
+  for (; l0 < lanes; l0 += W) {
     const base = src + <usize>l0 * laneBytes;
     let k = 0;
-    if (full && sl == 1) {
+    if (sl == 1 && l0 < whole) {
       let from = base;
       for (; k < depth; k++) {
-        if (W == 16) {
-          const x0 = v128.load(from),
-            x1 = v128.load(from, 16),
-            x2 = v128.load(from, 32),
-            x3 = v128.load(from, 48);
-          v128.store(dst, x3, 48);
-          v128.store(dst, x2, 32);
-          v128.store(dst, x1, 16);
-          v128.store(dst, x0);
-        } else {
-          v128.store(dst, v128.load(from));
-        }
-        if (W == 8) v128.store(dst, v128.load(from, 16), 16);
-        if (W == 6) store<u64>(dst, load<u64>(from, 16), 16);
-        if (W == 5) store<f32>(dst, load<f32>(from, 16), 16);
+        copyLanes(W, dst, from);
         from += depthBytes;
         dst += step;
       }
-    } else if (full && sk == 1) {
+    } else if (sk == 1 && l0 < whole) {
       let from = base;
       for (; k + 4 <= depth; k += 4) {
         transpose4(from, laneBytes, dst, step);
@@ -144,8 +170,51 @@ function packA(dst: usize, src: usize, m: i32, k: i32, sm: i32, sk: i32): void {
   pack(MR, dst, src, m, k, sm, sk);
 }
 
-/** The same tile where only `rows` x `columns` of C exist: through a whole tile on the side, with the same rounding. */
-function kernelEdge(
+/**
+ * C[MR, NR] at pc (rows ldc bytes apart) = or += packed strip pa times packed panel pb over `k` steps, for `strips` strips
+ * one below the other.
+ */
+// @ts-ignore: decorator
+@inline
+function packedTiles(
+  strips: i32,
+  k: i32,
+  pa: usize,
+  pb: usize,
+  pc: usize,
+  ldc: usize,
+  accumulate: bool,
+): void {
+  const stripBytes = <usize>(k * MR * 4);
+  for (; strips > 0; strips--) {
+    if (!WIDE) narrow(k, pa, pb, pc, ldc, accumulate);
+    else if (accumulate) addPacked(k, pa, pb, pc, ldc);
+    else setPacked(k, pa, pb, pc, ldc);
+    pa += stripBytes;
+    pc += MR * ldc;
+  }
+}
+
+/** The same with A[i, k] at pa + i aRow + k aStep, in bytes. */
+// @ts-ignore: decorator
+@inline
+function directTiles(
+  strips: i32,
+  k: i32,
+  pa: usize,
+  aRow: usize,
+  aStep: usize,
+  pb: usize,
+  pc: usize,
+  ldc: usize,
+  accumulate: bool,
+): void {
+  if (accumulate) addDirect(strips, k, pa, aRow, aStep, pb, pc, ldc);
+  else setDirect(strips, k, pa, aRow, aStep, pb, pc, ldc);
+}
+
+/** A packed tile of which only `rows` x `columns` exist in C: through a whole one on the side, with the same rounding. */
+function edge(
   k: i32,
   pa: usize,
   pb: usize,
@@ -156,7 +225,7 @@ function kernelEdge(
   columns: i32,
 ): void {
   if (accumulate) copyTile(edgeTile, EDGE_ROW, pc, ldc, rows, columns);
-  kernel(k, pa, pb, edgeTile, EDGE_ROW, accumulate);
+  packedTiles(1, k, pa, pb, edgeTile, EDGE_ROW, accumulate);
   copyTile(pc, ldc, edgeTile, EDGE_ROW, rows, columns);
 }
 
@@ -170,16 +239,8 @@ export function copyTile(
   columns: i32,
 ): void {
   for (let i = 0; i < rows; i++) {
-    if (columns == NR) {
-      v128.store(to, v128.load(from));
-      v128.store(to, v128.load(from, 16), 16);
-      if (NR == 16) {
-        v128.store(to, v128.load(from, 32), 32);
-        v128.store(to, v128.load(from, 48), 48);
-      }
-    } else {
-      for (let j: usize = 0; j < (<usize>columns) << 2; j += 4) store<f32>(to + j, load<f32>(from + j));
-    }
+    if (columns == NR) copyLanes(NR, to, from);
+    else for (let j: usize = 0; j < (<usize>columns) << 2; j += 4) store<f32>(to + j, load<f32>(from + j));
     to += toRow;
     from += fromRow;
   }
@@ -210,7 +271,7 @@ export function gemm(
   const ldcBytes = (<usize>ldc) << 2;
   const aRow = (<usize>sm) << 2,
     aStep = (<usize>sk) << 2;
-  const direct = n <= DIRECT && n % NR == 0;
+  const direct = n <= (sk == 1 ? 2 * DIRECT : DIRECT) && n % NR == 0;
   for (let k0 = 0; k0 < k; k0 += KC) {
     const depth = min(KC, k - k0);
     const add = accumulate || k0 > 0;
@@ -218,24 +279,29 @@ export function gemm(
     const stripBytes = <usize>(depth * MR * 4);
     for (let m0 = 0; m0 < m; m0 += MC) {
       const rows = min(MC, m - m0);
+      const strips = rows / MR;
+      const inPlace = direct ? strips : 0;
       const block = a + <usize>m0 * aRow + <usize>k0 * aStep;
-      const unpacked = direct ? rows - (rows % MR) : 0;
-      packA(scratch, block + <usize>unpacked * aRow, rows - unpacked, depth, sm, sk);
+      packA(scratch, block + <usize>(inPlace * MR) * aRow, rows - inPlace * MR, depth, sm, sk);
       let panel = packedB;
       for (let j = 0; j < n; j += NR) {
-        let strip = scratch;
-        let tile = c + ((<usize>m0 * <usize>ldc + <usize>j) << 2);
         const columns = min(NR, n - j);
-        for (let i = 0; i < rows; i += MR) {
-          if (columns == NR && i < unpacked) {
-            kernelDirect(depth, block + <usize>i * aRow, aRow, aStep, panel, tile, ldcBytes, add);
-          } else if (columns == NR && i + MR <= rows) {
-            kernel(depth, strip, panel, tile, ldcBytes, add);
-          } else {
-            kernelEdge(depth, strip, panel, tile, ldcBytes, add, min(MR, rows - i), columns);
-          }
-          if (i >= unpacked) strip += stripBytes;
-          tile += <usize>MR * ldcBytes;
+        let tile = c + ((<usize>m0 * <usize>ldc + <usize>j) << 2);
+        let strip = scratch;
+        let i = 0;
+        if (direct) {
+          directTiles(strips, depth, block, aRow, aStep, panel, tile, ldcBytes, add);
+          i = strips;
+        } else if (columns == NR) {
+          packedTiles(strips, depth, strip, panel, tile, ldcBytes, add);
+          strip += <usize>strips * stripBytes;
+          i = strips;
+        }
+        tile += <usize>(i * MR) * ldcBytes;
+        for (i *= MR; i < rows; i += MR) {
+          edge(depth, strip, panel, tile, ldcBytes, add, min(MR, rows - i), columns);
+          strip += stripBytes;
+          tile += MR * ldcBytes;
         }
         panel += panelBytes;
       }

@@ -2,7 +2,7 @@
 // memory once, writes inputs into it and calls these.
 import * as layout from "./layout";
 import { gemm, gemmNaive, packB, PACKED_A_FLOATS } from "./gemm";
-import { NR } from "./kernel";
+import { NR } from "./kernels/shape";
 import { adamw_step, ivon_accumulate, ivon_begin, ivon_restore, ivon_sample, ivon_step } from "./optimizers";
 import {
   elbo_begin,

@@ -27,9 +27,22 @@ export function rows_gather(out: usize, src: usize, map: usize, rows: i32, d: i3
   if (tangents) rows_gather(tangent(out), tangent(src), map, rows, d, false);
   const bytes = (<usize>d) << 2;
   for (let r = 0; r < rows; r++) {
-    memory.copy(out, src + mapped(map, r) * bytes, bytes);
+    copyRow(out, src + mapped(map, r) * bytes, bytes);
     out += bytes;
   }
+}
+
+/** Copy a row, whose `bytes` are a multiple of 4: memory.copy is a call out of WebAssembly, too much for a few floats. */
+// @ts-ignore: decorator
+@inline
+export function copyRow(to: usize, from: usize, bytes: usize): void {
+  let c: usize = 0;
+  for (; c + STEP <= bytes; c += STEP) {
+    const x0 = v128.load(from + c),
+      x1 = upperHalf(from + c);
+    storeHalves(to + c, x0, x1);
+  }
+  for (; c < bytes; c += 4) store<f32>(to + c, load<f32>(from + c));
 }
 
 /** y[0 .. n) += x[0 .. n). */

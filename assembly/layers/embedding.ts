@@ -2,7 +2,7 @@
 // micro-batch's distinct rows.
 import { D, ROLES, distinctRole, distinctToken } from "../layout";
 import { U } from "../micro_batch";
-import { addTo, mapped } from "../rows";
+import { addTo, copyRow, mapped } from "../rows";
 import { tangent } from "../tangent";
 
 /** out (U, D) = wte[token] (+ wre[role]) of each distinct row; with `tangents` also out'. */
@@ -10,7 +10,7 @@ export function embedding_forward(out: usize, wte: usize, wre: usize, tangents: 
   if (tangents) embedding_forward(tangent(out), tangent(wte), tangent(wre), false);
   const bytes = (<usize>D) << 2;
   for (let u = 0; u < U; u++) {
-    memory.copy(out, wte + mapped(distinctToken, u) * bytes, bytes);
+    copyRow(out, wte + mapped(distinctToken, u) * bytes, bytes);
     if (ROLES > 0) addTo(out, wre + mapped(distinctRole, u) * bytes, D);
     out += bytes;
   }
