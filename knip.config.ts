@@ -24,6 +24,8 @@ export default {
   prettier: { config: ["assembly/.prettierrc.json"] },
   // Types are exported with the functions that take or give them.
   ignoreExportsUsedInFile: production || { interface: true, type: true },
+  // A disk that can be full, for the tests.
+  ignoreBinaries: ["mount", "umount"],
   // The peer's own package.json names them.
   ignoreDependencies: ["@tensorflow/tfjs", "@tensorflow/tfjs-backend-wasm"],
 };

@@ -10,6 +10,7 @@ import { DEFAULT_SETTINGS } from "../src/analysis/posteriors.ts";
 import { type ConfigInput, configSchema, runEnsemble, runPosteriors, runSpectra } from "../src/index.ts";
 import { POSTERIOR_METHODS } from "../src/posterior/methods/index.ts";
 import type { RunSummary } from "../src/run/records.ts";
+import { decodeSafetensors } from "../src/safetensors.ts";
 import { STATISTIC_NAMES, STATISTICS } from "../src/uncertainty/statistics.ts";
 import { resultHashes, temporaryDirectory } from "./fixtures/temporary.ts";
 
@@ -40,6 +41,15 @@ function asFirstSummary(json: string): string {
 
 const readLines = (path: string) => readFileSync(path, "utf8").trimEnd().split("\n");
 
+/** Names, shapes and values of all tensors, without what their files say besides. */
+function tensorsHash(out: string, paths: string[]): string {
+  const hash = createHash("sha256");
+  for (const path of paths.filter((each) => each.endsWith(".safetensors")))
+    for (const [name, { shape, data }] of decodeSafetensors(readFileSync(join(out, path))).tensors)
+      hash.update(JSON.stringify([path, name, shape])).update(data);
+  return hash.digest("hex").slice(0, 16);
+}
+
 async function goldenRun(name: string, input: ConfigInput) {
   const out = join(root, name);
   await runEnsemble(configSchema.parse(input), { out, workers: 2 });
@@ -54,6 +64,10 @@ async function goldenRun(name: string, input: ConfigInput) {
       metricsAsVersion0: sha256(JSON.stringify([["metrics.jsonl", metricsHash]])),
       checkpoints: of(/^checkpoints/),
       predictions: of(/^predictions/),
+      tensors: tensorsHash(
+        out,
+        hashes.map(([path]) => path),
+      ),
       summary: sha256(withoutTimes(asFirstSummary(readFileSync(join(out, "summary.json"), "utf8")))),
     },
   };
@@ -87,6 +101,7 @@ describe("golden bytes", () => {
         "metricsAsVersion0": "08833370c62b6596",
         "predictions": "0efa7bea3944cd20",
         "summary": "ff4a09bf6e4c69cb",
+        "tensors": "ff6e06ca8d83f5c2",
       }
     `);
     const posteriors = await runPosteriors(out, {
@@ -174,6 +189,7 @@ describe("golden bytes", () => {
         "metricsAsVersion0": "4c26a5bf89b32365",
         "predictions": "ad1ac19056f7205c",
         "summary": "42b2197b3d69f792",
+        "tensors": "f70077f06913c2db",
       }
     `);
   });

@@ -1,8 +1,9 @@
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { lstat, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Config, configSchema } from "../src/config/schema.ts";
+import { UsageError } from "../src/errors.ts";
 import { configDifferences, nameRuns } from "../src/report/comparison-page.ts";
 import { formatStep } from "../src/report/format.ts";
 import { escapeHtml } from "../src/report/html.ts";
@@ -103,6 +104,39 @@ describe("writeReport", () => {
     expect(page).toContain("<td>–</td>");
   });
 
+  it("replaces an earlier report, but no other file of the user's", async () => {
+    const directory = await writeSyntheticRun(join(scratch, "kept"), run);
+    const out = join(scratch, "kept.html");
+    await writeReport([directory], { out });
+    await writeReport([directory], { out });
+    await writeFile(out, "");
+    await writeReport([directory], { out });
+    const theirs = {
+      [join(directory, "metrics.jsonl")]: await readFile(join(directory, "metrics.jsonl"), "utf8"),
+      [join(directory, "config.json")]: await readFile(join(directory, "config.json"), "utf8"),
+      [join(scratch, "thesis.tex")]: "precious",
+      [join(scratch, "page.html")]: "<!doctype html><title>mine</title>",
+    };
+    for (const [path, content] of Object.entries(theirs)) {
+      await writeFile(path, content);
+      const refused = writeReport([directory], { out: path });
+      await expect(refused).rejects.toThrow(`${path} is there and is no HTML report of epigrok`);
+      await expect(refused).rejects.toBeInstanceOf(UsageError);
+      expect(await readFile(path, "utf8")).toBe(content);
+    }
+  });
+
+  it("follows a link, and refuses one to something else", async () => {
+    const directory = await writeSyntheticRun(join(scratch, "linked"), run);
+    const [report, data] = [join(scratch, "linked.html"), join(scratch, "data.html")];
+    const elsewhere = await writeReport([directory], { out: join(scratch, "elsewhere.html") });
+    await symlink(elsewhere, report);
+    await writeReport([directory], { out: report });
+    expect((await lstat(report)).isSymbolicLink()).toBe(true);
+    await symlink(join(directory, "metrics.jsonl"), data);
+    await expect(writeReport([directory], { out: data })).rejects.toThrow("is no HTML report");
+  });
+
   it("refuses no run and a missing one", async () => {
     await expect(writeReport([])).rejects.toThrow(RangeError);
     await expect(writeReport([join(scratch, "nowhere")])).rejects.toThrow(MissingRunError);
@@ -119,6 +153,11 @@ describe("writeFigures", () => {
     const svg = await readFile(join(out, "uncertainty-unseen-log.svg"), "utf8");
     expect(svg).toMatch(/<text [^>]*>Uncertainty on unseen tasks<\/text>/);
     expect(svg).not.toContain("var(");
+    await writeFigures(directory, out, { theme: "light" });
+    await writeFile(join(out, "loss.svg"), "<svg>mine</svg>");
+    await expect(writeFigures(directory, out)).rejects.toThrow(
+      "loss.svg is there and is no figure of epigrok",
+    );
   });
 });
 

@@ -1,20 +1,20 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { UsageError } from "../src/errors.ts";
 import { newMember } from "../src/pool/controller.ts";
 import { defaultRunDirectory, type OpenMode, RunDirectory } from "../src/run/directory.ts";
 import { ForeignRunError } from "../src/run/errors.ts";
-import { isTemporary } from "../src/run/files.ts";
 import { acquireLock } from "../src/run/lock.ts";
 import { configHash } from "../src/run/manifest.ts";
 import { decodeMember, encodeMember } from "../src/run/member-file.ts";
 import { readMember, readMetrics, readSummary } from "../src/run/read.ts";
+import { isTemporary } from "../src/run/write-file.ts";
 import { RECORD_VERSION } from "../src/uncertainty/statistics.ts";
 import { fakeConfig } from "./fixtures/fake-trainer.ts";
-import { temporaryDirectory } from "./fixtures/temporary.ts";
+import { fileHashes, temporaryDirectory } from "./fixtures/temporary.ts";
 
 const root = temporaryDirectory();
 const native = (path: string) => join(...path.split("/"));
@@ -23,6 +23,9 @@ const fresh = () => join(root, `d${count++}`);
 
 const config = fakeConfig(2);
 const manifest = { config, hash: configHash(config), overrides: [], commandLine: [] };
+
+/** What a kill leaves of a file that was to appear. */
+const leftover = ".epigrok-0123456789abcdef.tmp";
 
 const evaluation = (step: number) => ({ step, members: [], ensemble: {} });
 const line = (step: number) => `${JSON.stringify(evaluation(step))}\n`;
@@ -36,9 +39,9 @@ async function withRun(): Promise<string> {
   return path;
 }
 
-describe("RunDirectory.open", () => {
-  const open = async (path: string, mode: OpenMode) => (await RunDirectory.open(path, mode)).close();
+const open = async (path: string, mode: OpenMode) => (await RunDirectory.open(path, mode)).close();
 
+describe("RunDirectory.open", () => {
   it("creates a new directory, also several levels deep, and uses an empty one", async () => {
     await open(join(fresh(), "a", "b"), "new");
     const empty = fresh();
@@ -66,17 +69,68 @@ describe("RunDirectory.open", () => {
   it("takes a directory in which a kill left only temporary files for empty", async () => {
     const path = fresh();
     mkdirSync(path);
-    writeFileSync(join(path, "config.json.2863311530"), "{");
+    writeFileSync(join(path, leftover), "{");
     await open(path, "new");
     expect(readdirSync(path)).toEqual([]);
   });
 
   it("deletes the old run, but nothing else, when it overwrites", async () => {
     const path = await withRun();
-    writeFileSync(join(path, "notes.txt"), "mine");
+    const run = [
+      "metrics.jsonl",
+      "summary.json",
+      "state/member-00.safetensors",
+      "predictions/step-00000004.safetensors",
+    ];
+    const users = [
+      "notes.txt",
+      "state/notes.txt",
+      "checkpoints/step-00000004/mine.safetensors",
+      "config.json.1",
+    ];
+    for (const name of [...run, ...users].map(native)) {
+      mkdirSync(join(path, dirname(name)), { recursive: true });
+      writeFileSync(join(path, name), "{}");
+    }
     await open(path, "overwrite");
-    expect(readdirSync(path)).toEqual(["notes.txt"]);
+    const left = Object.keys(fileHashes(path));
+    expect(left.sort()).toEqual(["config.json", ...users].map(native).sort());
+    expect(existsSync(join(path, "predictions"))).toBe(false);
   });
+
+  it.each<OpenMode>(["overwrite", "resume"])(
+    "stays a run directory at every moment of overwriting: a kill there strands nothing (%s)",
+    async (mode) => {
+      const path = await withRun();
+      writeFileSync(join(path, "notes.txt"), "mine");
+      await open(path, "overwrite");
+      await open(path, mode);
+      expect(readdirSync(path).sort()).toEqual(["config.json", "notes.txt"]);
+    },
+  );
+
+  it.each<OpenMode>(["new", "resume", "overwrite"])(
+    "does not take a directory with somebody's config.json for a run (%s)",
+    async (mode) => {
+      for (const content of ['{"port": 80}', "port: 80", "[]", "null", ""]) {
+        const path = fresh();
+        mkdirSync(join(path, "checkpoints"), { recursive: true });
+        writeFileSync(join(path, "config.json"), content);
+        writeFileSync(join(path, "checkpoints", "best.pt"), "precious");
+        await expect(open(path, mode)).rejects.toThrow(
+          "its config.json is none of a run: choose another one",
+        );
+        expect(readFileSync(join(path, "checkpoints", "best.pt"), "utf8")).toBe("precious");
+      }
+    },
+  );
+
+  it.each<OpenMode>(["new", "resume", "overwrite"])(
+    "does not take an empty path, such as that of an unset variable, for the working directory (%s)",
+    async (mode) => {
+      await expect(open("", mode)).rejects.toThrow('the run directory: got "", must be a path');
+    },
+  );
 
   it("names a path that cannot be a directory", async () => {
     const file = fresh();
@@ -95,18 +149,26 @@ describe("RunDirectory.open", () => {
 });
 
 describe("what a kill left behind", () => {
-  it("is told from the run's own files and from other people's", () => {
-    const left = ["config.json.1", "report.html.77", "state/member-00.safetensors.3"].map(native);
-    expect(left.filter(isTemporary)).toEqual(left);
-    const kept = [
-      "config.json",
-      "notes.txt.1",
-      "metrics.jsonl.1",
-      "state/notes.txt.1",
-      "other/config.json.1",
+  it("goes when the run is opened; what only looks like it is the user's, and stays", async () => {
+    const path = await withRun();
+    const users = [
+      "config.json.1",
+      "report.html.77",
+      "notes.tmp",
+      ".epigrok.tmp",
+      ".epigrok-mine.tmp",
+      `${leftover}.bak`,
     ];
-    expect(kept.map(native).filter(isTemporary)).toEqual([]);
-    expect(isTemporary(native("checkpoints/step-00000001/config.json.9"))).toBe(true);
+    const folders = ["", "state", "checkpoints/step-00000001"].map(native);
+    for (const folder of folders) {
+      mkdirSync(join(path, folder), { recursive: true });
+      for (const name of [leftover, ...users]) writeFileSync(join(path, folder, name), "x");
+    }
+    await open(path, "resume");
+    const files = Object.keys(fileHashes(path));
+    expect(files.filter(isTemporary)).toEqual([]);
+    for (const folder of folders)
+      expect(files).toEqual(expect.arrayContaining(users.map((name) => join(folder, name))));
   });
 });
 

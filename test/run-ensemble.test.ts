@@ -167,10 +167,11 @@ describe("runEnsemble", async () => {
     expect(copies.length).toBeGreaterThan(8);
     for (const copy of copies) {
       await appendFile(join(copy, "metrics.jsonl"), '{"step":9999,"tok');
-      writeFileSync(join(copy, "state", "member-01.safetensors.123456"), "half a file");
+      const half = join(copy, "state", ".epigrok-0123456789abcdef.tmp");
+      writeFileSync(half, "half a file");
       expect((await run({ out: copy, mode: "resume", workers: 3 })).status).toBe("finished");
       expect(resultHashes(copy)).toEqual(expected);
-      expect(existsSync(join(copy, "state", "member-01.safetensors.123456"))).toBe(false);
+      expect(existsSync(half)).toBe(false);
     }
   });
 

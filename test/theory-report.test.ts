@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
@@ -166,6 +166,17 @@ describe("epigrok theory", () => {
       .parseAsync();
     return out.mock.calls.map(([line]) => line ?? "").join("\n");
   }
+
+  it.each(["report.html", "theory.json", "curves.csv"])(
+    "does not replace somebody's %s, and says so before it computes",
+    async (name) => {
+      const path = join(directory, name);
+      await writeFile(path, "mine");
+      await expect(run("--lambda", "0.5")).rejects.toThrow(`${path} is there and is no `);
+      expect(await readdir(directory)).toEqual([name]);
+      expect(await readFile(path, "utf8")).toBe("mine");
+    },
+  );
 
   it("prints the times and writes the report", async () => {
     const text = await run("--no-simulate", "--no-regression", "--lambda", "0.5");

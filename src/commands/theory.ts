@@ -117,7 +117,10 @@ export const theoryCommand: CommandModule<object, TheoryArguments> = {
       ) as unknown as Argv<TheoryArguments>,
   handler: async (args) => {
     const { study } = await import("../report/theory/study.ts");
-    const { studyJson, summary, writeTheoryReport } = await import("../report/theory/report.ts");
+    const { requireTheoryDirectory, studyJson, summary, writeTheoryReport } = await import(
+      "../report/theory/report.ts"
+    );
+    await requireTheoryDirectory(args.out);
     // First, so that a wrong directory is told at once.
     const bridge = args.run.length > 0 ? await asUsage(() => readBridge(args)) : undefined;
     const result = await asUsage(async () => study(studyOptions(args)));

@@ -1,12 +1,12 @@
 /** Reports as files: a self-contained HTML page, and figures as stand-alone SVG files. */
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import writeFileAtomic from "write-file-atomic";
 import { requireNonEmpty } from "../validate.ts";
 import { comparisonPage } from "./comparison-page.ts";
 import { otherFigures, stepFigures } from "./figures/index.ts";
 import { methodsOf } from "./figures/methods.ts";
 import { type Figure, titled } from "./figures/plot.ts";
+import { requireReplaceable, writeOutput } from "./output.ts";
 import { type RunData, readRun } from "./read-run.ts";
 import { runPage } from "./run-page.ts";
 import { renderSvg, type SvgTheme } from "./svg.ts";
@@ -18,8 +18,9 @@ export interface ReportOptions {
 
 /**
  * Writes the report of one run, or a comparison of several, as one HTML file that needs neither network nor script.
- * The file replaces an older one atomically. A run that is still going on can be reported.
+ * The file replaces an older report atomically, and nothing else. A run that is still going on can be reported.
  * @returns the absolute path of the file.
+ * @throws UsageError if `out` is a file, but no report.
  * @throws RangeError for no run; MissingRunError or ForeignRunError for a directory that is not a run.
  */
 export async function writeReport(runDirs: string[], options: ReportOptions = {}): Promise<string> {
@@ -29,7 +30,11 @@ export async function writeReport(runDirs: string[], options: ReportOptions = {}
   const path = resolve(
     options.out ?? (runs.length === 1 ? join(runs[0].directory, "report.html") : "report.html"),
   );
-  await writeFileAtomic(path, runs.length === 1 ? await runPage(runs[0]) : await comparisonPage(runs));
+  await writeOutput(
+    path,
+    runs.length === 1 ? await runPage(runs[0]) : await comparisonPage(runs),
+    "HTML report",
+  );
   return path;
 }
 
@@ -41,6 +46,7 @@ export interface FiguresOptions {
 /**
  * Writes every figure of a run as `<id>.svg`, and as `<id>-log.svg` with a logarithmic step axis.
  * @returns the absolute paths of the files.
+ * @throws UsageError if there is a file of such a name that is no figure.
  */
 export async function writeFigures(
   runDir: string,
@@ -56,11 +62,13 @@ export async function writeFigures(
     ...otherFigures(run).map(named("")),
   ];
   await mkdir(outDir, { recursive: true });
-  return Promise.all(
-    figures.map(async ({ file, figure }) => {
-      const path = resolve(outDir, file);
-      await writeFileAtomic(path, `${await renderSvg(titled(figure), options.theme ?? "auto")}\n`);
-      return path;
-    }),
+  const paths = figures.map(({ file }) => resolve(outDir, file));
+  // Before any is written.
+  for (const path of paths) await requireReplaceable(path, "figure");
+  await Promise.all(
+    figures.map(async ({ figure }, i) =>
+      writeOutput(paths[i], `${await renderSvg(titled(figure), options.theme ?? "auto")}\n`, "figure"),
+    ),
   );
+  return paths;
 }

@@ -2,10 +2,9 @@
  * Writing a run directory: one writer at a time. Whole files appear atomically (temporary file, fsync, rename); lines are
  * appended with fsync, and a line that a crash cut off is dropped when the run is opened again.
  */
-import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
-import { mkdir, open, readFile, rm, truncate } from "node:fs/promises";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { mkdir, readFile, rm, rmdir, truncate } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import writeFileAtomic from "write-file-atomic";
 import type { ParameterInfo } from "../core/layout.ts";
 import { messageOf, UsageError } from "../errors.ts";
 import type { MemberEvaluation, MemberProgress } from "../pool/controller.ts";
@@ -14,14 +13,14 @@ import { encodeCheckpoint, encodeIvonCurvature } from "./checkpoints.ts";
 import {
   type CheckpointKey,
   checkpointFile,
-  isTemporary,
+  isRunFile,
+  isRunFolder,
   ivonFile,
   LINES_FILES,
   type LinesFile,
   LOCK_FILE,
   modelFile,
   predictionsFile,
-  RUN_ENTRIES,
   stateFile,
 } from "./files.ts";
 import { encodeLine, encodeObject } from "./json.ts";
@@ -30,6 +29,7 @@ import type { Manifest } from "./manifest.ts";
 import { encodeMember } from "./member-file.ts";
 import { encodePredictions } from "./predictions.ts";
 import type { RunSummary } from "./records.ts";
+import { appendWhole, isTemporary, syncDirectory, writeWhole } from "./write-file.ts";
 
 export type OpenMode = "new" | "resume" | "overwrite";
 
@@ -51,15 +51,19 @@ export class RunDirectory {
   }
 
   /**
-   * Opens `path` for writing and locks it. `new` wants it absent or empty, `overwrite` deletes the run that is
-   * there, `resume` keeps it; `resume` of an absent or empty directory is `new`.
+   * Opens `path` for writing and locks it. `new` wants it absent or empty, `overwrite` deletes the files of the run that
+   * is there but for its config.json, which is for the next one to replace, `resume` keeps them; `resume` of an absent
+   * or empty directory is `new`.
    * @throws UsageError if the directory cannot be used in this way.
    */
   static async open(path: string, mode: OpenMode): Promise<RunDirectory> {
+    if (path === "") throw new UsageError('the run directory: got "", must be a path');
     const absolute = resolve(path);
     const entries = listDirectory(absolute).filter((name) => name !== LOCK_FILE && !isTemporary(name));
-    const isRun = entries.length === 0 || existsSync(join(absolute, "config.json"));
-    if (!isRun) throw new UsageError(`${path} is not empty and not a run directory: choose another one`);
+    if (entries.length > 0 && !holdsRun(absolute))
+      throw new UsageError(
+        `${path} is not empty and not a run directory${entries.includes("config.json") ? ", its config.json is none of a run" : ""}: choose another one`,
+      );
     if (mode === "new" && entries.length > 0)
       throw new UsageError(
         `${path} already holds a run: continue it with --resume, replace it with --overwrite, or choose another --out`,
@@ -74,8 +78,13 @@ export class RunDirectory {
         : new UsageError(`cannot write to ${path}: ${messageOf(error)}`);
     }
     const directory = new RunDirectory(absolute, release);
-    if (mode === "overwrite") await directory.#clear();
-    await directory.#removeLeftovers();
+    try {
+      if (mode === "overwrite") await directory.#clear();
+      await directory.#removeLeftovers();
+    } catch (error) {
+      release();
+      throw error;
+    }
     return directory;
   }
 
@@ -97,13 +106,7 @@ export class RunDirectory {
 
   /** One record more, on the disk when the promise resolves. */
   async appendLine(name: LinesFile, record: object): Promise<void> {
-    const file = await open(join(this.path, name), "a");
-    try {
-      await file.appendFile(encodeLine(record));
-      await file.sync();
-    } finally {
-      await file.close();
-    }
+    await appendWhole(join(this.path, name), encodeLine(record));
   }
 
   async saveMember(progress: MemberProgress): Promise<void> {
@@ -142,22 +145,39 @@ export class RunDirectory {
 
   async #write(name: string, data: string | Uint8Array): Promise<void> {
     const path = join(this.path, name);
-    await mkdir(dirname(path), { recursive: true });
-    await writeFileAtomic(
-      path,
-      typeof data === "string" ? data : Buffer.from(data.buffer, data.byteOffset, data.length),
-    );
+    const created = await mkdir(dirname(path), { recursive: true });
+    if (created) await syncDirectory(dirname(created));
+    await writeWhole(path, data);
   }
 
   /** What a killed process left: temporary files beside the ones they were to replace, and lines without their end. */
   async #removeLeftovers(): Promise<void> {
-    for (const name of readdirSync(this.path, { recursive: true, encoding: "utf8" }))
-      if (isTemporary(name)) await rm(join(this.path, name), { force: true });
+    for (const name of this.#names()) if (isTemporary(name)) await rm(join(this.path, name), { force: true });
     for (const name of LINES_FILES) await dropCutOffLine(join(this.path, name));
   }
 
+  /** config.json stays, so that it is a run directory at every moment; so does what is not the run's. */
   async #clear(): Promise<void> {
-    for (const name of RUN_ENTRIES) await rm(join(this.path, name), { recursive: true, force: true });
+    const names = this.#names();
+    for (const name of names)
+      if (isRunFile(name) && name !== "config.json") await rm(join(this.path, name), { force: true });
+    const folders = names.filter(isRunFolder).sort((a, b) => b.length - a.length);
+    // Not if there is something else in it.
+    for (const name of folders) await rmdir(join(this.path, name)).catch(() => {});
+  }
+
+  #names(): string[] {
+    return readdirSync(this.path, { recursive: true, encoding: "utf8" });
+  }
+}
+
+/** Whether the directory has the config.json of a run, which is not anybody's config.json. */
+function holdsRun(path: string): boolean {
+  try {
+    const { config, hash } = JSON.parse(readFileSync(join(path, "config.json"), "utf8"));
+    return typeof config === "object" && typeof hash === "string";
+  } catch {
+    return false;
   }
 }
 

@@ -1,5 +1,5 @@
 /** The files of a run directory: the one list, from which names, what a kill leaves behind and what may be deleted follow. */
-import { join, sep } from "node:path";
+import { basename, join, sep } from "node:path";
 
 /** Files that appear whole: each is written beside its place and then renamed. */
 const WHOLE_FILES = ["config.json", "environment.json", "summary.json", "report.html"] as const;
@@ -7,32 +7,30 @@ const WHOLE_FILES = ["config.json", "environment.json", "summary.json", "report.
 /** Files that grow by one JSON object a line. */
 export const LINES_FILES = ["metrics.jsonl", "timing.jsonl", "posteriors.jsonl", "spectrum.jsonl"] as const;
 
-/** Folders of files that appear whole, by the endings of their names. */
-const FOLDERS = {
-  checkpoints: [".json", ".safetensors"],
-  predictions: [".safetensors"],
-  state: [".safetensors"],
-} as const;
-
 export type WholeFile = (typeof WHOLE_FILES)[number];
 export type LinesFile = (typeof LINES_FILES)[number];
 
 /** Held by the process that writes. */
 export const LOCK_FILE = "lock";
 
-/** All that belongs to a run, besides the lock: files and folders in its directory. */
-export const RUN_ENTRIES: readonly string[] = [...WHOLE_FILES, ...LINES_FILES, ...Object.keys(FOLDERS)];
+/** Folders of files that appear whole, and the names of what is in them. */
+const FOLDERS: Readonly<Record<string, RegExp>> = {
+  checkpoints: /^step-\d{8,}\/(config\.json|member-\d{2,}(\.ivon)?\.safetensors)$/,
+  predictions: /^step-\d{8,}\.safetensors$/,
+  state: /^member-\d{2,}\.safetensors$/,
+};
 
-/** Whether `path`, relative to a run directory, is what write-file-atomic calls a file that is to replace another one. */
-export function isTemporary(path: string): boolean {
-  const target = /^(.+)\.\d+$/.exec(path)?.[1];
-  if (target === undefined) return false;
-  if ((WHOLE_FILES as readonly string[]).includes(target)) return true;
-  return Object.entries(FOLDERS).some(
-    ([folder, endings]) =>
-      target.startsWith(`${folder}${sep}`) && endings.some((ending) => target.endsWith(ending)),
-  );
+/** Whether `path`, relative to a run directory, is a file of the run, and may be replaced with it. */
+export function isRunFile(path: string): boolean {
+  const [folder, ...rest] = path.split(sep);
+  if (rest.length > 0) return Object.hasOwn(FOLDERS, folder) && FOLDERS[folder].test(rest.join("/"));
+  return ([...WHOLE_FILES, ...LINES_FILES] as string[]).includes(path);
 }
+
+/** The folders of a run, the inner ones first. */
+export const isRunFolder = (path: string) =>
+  Object.hasOwn(FOLDERS, path) ||
+  (path.startsWith(`checkpoints${sep}`) && CHECKPOINT_NAMES.step.test(basename(path)));
 
 /** Whose checkpoint, and at which step. */
 export interface CheckpointKey {

@@ -21,6 +21,7 @@ import { readEnvironment, readManifest, readMember, readSummary } from "./read.t
 import { Recorder } from "./recorder.ts";
 import type { RunSummary } from "./records.ts";
 import { evaluationSteps } from "./schedule.ts";
+import { requireSpace } from "./space.ts";
 
 /** Where and with what `runEnsemble` runs; nothing here has an influence on the results. */
 export interface RunOptions {
@@ -67,9 +68,10 @@ export async function runEnsemble(config: Config, options: RunOptions): Promise<
   requireTrainingPrompts(config);
   const core = await loadCoreModule(config.math);
   requireMemory(core, config);
+  await requireSpace(out, config);
   const directory = await RunDirectory.open(out, mode);
   try {
-    const manifest = await readManifest(directory.path);
+    const manifest = mode === "overwrite" ? null : await readManifest(directory.path);
     if (manifest) requireSameConfig(config, manifest, out);
     const summary = await readSummary(directory.path);
     // The directory may have been moved since.

@@ -1,9 +1,9 @@
 /** A study as one HTML file and as machine-readable files. */
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import writeFileAtomic from "write-file-atomic";
 import { formatNumber } from "../format.ts";
 import { escapeHtml } from "../html.ts";
+import { type OutputKind, requireReplaceable, writeOutput } from "../output.ts";
 import { bulletList, type Fact, factList, htmlPage, htmlTable, section } from "../page.ts";
 import { bridgeSection } from "./bridge-section.ts";
 import { theoryFigures } from "./figures/index.ts";
@@ -30,20 +30,30 @@ export async function theoryPage(study: Study): Promise<string> {
   });
 }
 
+/** What `writeTheoryReport` writes into its directory. */
+const FILES: Record<string, OutputKind> = {
+  "report.html": "HTML report",
+  "theory.json": "study of the linear model",
+  "curves.csv": "table of curves",
+};
+
+/** @throws UsageError if a file of one of these names is not of an earlier study */
+export async function requireTheoryDirectory(directory: string): Promise<void> {
+  for (const [name, what] of Object.entries(FILES)) await requireReplaceable(join(directory, name), what);
+}
+
 /**
  * Write `report.html`, `theory.json` (the whole study; infinite times as the string "Infinity") and `curves.csv`.
  *
  * @returns the absolute path of the HTML file
+ * @throws UsageError as `requireTheoryDirectory`
  */
 export async function writeTheoryReport(study: Study, directory: string): Promise<string> {
+  const contents = [await theoryPage(study), `${studyJson(study)}\n`, curvesCsv(study)];
   await mkdir(directory, { recursive: true });
-  const path = resolve(directory, "report.html");
-  await Promise.all([
-    writeFileAtomic(path, await theoryPage(study)),
-    writeFileAtomic(join(directory, "theory.json"), `${studyJson(study)}\n`),
-    writeFileAtomic(join(directory, "curves.csv"), curvesCsv(study)),
-  ]);
-  return path;
+  for (const [i, [name, what]] of Object.entries(FILES).entries())
+    await writeOutput(join(directory, name), contents[i], what);
+  return resolve(directory, "report.html");
 }
 
 /** The study as JSON. JSON has no infinity: it becomes the string "Infinity"; undefined values (NaN) become null. */
