@@ -3,11 +3,14 @@
 import { debuglog } from "node:util";
 import yargs, { type CommandModule } from "yargs";
 import { hideBin } from "yargs/helpers";
+import { commandWords, refuseNegated, refuseRepeated } from "./commands/arguments.ts";
+import { COMPLETION_REQUEST, proposalsFor } from "./commands/completion.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { posteriorCommand } from "./commands/posterior.ts";
 import { presetsCommand } from "./commands/presets.ts";
 import { reportCommand } from "./commands/report.ts";
 import { runCommand } from "./commands/run.ts";
+import { schemaCommand } from "./commands/schema.ts";
 import { spectrumCommand } from "./commands/spectrum.ts";
 import { theoryCommand } from "./commands/theory.ts";
 import { enableWideSimd, SIMD_CHOICES, type SimdChoice, setSimdChoice, simdChoice } from "./core/simd.ts";
@@ -20,11 +23,14 @@ const commands = [
   spectrumCommand,
   reportCommand,
   presetsCommand,
+  schemaCommand,
   theoryCommand,
   doctorCommand,
 ] as CommandModule[];
 
-const parser = yargs(hideBin(process.argv))
+const words = hideBin(process.argv);
+
+const parser = yargs()
   .scriptName("epigrok")
   .usage("$0 <command>")
   .locale("en")
@@ -44,7 +50,7 @@ const parser = yargs(hideBin(process.argv))
   .version(packageVersion())
   .help()
   .alias("help", "h")
-  .middleware([refuseRepeated, chooseWidth])
+  .middleware([refuseRepeated, refuseMeaningless as (args: object) => void, chooseWidth])
   .wrap(Math.min(100, process.stdout.columns ?? 100))
   .exitProcess(false)
   .fail((message, error) => {
@@ -52,14 +58,9 @@ const parser = yargs(hideBin(process.argv))
     throw error === undefined || error.name === "YError" ? new UsageError(message) : error;
   });
 
-/** Options and positionals that take several values. */
-const LISTS = ["_", "set", "run", "dirs"];
-
-/** Given twice, a flag for one value becomes a list. */
-function refuseRepeated(args: Record<string, unknown>): void {
-  for (const [name, value] of Object.entries(args))
-    if (Array.isArray(value) && !LISTS.includes(name))
-      throw new UsageError(`--${name} is given more than once`);
+/** The types of yargs lack the second argument of a middleware, and its method. */
+function refuseMeaningless(_: object, command: { getOptions(): { boolean: string[] } }): void {
+  refuseNegated(words, command.getOptions().boolean);
 }
 
 /** Before anything is compiled: the flag of V8 holds for what comes after it. */
@@ -75,7 +76,10 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 });
 
 try {
-  await parser.parseAsync();
+  const proposals = words[0] === COMPLETION_REQUEST ? await proposalsFor(words.slice(1)) : null;
+  if (proposals) console.log(proposals.join("\n"));
+  // An empty word is what the shell wants completed.
+  else await parser.parseAsync(words[0] === COMPLETION_REQUEST ? words : commandWords(words));
 } catch (error) {
   debuglog("epigrok")("%O", error);
   for (const line of messageOf(error).split("\n")) console.error(`epigrok: ${line}`);

@@ -10,6 +10,12 @@ const DTYPES = {
   I64: BigInt64Array,
 } as const;
 
+/**
+ * Types of 16 bits by the bits of their fraction; before it stand the sign and the exponent. They are only read, as
+ * float32, which holds them exactly.
+ */
+const HALVES: Record<string, number> = { F16: 10, BF16: 7 };
+
 type Dtype = keyof typeof DTYPES;
 export type TensorData = Float32Array | Float64Array | Int32Array | BigInt64Array;
 
@@ -24,7 +30,7 @@ export interface Safetensors {
 }
 
 interface HeaderEntry {
-  dtype: Dtype;
+  dtype: string;
   shape: number[];
   data_offsets: [number, number];
 }
@@ -69,18 +75,18 @@ export function encodeSafetensors(
 }
 
 /**
- * The tensors of a safetensors file, copied out of `bytes`.
- * @throws RangeError if the bytes are not a complete, well-formed file or use a type other than F32, F64, I32, I64.
+ * The tensors of a safetensors file, copied out of `bytes`; those of F16 and BF16 as float32.
+ * @throws RangeError if the bytes are not a complete, well-formed file or use a type other than F32, F64, I32, I64, F16,
+ *   BF16.
  */
 export function decodeSafetensors(bytes: Uint8Array): Safetensors {
-  const bad = (what: string): never => {
-    throw new RangeError(`not a valid safetensors file: ${what}`);
-  };
   if (bytes.length < 8) bad(`${bytes.length} bytes, fewer than 8`);
   const headerSize = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
   const start = 8 + headerSize;
   if (start > bytes.length) bad(`header of ${headerSize} bytes in a file of ${bytes.length}`);
-  const { __metadata__: metadata = {}, ...entries } = parseHeader(bytes.subarray(8, start), bad);
+  const { __metadata__: metadata = {}, ...entries } = parseHeader(bytes.subarray(8, start));
+  if (!isObject(metadata) || !Object.values(metadata).every((value) => typeof value === "string"))
+    bad("its metadata are not texts");
 
   const tensors = new Map<string, Tensor>();
   let end = 0;
@@ -88,28 +94,59 @@ export function decodeSafetensors(bytes: Uint8Array): Safetensors {
     ([, a], [, b]) => (a?.data_offsets?.[0] ?? 0) - (b?.data_offsets?.[0] ?? 0),
   );
   for (const [name, entry] of byOffset) {
-    const type = DTYPES[entry?.dtype] ?? bad(`tensor ${name} has type ${entry?.dtype}`);
-    const { shape, data_offsets: offsets } = entry;
+    const width = bytesPerElement(entry?.dtype) ?? bad(`tensor ${name} has type ${entry?.dtype}`);
+    const { dtype, shape, data_offsets: offsets } = entry;
     if (!Array.isArray(shape) || !shape.every((n) => Number.isSafeInteger(n) && n >= 0))
       bad(`tensor ${name} has shape ${JSON.stringify(shape)}`);
-    if (offsets?.[0] !== end || offsets[1] - end !== elements(shape) * type.BYTES_PER_ELEMENT)
+    if (offsets?.[0] !== end || offsets[1] !== end + elements(shape) * width)
       bad(`tensor ${name} at ${JSON.stringify(offsets)} does not fit shape [${shape}] after byte ${end}`);
     end = offsets[1];
     if (start + end > bytes.length) bad(`tensor ${name} ends after the file`);
     // Not slice(): a Buffer's slice is a view, at any offset, of a larger buffer.
     const copy = new Uint8Array(bytes.subarray(start + offsets[0], start + end));
-    tensors.set(name, { shape, data: new type(copy.buffer) });
+    tensors.set(name, { shape, data: typed(dtype, copy.buffer) });
   }
   if (start + end !== bytes.length) bad(`${bytes.length - start - end} bytes after the last tensor`);
   return { metadata: metadata as Record<string, string>, tensors };
 }
 
-function parseHeader(bytes: Uint8Array, bad: (what: string) => never): Record<string, unknown> {
+function bad(what: string): never {
+  throw new RangeError(`not a valid safetensors file: ${what}`);
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  value !== null && typeof value === "object" && !Array.isArray(value);
+
+function bytesPerElement(dtype: string): number | undefined {
+  if (Object.hasOwn(HALVES, dtype)) return 2;
+  return Object.hasOwn(DTYPES, dtype) ? DTYPES[dtype as Dtype].BYTES_PER_ELEMENT : undefined;
+}
+
+function typed(dtype: string, buffer: ArrayBuffer): TensorData {
+  if (Object.hasOwn(HALVES, dtype))
+    return Float32Array.from(new Uint16Array(buffer), (bits) => fromHalf(bits, HALVES[dtype]));
+  return new DTYPES[dtype as Dtype](buffer);
+}
+
+/** The value of a floating-point number of 16 bits, in the form of IEEE 754. */
+function fromHalf(bits: number, fractionBits: number): number {
+  const sign = bits >> 15 === 0 ? 1 : -1;
+  const fraction = bits & (2 ** fractionBits - 1);
+  const highest = 2 ** (15 - fractionBits) - 1;
+  const exponent = (bits >> fractionBits) & highest;
+  if (exponent === highest) return fraction === 0 ? sign * Infinity : NaN;
+  // Subnormal numbers have no leading 1, and the exponent of the smallest normal ones.
+  const leading = exponent === 0 ? 0 : 2 ** fractionBits;
+  const bias = (highest - 1) / 2;
+  return sign * (leading + fraction) * 2 ** (Math.max(1, exponent) - bias - fractionBits);
+}
+
+function parseHeader(bytes: Uint8Array): Record<string, unknown> {
+  let header: unknown;
   try {
-    const header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-    if (header !== null && typeof header === "object" && !Array.isArray(header)) return header;
+    header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch {
     return bad("its header is not JSON");
   }
-  return bad("its header is not an object");
+  return isObject(header) ? header : bad("its header is not an object");
 }

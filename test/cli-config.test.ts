@@ -100,7 +100,6 @@ describe("--set", () => {
     ["task.inputFraction=2", "2", "must be <= 1"],
     ["task.modulus=2", "2", "must be >= 3"],
     ["training.steps=1.5", "1.5", "must be an integer"],
-    ["training.steps=", "null", "must be a number"],
     ["seed=abc", '"abc"', "must be a number"],
     ["model.tiedEmbeddings=1", "1", "must be true or false"],
     ["training.schedule=cosin", '"cosin"', "must be one of constant, cosine, linear, warmup-stable-decay"],

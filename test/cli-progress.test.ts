@@ -1,6 +1,8 @@
 import { Writable } from "node:stream";
-import { describe, expect, it } from "vitest";
+import { stripVTControlCharacters } from "node:util";
+import { describe, expect, it, vi } from "vitest";
 import { formatDuration, shortNumber } from "../src/commands/format.ts";
+import { jobProgress } from "../src/commands/job-progress.ts";
 import { createProgress, type Progress } from "../src/commands/progress.ts";
 import type { RunStart } from "../src/run/observer.ts";
 import type { MetricsRecord } from "../src/run/records.ts";
@@ -11,10 +13,15 @@ import { fakeConfig } from "./fixtures/fake-trainer.ts";
 class Sink extends Writable {
   text = "";
   isTTY: boolean;
-  columns = 120;
-  constructor(isTTY: boolean) {
+  columns: number;
+  constructor(isTTY: boolean, columns = 120) {
     super();
     this.isTTY = isTTY;
+    this.columns = columns;
+  }
+  /** What was written without the movements of the cursor. */
+  get lines(): string[] {
+    return stripVTControlCharacters(this.text).split("\n");
   }
   override _write(chunk: Buffer, _: string, done: () => void) {
     this.text += chunk;
@@ -128,6 +135,53 @@ describe("progress", () => {
     expect(sink.text).toMatch(/ensemble seen 20\.0 % {2}unseen 20\.0 % {2}MI 0\.500 nats .*tokens\/s {2}ETA/);
   });
 
+  it.each([80, 60, 40])("fits a terminal of %d columns, and never cuts a word", (columns) => {
+    const sink = new Sink(true, columns);
+    const progress = createProgress(sink, false);
+    const config = fakeConfig(2, { training: { steps: 200_000 } });
+    progress.started?.({ ...start, config, memberSteps: [150_000, 0] });
+    const timing = { step: 0, seconds: 0, tokens: 0, trainSeconds: 0, evaluationSeconds: 0 };
+    const record = evaluation(0, 1);
+    progress.evaluated?.(record, timing, [record]);
+    progress.close();
+    const drawn = sink.lines.filter((line) => /^(member|ensemble) /.test(line));
+    expect(drawn.length).toBeGreaterThan(2);
+    for (const line of drawn) expect(line.length).toBeLessThanOrEqual(columns);
+    expect(drawn.at(-3)).toMatch(/^member 0 \[=+-+\] .*unseen 100\.0 %$/);
+    expect(drawn.at(-2)).toMatch(/^member 1 \[-+\] .*unseen 100\.0 %$/);
+    expect(drawn.at(-1)).toMatch(/^ensemble .*unseen 100\.0 % {2}MI 0\.500 nats/);
+  });
+
+  it("has every column of a member at 80 columns, and the rest of the time", () => {
+    const sink = new Sink(true, 80);
+    const progress = createProgress(sink, false);
+    play(progress, [0.2, 1]);
+    progress.close();
+    expect(sink.lines.findLast((line) => line.startsWith("member 0"))).toMatch(
+      /^member 0 \[=+-+\] 10\/20 {2}loss 1\.250 {2}seen 100\.0 % {2}unseen 100\.0 %$/,
+    );
+    expect(sink.lines.findLast((line) => line.startsWith("ensemble"))).toMatch(/seen .*unseen .*MI .*ETA /);
+  });
+
+  it("moves no cursor of a dumb terminal", () => {
+    vi.stubEnv("TERM", "dumb");
+    const sink = new Sink(true);
+    const progress = createProgress(sink, false);
+    play(progress, [0.2, 0.2]);
+    progress.close();
+    vi.unstubAllEnvs();
+    expect(sink.text).toMatch(/^step 0\/20 {2}seen 20\.0 %/m);
+    expect(sink.text).not.toContain("\u001b");
+  });
+
+  it("tells what went wrong when quiet", () => {
+    const sink = new Sink(true);
+    const progress = createProgress(sink, true);
+    progress.memberFailed?.({ member: 1, step: 3, reason: "crash", message: "member 1 failed" });
+    progress.warned?.("another build");
+    expect(sink.text).toBe("member 1 failed\nwarning: another build\n");
+  });
+
   it("names a member that fails", () => {
     const sink = new Sink(false);
     createProgress(sink, false).memberFailed?.({
@@ -137,6 +191,50 @@ describe("progress", () => {
       message: "member 1 failed",
     });
     expect(sink.text).toBe("member 1 failed\n");
+  });
+});
+
+describe("progress of an analysis", () => {
+  interface Job {
+    method: string;
+    step: number;
+  }
+  const texts = {
+    kindOf: ({ method }: Job) => method,
+    seconds: () => 100,
+    describe: ({ method, step }: Job) => `${method} at step ${step}, member 1: MI 0.123 nats`,
+  };
+  const jobs = [100, 200].map((step) => ({ method: "laplace-last-layer", step }));
+  const failure = { method: "laplace-last-layer", step: 200, member: 1, message: "not positive" };
+  const playJobs = (sink: Sink, quiet: boolean) => {
+    const progress = jobProgress<Job, Job>(sink, quiet, texts);
+    progress.started?.({ all: 2, open: jobs, workers: 1 });
+    progress.done?.(jobs[0]);
+    progress.failed?.(failure);
+    progress.close();
+  };
+
+  it("says why a job failed, also when quiet", () => {
+    const sinks = [new Sink(false), new Sink(false), new Sink(true)];
+    playJobs(sinks[0], false);
+    playJobs(sinks[1], true);
+    playJobs(sinks[2], true);
+    const failed = "failed: laplace-last-layer at step 200, member 1: not positive\n";
+    expect(sinks.map(({ text }) => text)).toEqual([
+      `2 jobs, 1 worker\n1/2  laplace-last-layer at step 100, member 1: MI 0.123 nats  ETA 1 min 40 s\n${failed}`,
+      failed,
+      failed,
+    ]);
+  });
+
+  it("fits its terminal, the rest of the time first", () => {
+    for (const columns of [120, 80, 50]) {
+      const sink = new Sink(true, columns);
+      playJobs(sink, false);
+      const drawn = sink.lines.filter((line) => line.startsWith("["));
+      for (const line of drawn) expect(line.length).toBeLessThanOrEqual(columns);
+      expect(drawn.at(-1)).toMatch(/^\[=+-+\] 1\/2 .*ETA 1 min 40 s$/);
+    }
   });
 });
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { fitAfterTraining } from "../src/analysis/after-training.ts";
 import { compareMethods, fallOf } from "../src/analysis/compare.ts";
-import { pending } from "../src/analysis/job-runner.ts";
+import { type JobKey, pending } from "../src/analysis/job-runner.ts";
 import { settingsHash } from "../src/analysis/open-run.ts";
 import type { PosteriorRecord } from "../src/analysis/posterior-job.ts";
 import { DEFAULT_SETTINGS, methodOf, posteriorJobs } from "../src/analysis/posteriors.ts";
@@ -63,6 +63,22 @@ describe("the choice of checkpoints", () => {
     expect(() => namesIn("zzzzzzzzzzzz", POSTERIOR_METHODS, "method")).toThrow(
       /there are: laplace-last-layer/,
     );
+  });
+});
+
+describe("jobs asked for twice", () => {
+  const job = (step: number, member = 0): JobKey & { method: string } => ({
+    ...{ step, member, method: "swag", settings: "" },
+  });
+  it("are computed once, and told once", () => {
+    const records = [job(40)];
+    const { open, present } = pending(
+      [job(20), job(40), job(20), job(40), job(20, 1)],
+      records,
+      methodOf as never,
+    );
+    expect(open).toEqual([job(20), job(20, 1)]);
+    expect(present).toEqual(records);
   });
 });
 

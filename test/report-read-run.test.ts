@@ -68,7 +68,9 @@ describe("readRun", () => {
 
     const config = await write("bad-config");
     await writeFile(join(config, "config.json"), JSON.stringify({ config: { task: { modulus: "many" } } }));
-    await expect(readRun(config)).rejects.toThrow(/config\.json: config\.task\.modulus/);
+    await expect(readRun(config)).rejects.toThrow(
+      /task\.modulus: got "many" from .*config\.json, must be a number/,
+    );
 
     const other = await write("other-config");
     await writeFile(join(other, "config.json"), "[1]");

@@ -82,6 +82,70 @@ describe("safetensors", () => {
     expect(data?.buffer.byteLength).toBe(4);
   });
 
+  describe("with 16 bits", () => {
+    const read = (dtype: string, ...bits: number[]) => {
+      const header = { a: { dtype, shape: [bits.length], data_offsets: [0, 2 * bits.length] } };
+      const data = new Uint8Array(Uint16Array.from(bits).buffer);
+      return decodeSafetensors(file(JSON.stringify(header), data)).tensors.get("a")!.data;
+    };
+
+    it("reads F16 as float32, exactly", () => {
+      const values = read(
+        "F16",
+        0x0000,
+        0x8000,
+        0x3c00,
+        0xc000,
+        0x3555,
+        0x7bff,
+        0x0400,
+        0x03ff,
+        0x0001,
+        0x7c00,
+        0xfc00,
+      );
+      expect(values).toEqual(
+        Float32Array.of(
+          0,
+          -0,
+          1,
+          -2,
+          0.333251953125,
+          65504,
+          2 ** -14,
+          1023 * 2 ** -24,
+          2 ** -24,
+          Infinity,
+          -Infinity,
+        ),
+      );
+      expect(read("F16", 0x7e00)[0]).toBeNaN();
+    });
+
+    it("reads BF16 as float32, exactly: the upper half of its bits", () => {
+      const bits = [0x0000, 0x8000, 0x3f80, 0xc000, 0x4049, 0x7f7f, 0x0080, 0x0001, 0x7f80, 0xff80];
+      expect(new Uint32Array((read("BF16", ...bits) as Float32Array).buffer)).toEqual(
+        Uint32Array.from(bits, (half) => half * 2 ** 16),
+      );
+      expect(read("BF16", 0x7fc0)[0]).toBeNaN();
+    });
+
+    it("agrees with an encoder for every number of either type", () => {
+      const all = Array.from({ length: 2 ** 16 }, (_, bits) => bits);
+      const bfloat = read("BF16", ...all);
+      const half = read("F16", ...all);
+      const view = new DataView(new ArrayBuffer(4));
+      for (const bits of all) {
+        view.setUint32(0, bits * 2 ** 16);
+        expect(Object.is(bfloat[bits], view.getFloat32(0)) || Number.isNaN(bfloat[bits])).toBe(true);
+        // The same fraction and sign with an exponent of 8 bits; 2^112 is the difference of the biases.
+        view.setUint32(0, (bits >> 15) * 2 ** 31 + (bits & 0x7fff) * 2 ** 13);
+        const scaled = view.getFloat32(0) * 2 ** 112;
+        if ((bits & 0x7c00) !== 0x7c00) expect(Object.is(half[bits], Math.fround(scaled))).toBe(true);
+      }
+    });
+  });
+
   it("refuses to write a shape that does not fit", () => {
     expect(() => encodeSafetensors([["a", { shape: [3], data: new Float32Array(2) }]])).toThrow(
       /tensor a.*\[3\].*2/,
@@ -104,6 +168,10 @@ describe("safetensors", () => {
     ["is cut off", file(entry({}), new Uint8Array(3)), /after the file/],
     ["has bytes left over", file(entry({}), new Uint8Array(5)), /1 bytes after/],
     ["has null for a tensor", file('{"a":null}', four), /type undefined/],
+    ["has offsets that are texts", file(entry({ data_offsets: [0, "4"] }), four), /does not fit/],
+    ["has a type that objects have", file(entry({ dtype: "constructor" }), four), /type constructor/],
+    ["has metadata of null", file('{"__metadata__":null}', new Uint8Array(0)), /metadata/],
+    ["has metadata that are numbers", file('{"__metadata__":{"step":3}}', new Uint8Array(0)), /metadata/],
     ["has no offsets", file('{"a":{"dtype":"F32","shape":[1]}}', four), /does not fit/],
   ])("refuses a file that %s", (_, bytes, message) => {
     expect(() => decodeSafetensors(bytes)).toThrow(RangeError);

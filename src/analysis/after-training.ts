@@ -2,6 +2,7 @@
 import type { PosteriorMethod } from "../posterior/methods/index.ts";
 import type { CheckpointStep } from "../run/checkpoints.ts";
 import { readTiming } from "../run/read.ts";
+import type { JobFailure } from "./job-runner.ts";
 import { type OpenRun, withRun } from "./open-run.ts";
 import { DEFAULT_SETTINGS, fitJobs, type PosteriorSettings, posteriorJobs } from "./posteriors.ts";
 import { selectSteps, thin } from "./selection.ts";
@@ -48,8 +49,10 @@ function plans({ config, kept, events }: OpenRun, stepSeconds: number): Plan[] {
 export interface AfterTrainingOptions {
   workers: number;
   signal?: AbortSignal;
-  /** Told before each method and about each job that failed. */
+  /** Told before each method. */
   say?: (message: string) => void;
+  /** Told about each job that failed. */
+  failed?: (message: string) => void;
 }
 
 /**
@@ -75,13 +78,14 @@ async function fitWithin(
   run: OpenRun,
   { method, steps, members, settings, atLeast }: Plan,
   budget: number,
-  { workers, signal, say }: AfterTrainingOptions,
+  { workers, signal, say, failed }: AfterTrainingOptions,
 ): Promise<number> {
   const fitOn = async (chosen: readonly CheckpointStep[], count: number) => {
     const jobs = posteriorJobs(run, [method], chosen, count, settings);
-    const failed = (failure: { step: number; message: string }) =>
-      say?.(`${method} at step ${failure.step} failed: ${failure.message}`);
-    const { records } = await fitJobs(run, jobs, { workers, signal, observer: { failed } });
+    const observer = {
+      failed: ({ step, message }: JobFailure) => failed?.(`${method} at step ${step} failed: ${message}`),
+    };
+    const { records } = await fitJobs(run, jobs, { workers, signal, observer });
     return records.reduce((sum, { fitSeconds, predictSeconds }) => sum + fitSeconds + predictSeconds, 0);
   };
   if (signal?.aborted || budget < FEWEST_STEPS * members * atLeast) return 0;

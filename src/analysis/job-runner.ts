@@ -54,7 +54,7 @@ export interface Analysis<Job> {
   load: (job: Job) => Promise<object>;
 }
 
-/** The jobs without a record, and the records of the others. */
+/** The jobs without a record, and the records of the others; each once, however often it was asked for. */
 export function pending<Job extends JobKey, Record extends Job>(
   jobs: readonly Job[],
   records: readonly Record[],
@@ -62,9 +62,10 @@ export function pending<Job extends JobKey, Record extends Job>(
 ): { open: Job[]; present: Record[] } {
   const identity = (job: Job) => [kindOf(job), job.step, job.member, job.settings].join(" ");
   const known = new Map(records.map((record) => [identity(record), record]));
+  const asked = new Map(jobs.map((job) => [identity(job), job]));
   return {
-    open: jobs.filter((job) => !known.has(identity(job))),
-    present: jobs.flatMap((job) => known.get(identity(job)) ?? []),
+    open: [...asked].flatMap(([key, job]) => (known.has(key) ? [] : job)),
+    present: [...asked.keys()].flatMap((key) => known.get(key) ?? []),
   };
 }
 
@@ -83,7 +84,7 @@ export async function runOpenJobs<Job extends JobKey, Outcome>(
   const records = [...present];
   const failures: JobFailure[] = [];
   const used = Math.min(workers, open.length);
-  observer?.started?.({ all: jobs.length, open, workers: used });
+  observer?.started?.({ all: open.length + present.length, open, workers: used });
   if (open.length === 0) return { status: "finished", records, failures };
   const finished = await withWorkers(run, { workers: used, signal }, (threads) =>
     runJobs({

@@ -1,5 +1,6 @@
 /** What the text or number of a flag means. */
 import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
 import type { StepChoice } from "../analysis/selection.ts";
 import { nearestName } from "../config/nearest-name.ts";
 import { UsageError } from "../errors.ts";
@@ -53,4 +54,10 @@ export function namesIn<Name extends string>(text: string, known: readonly Name[
     );
   }
   return known.filter((name) => names.includes(name));
+}
+
+/** One and the same directory counts once, however it is written. */
+export function distinctPaths(paths: readonly string[]): string[] {
+  const absolute = paths.map((path) => resolve(path));
+  return paths.filter((_, i) => absolute.indexOf(absolute[i]) === i);
 }

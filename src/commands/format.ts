@@ -22,5 +22,8 @@ export function formatDuration(seconds: number): string {
   return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
 }
 
+/** 1 member, 2 members. */
+export const counted = (n: number, noun: string) => `${n} ${noun}${n === 1 ? "" : "s"}`;
+
 /** Said where members have more than one thread each. */
 export const sharing = (threads: number) => (threads > 1 ? `, ${threads} on each member` : "");

@@ -1,8 +1,8 @@
 /** Progress of an analysis on stderr: a bar on a terminal, else lines. */
-import { SingleBar } from "cli-progress";
+import { type Options, SingleBar } from "cli-progress";
 import type { JobFailure, JobObserver } from "../analysis/job-runner.ts";
-import { formatDuration } from "./format.ts";
-import { BAR_STYLE, type ProgressStream } from "./progress.ts";
+import { counted, formatDuration } from "./format.ts";
+import { BAR_STYLE, barLine, canRedraw, columnsOf, type Part, type ProgressStream } from "./terminal.ts";
 
 /** Without a terminal, lines closer together than this are not all printed. */
 const PLAIN_INTERVAL_SECONDS = 5;
@@ -32,7 +32,9 @@ export function jobProgress<Job, Record extends Job>(
   quiet: boolean,
   { kindOf, seconds, describe }: JobTexts<Job, Record>,
 ): JobProgress<Job, Record> {
-  if (quiet) return { close: () => {} };
+  const tell = (failure: JobFailure) => stream.write(`failed: ${failureText(failure)}\n`);
+  // Quiet is without progress: what went wrong is told all the same.
+  if (quiet) return { failed: tell, close: () => {} };
   const done: Timed[] = [];
   let waiting: string[] = [];
   let total = 0;
@@ -48,30 +50,35 @@ export function jobProgress<Job, Record extends Job>(
       workers = Math.max(1, used);
       const earlier = all - total;
       stream.write(
-        `${all} jobs${earlier > 0 ? `, ${earlier} of them done before` : ""}, ${used} worker${used === 1 ? "" : "s"}\n`,
+        `${counted(all, "job")}${earlier > 0 ? `, ${earlier} of them done before` : ""}, ${counted(used, "worker")}\n`,
       );
-      if (!stream.isTTY || total === 0) return;
-      bar = new SingleBar({
-        stream,
-        ...BAR_STYLE,
-        format: "[{bar}] {value}/{total}  {text}",
-      });
-      bar.start(total, 0, { text: "" });
+      if (!canRedraw(stream) || total === 0) return;
+      const format: Options["format"] = (_, state, { parts }) =>
+        barLine(columnsOf(stream), "", state.progress, [
+          { text: `${state.value}/${state.total}`, weight: 2 },
+          ...parts,
+        ]);
+      bar = new SingleBar({ stream, ...BAR_STYLE, format });
+      bar.start(total, 0, { parts: [] });
     },
     done(record) {
       take(kindOf(record));
       done.push({ kind: kindOf(record), seconds: seconds(record) });
-      const text = `${describe(record)}  ETA ${eta()}`;
+      const parts: Part[] = [
+        { text: describe(record), weight: 0 },
+        { text: `ETA ${eta()}`, weight: 1 },
+      ];
       const finished = total - waiting.length;
-      if (bar) return void bar.update(finished, { text });
+      if (bar) return void bar.update(finished, { parts });
       const now = performance.now() / 1000;
       if (finished < total && now - printedAt < PLAIN_INTERVAL_SECONDS) return;
       printedAt = now;
-      stream.write(`${finished}/${total}  ${text}\n`);
+      stream.write(`${[`${finished}/${total}`, ...parts.map(({ text }) => text)].join("  ")}\n`);
     },
     failed(failure) {
       take(failure.method);
-      stream.write(`${bar ? "\n" : ""}failed: ${failureText(failure)}\n`);
+      if (bar) stream.write("\n");
+      tell(failure);
     },
     close() {
       bar?.stop();

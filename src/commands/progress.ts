@@ -1,15 +1,24 @@
 /** Progress of a run for people, on stderr: live bars on a terminal, plain lines elsewhere. */
 import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { MultiBar } from "cli-progress";
+import { MultiBar, type Options } from "cli-progress";
 import type { CoreModule } from "../core/module.ts";
 import { newerNodeMerges } from "../core/simd.ts";
 import { readEvents } from "../run/events.ts";
 import type { RunObserver, RunStart } from "../run/observer.ts";
 import type { MetricsRecord, RunEvents } from "../run/records.ts";
 import { estimateCost } from "../training/cost.ts";
-import { formatDuration, sharing, shortNumber } from "./format.ts";
+import { counted, formatDuration, sharing, shortNumber } from "./format.ts";
 import { quoted } from "./signals.ts";
+import {
+  BAR_STYLE,
+  barLine,
+  canRedraw,
+  columnsOf,
+  fitted,
+  type Part,
+  type ProgressStream,
+} from "./terminal.ts";
 
 /** Without a terminal, evaluations closer together than this are not all printed. */
 const PLAIN_INTERVAL_SECONDS = 5;
@@ -29,12 +38,18 @@ const MILESTONES: Record<keyof RunEvents, string> = {
 };
 const POOL_MEMORISED = "prompt pool memorised";
 
-/** Where the lines go: a terminal gets bars if `isTTY`. */
-export type ProgressStream = NodeJS.WritableStream & { isTTY?: boolean };
-
+/** Quiet is without progress: what went wrong is told all the same. */
 export function createProgress(stream: ProgressStream, quiet: boolean): Progress {
-  if (quiet) return { close: () => {} };
-  return stream.isTTY ? liveProgress(stream) : plainProgress((line) => stream.write(`${line}\n`));
+  const print = (line: string) => stream.write(`${line}\n`);
+  if (quiet) return { ...troubles(print), close: () => {} };
+  return canRedraw(stream) ? liveProgress(stream) : plainProgress(print);
+}
+
+function troubles(print: (line: string) => void): Pick<RunObserver, "memberFailed" | "warned"> {
+  return {
+    memberFailed: ({ message }) => print(message),
+    warned: (message) => print(`warning: ${message}`),
+  };
 }
 
 function plainProgress(print: (line: string) => void): Progress {
@@ -53,28 +68,19 @@ function plainProgress(print: (line: string) => void): Progress {
       const last = record.step === speed.steps;
       if (!last && news.length === 0 && seconds - printedAt < PLAIN_INTERVAL_SECONDS) return;
       printedAt = seconds;
-      print(`step ${record.step}/${speed.steps}  ${scores(record)}  ${speed.text()}`);
+      const parts = [...scores(record), ...speed.parts()].map(({ text }) => text);
+      print([`step ${record.step}/${speed.steps}`, ...parts].join("  "));
     },
-    memberFailed: ({ message }) => print(message),
-    warned: (message) => print(`warning: ${message}`),
+    ...troubles(print),
     close: () => {},
   };
 }
 
-/** How all progress bars look. */
-export const BAR_STYLE = {
-  hideCursor: true,
-  gracefulExit: false,
-  barsize: 24,
-  barCompleteChar: "=",
-  barIncompleteChar: "-",
-};
-
-function liveProgress(stream: NodeJS.WritableStream): Progress {
+function liveProgress(stream: ProgressStream): Progress {
   const bars = new MultiBar({
     stream,
     ...BAR_STYLE,
-    format: "member {label} [{bar}] {value}/{total}  loss {loss}  seen {seen}  unseen {unseen}",
+    format: (_, state, line) => memberLine(stream, state, line),
   });
   let milestones: Milestones;
   let timer: NodeJS.Timeout | undefined;
@@ -88,10 +94,12 @@ function liveProgress(stream: NodeJS.WritableStream): Progress {
       const members = start.memberSteps.map((step, member) =>
         bars.create(speed.steps, step, { label: member, loss: "-", seen: "-", unseen: "-" }),
       );
-      const ensemble = bars.create(1, 0, { text: "" }, { format: "ensemble {text}" });
-      let text = "";
+      const format: Formatter = (_, __, { parts }) =>
+        `ensemble ${fitted(columnsOf(stream) - "ensemble ".length, parts)}`;
+      const ensemble = bars.create(1, 0, { parts: [] }, { format });
+      let latestScores: Part[] = [];
       onRecord = (record) => {
-        text = scores(record);
+        latestScores = scores(record);
         for (const { member, sets } of record.members) {
           const seen = percent(sets.seenTasks?.accuracy);
           members[member].update({ seen, unseen: percent(sets.unseenTasks?.accuracy) });
@@ -102,7 +110,7 @@ function liveProgress(stream: NodeJS.WritableStream): Progress {
           const { loss } = start.progress(member);
           bar.update(speed.stepOf(member), Number.isNaN(loss) ? {} : { loss: loss.toFixed(3) });
         }
-        ensemble.update(0, { text: `${text}  ${speed.text()}` });
+        ensemble.update(0, { parts: [...latestScores, ...speed.parts()] });
       };
       const latest = start.records.at(-1);
       if (latest) onRecord(latest);
@@ -126,12 +134,35 @@ function liveProgress(stream: NodeJS.WritableStream): Progress {
   };
 }
 
+interface MemberLine {
+  label: number;
+  loss: string;
+  seen: string;
+  unseen: string;
+}
+
+type Formatter = NonNullable<Exclude<Options["format"], string>>;
+
+/** The unseen tasks are what a run is about: they stay on the narrowest terminal. */
+function memberLine(
+  stream: ProgressStream,
+  { value, total, progress }: Parameters<Formatter>[1],
+  { label, loss, seen, unseen }: MemberLine,
+): string {
+  return barLine(columnsOf(stream), `member ${label} `, progress, [
+    { text: `${value}/${total}`, weight: 2 },
+    { text: `loss ${loss}`, weight: 0 },
+    { text: `seen ${seen}`, weight: 1 },
+    { text: `unseen ${unseen}`, weight: 3 },
+  ]);
+}
+
 function opening({ runDir, config, workers, threadsPerMember, core, records }: RunStart): string[] {
   const { parameters } = estimateCost(config);
   const resumed = records.length > 0 ? `, resumed after step ${records[records.length - 1].step}` : "";
   return [
-    `${runDir}: ${count(config.ensemble.members, "member")} of ${parameters} parameters, ` +
-      `${count(workers, "worker")}${sharing(threadsPerMember)}, ${core.math} math ${core.simd} bits wide${resumed}`,
+    `${runDir}: ${counted(config.ensemble.members, "member")} of ${parameters} parameters, ` +
+      `${counted(workers, "worker")}${sharing(threadsPerMember)}, ${core.math} math ${core.simd} bits wide${resumed}`,
     ...widthHint(core),
   ];
 }
@@ -147,13 +178,15 @@ export function widthHint({ narrowBecause }: Pick<CoreModule, "narrowBecause">):
   ];
 }
 
-const count = (n: number, noun: string) => `${n} ${noun}${n === 1 ? "" : "s"}`;
-
 /** The ensemble's scores on the prompts of a pool, on the tasks of the training and on unseen ones. */
-function scores({ ensemble: { seenTasks, unseenTasks, trainPrompts } }: MetricsRecord): string {
+function scores({ ensemble: { seenTasks, unseenTasks, trainPrompts } }: MetricsRecord): Part[] {
   const information = unseenTasks ? `${unseenTasks.mutualInformation.toFixed(3)} nats` : "-";
-  const pool = trainPrompts ? `pool ${percent(trainPrompts.accuracy)}  ` : "";
-  return `${pool}seen ${percent(seenTasks?.accuracy)}  unseen ${percent(unseenTasks?.accuracy)}  MI ${information}`;
+  return [
+    ...(trainPrompts ? [{ text: `pool ${percent(trainPrompts.accuracy)}`, weight: 1 }] : []),
+    { text: `seen ${percent(seenTasks?.accuracy)}`, weight: 3 },
+    { text: `unseen ${percent(unseenTasks?.accuracy)}`, weight: 5 },
+    { text: `MI ${information}`, weight: 4 },
+  ];
 }
 
 const percent = (share: number | undefined) => (share === undefined ? "-" : `${(100 * share).toFixed(1)} %`);
@@ -175,7 +208,7 @@ class Speedometer {
     return Math.max(this.#start.memberSteps[member], this.#start.progress(member).step);
   }
 
-  text(): string {
+  parts(): Part[] {
     const { memberSteps } = this.#start;
     const seconds = (performance.now() - this.#startedAt) / 1000;
     let done = 0;
@@ -184,9 +217,12 @@ class Speedometer {
       done += this.stepOf(member) - from;
       left += this.steps - this.stepOf(member);
     }
-    if (done === 0) return "";
+    if (done === 0) return [];
     const rate = done / seconds;
-    return `${shortNumber(rate * this.#tokensPerStep)} tokens/s  ETA ${formatDuration(left / rate)}`;
+    return [
+      { text: `${shortNumber(rate * this.#tokensPerStep)} tokens/s`, weight: 0 },
+      { text: `ETA ${formatDuration(left / rate)}`, weight: 2 },
+    ];
   }
 }
 

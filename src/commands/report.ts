@@ -1,5 +1,6 @@
 /** `epigrok report`: the HTML page of one run, or a comparison of several. */
 import type { Argv, CommandModule } from "yargs";
+import { distinctPaths } from "./flags.ts";
 
 interface ReportArguments {
   dirs: string[];
@@ -19,6 +20,6 @@ export const reportCommand: CommandModule<object, ReportArguments> = {
       }) as unknown as Argv<ReportArguments>,
   handler: async ({ dirs, out }) => {
     const { writeReport } = await import("../report/report.ts");
-    console.log(await writeReport(dirs, { out }));
+    console.log(await writeReport(distinctPaths(dirs), { out }));
   },
 };

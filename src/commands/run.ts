@@ -20,6 +20,7 @@ interface RunArguments {
   workers?: number;
   seed?: number;
   math?: string;
+  initFrom?: string;
   out?: string;
   resume?: string;
   overwrite: boolean;
@@ -58,6 +59,11 @@ export const runCommand: CommandModule<object, RunArguments> = {
         type: "string",
         requiresArg: true,
         describe: "fast, or strict: equal bytes everywhere",
+      })
+      .option("init-from", {
+        type: "string",
+        requiresArg: true,
+        describe: "begin with the parameters of a checkpoint file, a step's folder or a run",
       })
       .option("out", {
         type: "string",
@@ -176,6 +182,7 @@ async function resolveRun(args: RunArguments): Promise<ResolvedRun> {
   if (args.members !== undefined) overrides.push(flagLayer("--members", "ensemble.members", args.members));
   if (args.seed !== undefined) overrides.push(flagLayer("--seed", "seed", args.seed));
   if (args.math !== undefined) overrides.push(flagLayer("--math", "math", args.math));
+  if (args.initFrom !== undefined) overrides.push(flagLayer("--init-from", "model.initFrom", args.initFrom));
   const layers = [...base, ...overrides];
   const name =
     args.preset ?? (args.config === undefined ? "run" : basename(args.config, extname(args.config)));
@@ -199,6 +206,7 @@ async function addPosteriors(
     await fitAfterTraining(runDir, {
       ...{ workers, signal },
       say: quiet ? undefined : (message) => console.error(message),
+      failed: (message) => console.error(message),
     });
   } catch (error) {
     console.error(`No posteriors: ${messageOf(error)}. Fit them with: epigrok posterior ${quoted(runDir)}`);
@@ -224,16 +232,16 @@ function summaryText(summary: RunSummary, report: string | null): string {
 
 async function planText(config: Config, plan: RunPlan): Promise<string> {
   const { stringify } = await import("yaml");
-  const { formatDuration, sharing, shortNumber } = await import("./format.ts");
+  const { counted, formatDuration, sharing, shortNumber } = await import("./format.ts");
   const { members } = config.ensemble;
   return [
     stringify(config).trimEnd(),
     "",
-    `# parameters   ${plan.parameters} in each of ${members} members`,
-    `# memory       ${Math.ceil(plan.memoryBytes / 2 ** 20)} MiB for ${plan.workers} workers and all states`,
+    `# parameters   ${plan.parameters} in each of ${counted(members, "member")}`,
+    `# memory       ${Math.ceil(plan.memoryBytes / 2 ** 20)} MiB for ${counted(plan.workers, "worker")} and all states`,
     `# compute      ${shortNumber(plan.flopsPerStep)}FLOP a step, ${shortNumber(plan.totalFlops)}FLOP in all (nominal)`,
     `# evaluations  ${plan.evaluations}`,
     `# speed        ${shortNumber(plan.tokensPerSecond)} tokens/s, measured (${plan.math} math ${plan.simd} bits wide)`,
-    `# time         ${formatDuration(plan.estimatedSeconds)} on ${plan.workers} workers${sharing(plan.threadsPerMember)}, estimated from it`,
+    `# time         ${formatDuration(plan.estimatedSeconds)} on ${counted(plan.workers, "worker")}${sharing(plan.threadsPerMember)}, estimated from it`,
   ].join("\n");
 }

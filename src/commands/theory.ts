@@ -4,6 +4,7 @@ import type { TaskRatio } from "../analysis/bridge.ts";
 import { UsageError } from "../errors.ts";
 import type { StudyOptions } from "../report/theory/study.ts";
 import type { RunData } from "../run/read.ts";
+import { distinctPaths } from "./flags.ts";
 
 interface TheoryArguments {
   lambda: number;
@@ -161,7 +162,7 @@ async function readBridge({ run, level, u0, taskRatio }: TheoryArguments) {
   const { bridge } = await import("../analysis/bridge.ts");
   const { readRun } = await import("../run/read.ts");
   const runs: RunData[] = [];
-  for (const directory of run) runs.push(await readRun(directory));
+  for (const directory of distinctPaths(run)) runs.push(await readRun(directory));
   return bridge(runs, { level, u0, ratio: taskRatio });
 }
 

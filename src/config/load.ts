@@ -3,13 +3,15 @@
  * layer; a later layer overrides an earlier one key by key.
  */
 import { readFileSync } from "node:fs";
-import { parse } from "yaml";
-import { z } from "zod";
+import type { z } from "zod";
 import { SIMD_VARIABLE } from "../core/simd.ts";
 import { messageOf, UsageError } from "../errors.ts";
 import { reserveProbePrompts } from "../tasks/reserved.ts";
+import { isSection, requireData } from "./data.ts";
+import { configKeys } from "./keys.ts";
 import { nearestName } from "./nearest-name.ts";
 import { type Config, configSchema } from "./schema.ts";
+import { parseYaml } from "./yaml.ts";
 
 export interface ConfigLayer {
   /** Where the values come from, for messages: a file name, a variable, a flag. */
@@ -19,7 +21,10 @@ export interface ConfigLayer {
 
 const ENVIRONMENT_PREFIX = "EPIGROK_";
 
-/** The configuration in a YAML file: the keys of the schema, and a `name` and `description` which are left out. */
+/**
+ * The configuration in a YAML file: the keys of the schema. A `name`, a `description` and the `$schema` of an editor are
+ * left out, and so is what is only there to be referred to: keys that begin with `x-` or `.`, and anchors that are used.
+ */
 export function fileLayer(path: string): ConfigLayer {
   return { source: path, values: readConfigFile(path).values };
 }
@@ -29,21 +34,41 @@ export function readConfigFile(path: string): {
   description?: string;
   values: Record<string, unknown>;
 } {
-  let content: unknown;
-  try {
-    content = parse(readFileSync(path, "utf8")) ?? {};
-  } catch (error) {
-    throw new UsageError(`${path}: ${messageOf(error).trim()}`);
-  }
+  const { data, shared } = parseYaml(readText(path), path);
+  const content = data ?? {};
   if (!isSection(content)) throw new UsageError(`${path}: expected keys and values, got ${show(content)}`);
-  const { name, description, ...values } = content;
-  for (const [key, value] of Object.entries({ name, description }))
+  const { name, description, $schema, ...values } = content;
+  for (const [key, value] of Object.entries({ name, description, $schema }))
     if (value !== undefined && typeof value !== "string")
       throw new UsageError(`${path}: ${key}: got ${show(value)}, must be a text`);
-  // A section with nothing below it is null in YAML.
-  for (const key of Object.keys(values)) if (values[key] === null) delete values[key];
-  return { name: name as string | undefined, description: description as string | undefined, values };
+  for (const key of Object.keys(values))
+    if (/^(x-|\.)/.test(key) || (shared.includes(key) && !isKey(key))) delete values[key];
+  return {
+    name: name as string | undefined,
+    description: description as string | undefined,
+    values: withEmptySections(values),
+  };
 }
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw new UsageError(`${path}: ${messageOf(error)}`);
+  }
+}
+
+/** A section with nothing below it is null in YAML. */
+function withEmptySections(values: Record<string, unknown>, prefix = ""): Record<string, unknown> {
+  const filled = Object.entries(values).map(([key, value]) => {
+    if (value === null && isKey(prefix + key, { section: true })) return [key, {}];
+    return [key, isSection(value) ? withEmptySections(value, `${prefix}${key}.`) : value];
+  });
+  return Object.fromEntries(filled);
+}
+
+const isKey = (name: string, { section }: { section?: boolean } = {}) =>
+  configKeys().some((key) => key.name === name && (section === undefined || key.section === section));
 
 /**
  * The layers of EPIGROK_* variables: sections are separated by two underscores, case and single underscores do not
@@ -56,13 +81,13 @@ export function environmentLayers(environment: NodeJS.ProcessEnv): ConfigLayer[]
   );
   // Listing the keys is slow, and rarely needed.
   if (given.length === 0) return [];
-  const known = new Map(configKeys().map((key) => [fold(key), key]));
-  return given.flatMap(([name, text]) => {
+  const known = new Map(configKeys().map(({ name }) => [fold(name), name]));
+  return given.flatMap(([variable, text]) => {
     if (text === undefined) return [];
-    const written = name.slice(ENVIRONMENT_PREFIX.length).replaceAll("__", ".");
+    const written = variable.slice(ENVIRONMENT_PREFIX.length).replaceAll("__", ".");
     const key = known.get(fold(written));
-    if (key === undefined) throw new UsageError(`${name}: ${unknownKey(written)}`);
-    return [{ source: name, values: nested(key, parseValue(name, text)) }];
+    if (key === undefined) throw new UsageError(`${variable}: ${unknownKey(written)}`);
+    return [{ source: variable, values: nested(key, parseValue(variable, text)) }];
   });
 }
 
@@ -73,7 +98,7 @@ export function overrideLayer(assignment: string): ConfigLayer {
   const key = assignment.slice(0, equals);
   const source = `--set ${assignment}`;
   // Checked here because a key like __proto__ must not become an object's key at all.
-  if (!configKeys({ sections: true }).includes(key)) throw new UsageError(`--set: ${unknownKey(key)}`);
+  if (!isKey(key)) throw new UsageError(`--set: ${unknownKey(key)}`);
   return { source, values: nested(key, parseValue(source, assignment.slice(equals + 1))) };
 }
 
@@ -87,7 +112,31 @@ export function flagLayer(flag: string, key: string, value: unknown): ConfigLaye
  * @throws UsageError with one line for each problem: setting, value, where that comes from, and what is allowed
  */
 export function resolveConfig(layers: readonly ConfigLayer[]): Config {
+  const config = mergeLayers(layers);
+  const { task, seed, evaluation } = config;
+  const { contradictions } = reserveProbePrompts(task, seed, evaluation.prompts);
+  if (contradictions.length > 0)
+    throw new UsageError(
+      contradictions
+        .map(({ path, allowed, given }) => describe(path, `must be ${allowed}`, given, layers))
+        .join("\n"),
+    );
+  return config;
+}
+
+/**
+ * A configuration that a run was made with, which has passed all checks before.
+ * @param source for messages
+ * @throws UsageError for what is none of this version
+ */
+export function storedConfig(values: unknown, source: string): Config {
+  return mergeLayers([{ source, values: values as Record<string, unknown> }]);
+}
+
+function mergeLayers(layers: readonly ConfigLayer[]): Config {
   for (const { source, values } of layers) {
+    requireData(values, source);
+    if (!isSection(values)) throw new UsageError(`${source}: expected keys and values, got ${show(values)}`);
     const unknown = issuesOf(values).flatMap((issue) =>
       issue.code === "unrecognized_keys" ? issue.keys.map((key) => [...issue.path, key].join(".")) : [],
     );
@@ -98,14 +147,6 @@ export function resolveConfig(layers: readonly ConfigLayer[]): Config {
   const result = configSchema.safeParse(values);
   if (!result.success)
     throw new UsageError(result.error.issues.map((issue) => describeIssue(issue, layers)).join("\n"));
-  const { task, seed, evaluation } = result.data;
-  const { contradictions } = reserveProbePrompts(task, seed, evaluation.prompts);
-  if (contradictions.length > 0)
-    throw new UsageError(
-      contradictions
-        .map(({ path, allowed, given }) => describe(path, `must be ${allowed}`, given, layers))
-        .join("\n"),
-    );
   return result.data;
 }
 
@@ -197,34 +238,24 @@ function requirement(issue: Issue): string {
 }
 
 function unknownKey(key: string): string {
-  const near = nearestName(key, configKeys({ sections: true }));
+  const names = configKeys().map(({ name }) => name);
+  if (names.includes(key)) {
+    const [leaf, ...sections] = key.split(".").reverse();
+    return `"${key}" is written as ${leaf} in the section ${sections.reverse().join(".")}`;
+  }
+  const near = nearestName(key, names);
   return `unknown key "${key}"${near ? `; did you mean "${near}"?` : ""}`;
 }
 
-/** All keys of the schema in dotted form, with the sections themselves if wanted. */
-function configKeys({ sections = false } = {}): string[] {
-  const walk = (schema: z.core.JSONSchema.BaseSchema, prefix: string): string[] =>
-    Object.entries(schema.properties ?? {}).flatMap(([name, property]) => {
-      const key = prefix + name;
-      const inner = walk(property as z.core.JSONSchema.BaseSchema, `${key}.`);
-      return inner.length > 0 ? [...(sections ? [key] : []), ...inner] : [key];
-    });
-  return walk(z.toJSONSchema(configSchema, { io: "input" }), "");
-}
-
+/** @throws UsageError for what is not YAML, and for nothing: an unset shell variable, say */
 function parseValue(source: string, text: string): unknown {
-  try {
-    return parse(text);
-  } catch (error) {
-    throw new UsageError(`${source}: ${messageOf(error).trim()}`);
-  }
+  const { data } = parseYaml(text, source);
+  if (data === null) throw new UsageError(`${source}: got no value; give one, or leave the setting out`);
+  return data;
 }
 
 const nested = (key: string, value: unknown): Record<string, unknown> =>
   key.split(".").reduceRight<unknown>((inner, part) => ({ [part]: inner }), value) as Record<string, unknown>;
-
-const isSection = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** `over` wins; sections are merged, everything else is replaced. */
 function merge(under: Record<string, unknown>, over: Record<string, unknown>): Record<string, unknown> {
@@ -245,4 +276,11 @@ function flatten(value: object, prefix = ""): [string, string][] {
   );
 }
 
-const show = (value: unknown) => (typeof value === "number" ? String(value) : JSON.stringify(value));
+/** A value as it is written, if it is short enough to be read. */
+function show(value: unknown): string {
+  const written =
+    typeof value === "object" || typeof value === "string" ? JSON.stringify(value) : String(value);
+  return written.length > MOST_SHOWN ? `${written.slice(0, MOST_SHOWN)}...` : written;
+}
+
+const MOST_SHOWN = 120;

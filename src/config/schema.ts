@@ -44,6 +44,13 @@ const modelSchema = z
       .positive()
       .default(0.1)
       .describe("standard deviation at initialisation, see initScheme"),
+    initFrom: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        "checkpoints whose parameters the members begin with, in place of random ones: a file for all of them, or the folder of a step, or a run (its newest step), whose member k is for member k. The run keeps copies",
+      ),
   })
   .describe("the decoder-only transformer");
 

@@ -21,3 +21,11 @@ export function formatPercent(value: number | null | undefined): string {
     ? "–"
     : `${(100 * value).toFixed(1)}\u202f%`;
 }
+
+const ORDINALS = new Intl.PluralRules("en", { type: "ordinal" });
+const ENDINGS: Partial<Record<Intl.LDMLPluralRule, string>> = { one: "st", two: "nd", few: "rd" };
+
+/** 1st, 2nd, 3rd, 4th, 11th, 21st. */
+export function ordinal(n: number): string {
+  return `${n}${ENDINGS[ORDINALS.select(n)] ?? "th"}`;
+}

@@ -1,10 +1,11 @@
 /** The curvature at the checkpoints as a table of text. */
 import type { SpectrumRecord } from "../analysis/spectrum-job.ts";
-import { formatNumber, formatStep } from "./format.ts";
+import { formatNumber, formatStep, ordinal } from "./format.ts";
 import type { TextTable } from "./posterior-tables.ts";
 
 /** A row for each record, in their order. */
 export function spectrumTable(records: readonly SpectrumRecord[]): TextTable {
+  const further = furtherEigenvalues(records);
   const coefficients = records.some(({ llc }) => llc !== null);
   const terms = [...new Set(records.map((record) => record.terms))].join(", ");
   const learning = records.find(({ llc }) => llc !== null)?.llc;
@@ -19,8 +20,7 @@ export function spectrumTable(records: readonly SpectrumRecord[]): TextTable {
       "step",
       "member",
       "largest",
-      "2nd",
-      `${ordinal(records)}`,
+      ...further.map(ordinal),
       "trace",
       "negative",
       ...(coefficients ? ["LLC", "R-hat"] : []),
@@ -31,8 +31,7 @@ export function spectrumTable(records: readonly SpectrumRecord[]): TextTable {
       formatStep(r.step),
       String(r.member),
       formatNumber(r.largest[0]),
-      formatNumber(r.largest[1]),
-      formatNumber(r.largest.at(-1)),
+      ...further.map((k) => formatNumber(r.largest[k - 1])),
       `${formatNumber(r.trace.estimate)} ± ${formatNumber(r.trace.standardError)}`,
       negative(r),
       ...(coefficients
@@ -46,9 +45,10 @@ export function spectrumTable(records: readonly SpectrumRecord[]): TextTable {
   };
 }
 
-function ordinal(records: readonly SpectrumRecord[]): string {
-  const [k] = new Set(records.map(({ largest }) => largest.length));
-  return k === undefined ? "k-th" : `${k}th`;
+/** Besides the largest: the second and the last, counted from 1, as far as every record has so many. */
+function furtherEigenvalues(records: readonly SpectrumRecord[]): number[] {
+  const fewest = Math.min(...records.map(({ largest }) => largest.length));
+  return [...new Set([2, fewest])].filter((k) => k > 1 && k <= fewest);
 }
 
 /** Lanczos finds eigenvalues to a thousandth of the largest. */

@@ -65,7 +65,12 @@ export function readCheckpoint(
   key: CheckpointKey,
   table: readonly ParameterInfo[],
 ): Promise<Float32Array> {
-  return readNamed(join(runDir, checkpointFile(key)), (saved) => flatOf(saved, table));
+  return readParameters(join(runDir, checkpointFile(key)), table);
+}
+
+/** The flat parameter vector of a file, as `readCheckpoint`. */
+export function readParameters(path: string, table: readonly ParameterInfo[]): Promise<Float32Array> {
+  return readNamed(path, (saved) => flatOf(saved, table));
 }
 
 /**
@@ -99,8 +104,11 @@ function namedTensors(flat: Float32Array, table: readonly ParameterInfo[]): [str
   ]);
 }
 
-/** @throws RangeError naming a tensor that is missing or of another shape */
+/** @throws RangeError naming a tensor that is missing, of another shape, or not of the model */
 function flatOf({ tensors }: Safetensors, table: readonly ParameterInfo[]): Float32Array {
+  const known = new Set(table.map(({ name }) => name));
+  for (const name of tensors.keys())
+    if (!known.has(name)) throw new RangeError(`tensor ${name} is none of this model`);
   const flat = new Float32Array(table.reduce((size, { length }) => size + length, 0));
   for (const { name, offset, length } of table) {
     const data = tensors.get(name)?.data;

@@ -13,6 +13,7 @@ import { encodeCheckpoint, encodeIvonCurvature } from "./checkpoints.ts";
 import {
   type CheckpointKey,
   checkpointFile,
+  initialFile,
   isRunFile,
   isRunFolder,
   ivonFile,
@@ -107,6 +108,15 @@ export class RunDirectory {
   /** One record more, on the disk when the promise resolves. */
   async appendLine(name: LinesFile, record: object): Promise<void> {
     await appendWhole(join(this.path, name), encodeLine(record));
+  }
+
+  /** The parameters that a member begins with, as a checkpoint at step 0. */
+  async saveInitial(
+    member: number,
+    parameters: Float32Array,
+    table: readonly ParameterInfo[],
+  ): Promise<void> {
+    await this.#write(initialFile(member), encodeCheckpoint({ member, step: 0 }, parameters, table));
   }
 
   async saveMember(progress: MemberProgress): Promise<void> {

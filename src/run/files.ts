@@ -17,6 +17,7 @@ export const LOCK_FILE = "lock";
 const FOLDERS: Readonly<Record<string, RegExp>> = {
   checkpoints: /^step-\d{8,}\/(config\.json|member-\d{2,}(\.ivon)?\.safetensors)$/,
   predictions: /^step-\d{8,}\.safetensors$/,
+  init: /^member-\d{2,}\.safetensors$/,
   state: /^member-\d{2,}\.safetensors$/,
 };
 
@@ -60,9 +61,13 @@ export const ivonFile = ({ step, member }: CheckpointKey) =>
   join(checkpointFolder(step), `${memberName(member)}.ivon.safetensors`);
 
 /** The configuration of the model, beside the checkpoints of a step. */
-export const modelFile = (step: number) => join(checkpointFolder(step), "config.json");
+export const MODEL_FILE = "config.json";
+export const modelFile = (step: number) => join(checkpointFolder(step), MODEL_FILE);
 
 export const predictionsFile = (step: number) => join("predictions", `${stepName(step)}.safetensors`);
+
+/** What a member began with, where that came from checkpoints. */
+export const initialFile = (member: number) => join("init", `${memberName(member)}.safetensors`);
 
 /** What a member needs to go on. */
 export const stateFile = (member: number) => join("state", `${memberName(member)}.safetensors`);

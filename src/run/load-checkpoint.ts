@@ -1,5 +1,6 @@
 /** A checkpoint of a run as a model to compute with. */
-import { type Config, configSchema } from "../config/schema.ts";
+import { join } from "node:path";
+import type { Config } from "../config/schema.ts";
 import { loadCoreModule } from "../core/build.ts";
 import type { TransformerOptions } from "../core/layout.ts";
 import { instantiateTransformer, type Transformer, type TransformerWith } from "../core/transformer.ts";
@@ -7,7 +8,7 @@ import { UsageError } from "../errors.ts";
 import { transformerShape } from "../training/model.ts";
 import { listCheckpoints, readCheckpoint } from "./checkpoints.ts";
 import type { CheckpointKey } from "./files.ts";
-import { readManifest } from "./read.ts";
+import { readManifest, validConfig } from "./read.ts";
 
 export interface LoadedCheckpoint<Model extends Transformer> extends CheckpointKey {
   /** The configuration of the run. */
@@ -29,7 +30,7 @@ export async function loadCheckpoint<const Options extends TransformerOptions = 
 ): Promise<LoadedCheckpoint<TransformerWith<Options>>> {
   const manifest = await readManifest(runDir);
   if (!manifest) throw new UsageError(`there is no run in ${runDir}`);
-  const config = configSchema.parse(manifest.config);
+  const config = validConfig(manifest.config, join(runDir, "config.json"));
   const kept = (await listCheckpoints(runDir)).filter(({ members }) => members.includes(member));
   const found = step === undefined ? kept.at(-1) : kept.find((checkpoint) => checkpoint.step === step);
   if (!found)

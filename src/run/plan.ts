@@ -9,6 +9,7 @@ import { type Cost, estimateCost, gradientsPerStep } from "../training/cost.ts";
 import type { SegmentResult } from "../training/messages.ts";
 import { transformerShape } from "../training/model.ts";
 import { threadsFor, trainingSharding } from "../training/team-size.ts";
+import { readInitial } from "./initial.ts";
 import { evaluationSteps } from "./schedule.ts";
 
 /** Nominal FLOPs of one measured step: large batches are measured on a part of them. */
@@ -31,10 +32,15 @@ export interface RunPlan extends Cost {
   estimatedSeconds: number;
 }
 
-/** Measures for about a second, with all workers busy at once because they share memory bandwidth and power. */
+/**
+ * Measures for about a second, with all workers busy at once because they share memory bandwidth and power.
+ *
+ * @throws UsageError for checkpoints to begin with that are missing or of another model
+ */
 export async function planRun(config: Config, wantedWorkers: number): Promise<RunPlan> {
   const { ensemble, training, task, evaluation } = config;
   const core = await loadCoreModule(config.math);
+  await readInitial(config, core);
   const { used, perMember } = threadsFor(config, wantedWorkers);
   const workers = Math.min(used, ensemble.members);
   const cost = estimateCost(config);
@@ -77,6 +83,7 @@ async function measureStep(config: Config, cost: Cost, pool: WorkerPool, workers
   const part = Math.min(batchSize, Math.max(1, Math.round(STEP_FLOPS / flopsPerPrompt)));
   const sample: Config = {
     ...config,
+    model: { ...config.model, initFrom: undefined },
     training: { ...config.training, batchSize: part },
     evaluation: { ...config.evaluation, prompts: 1, posteriorSamples: 0 },
   };

@@ -1,7 +1,8 @@
 /** Reading a run directory; one that is still being written can be read too. */
 import { readFile, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { type Config, configSchema } from "../config/schema.ts";
+import { storedConfig } from "../config/load.ts";
+import type { Config } from "../config/schema.ts";
 import { messageOf } from "../errors.ts";
 import type { MemberProgress } from "../pool/controller.ts";
 import { createProbeSets } from "../tasks/probes.ts";
@@ -70,11 +71,13 @@ function referencesOf(config: Config): References {
   return Object.fromEntries(createProbeSets(config).map(({ name, reference }) => [name, reference]));
 }
 
-function validConfig(value: unknown, path: string): Config {
-  const result = configSchema.safeParse(value);
-  if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  throw new ForeignRunError(`${path}: config.${issue.path.join(".")}: ${issue.message}`);
+/** @throws ForeignRunError for what is no configuration of this version */
+export function validConfig(value: unknown, path: string): Config {
+  try {
+    return storedConfig(value, path);
+  } catch (error) {
+    throw new ForeignRunError(messageOf(error));
+  }
 }
 
 /** The manifest of the run in `directory`, or null if there is none. */

@@ -6,7 +6,7 @@ import { loadCoreModule } from "../core/build.ts";
 import { memoryBytes } from "../core/layout.ts";
 import type { CoreModule } from "../core/module.ts";
 import { messageOf, UsageError } from "../errors.ts";
-import { type MemberProgress, newMember, quorum, trainEnsemble } from "../pool/controller.ts";
+import { type MemberProgress, quorum, trainEnsemble } from "../pool/controller.ts";
 import { createWorkerPool, type WorkerPoolOptions } from "../pool/pool.ts";
 import type { WorkerPool } from "../pool/segments.ts";
 import { reserveProbePrompts } from "../tasks/reserved.ts";
@@ -15,6 +15,7 @@ import { threadsFor } from "../training/team-size.ts";
 import { requireConsistent, requireCount } from "../validate.ts";
 import { type OpenMode, RunDirectory } from "./directory.ts";
 import { describeEnvironment } from "./environment.ts";
+import { initialMembers, readInitial } from "./initial.ts";
 import { configHash, type Manifest } from "./manifest.ts";
 import type { RunObserver } from "./observer.ts";
 import { readEnvironment, readManifest, readMember, readSummary } from "./read.ts";
@@ -59,7 +60,7 @@ export interface RunOutcome {
  * A member whose loss becomes non-finite, or whose worker keeps crashing, drops out and the others go on; a run that
  * keeps fewer than two members (of more than one) ends early. See `survived`.
  * @throws UsageError, before anything is written, if the task leaves too few prompts to train on, if the model does not
- *   fit 4 GiB, or if the directory cannot be used or holds a run of another configuration; Error if writing fails or
+ *   fit 4 GiB, if it is to begin with checkpoints that are missing or of another model, or if the directory cannot be used or holds a run of another configuration; Error if writing fails or
  *   the core cannot be loaded.
  */
 export async function runEnsemble(config: Config, options: RunOptions): Promise<RunOutcome> {
@@ -69,6 +70,9 @@ export async function runEnsemble(config: Config, options: RunOptions): Promise<
   const core = await loadCoreModule(config.math);
   requireMemory(core, config);
   await requireSpace(out, config);
+  // What a run begins with has to be there before anything is written; one that is resumed has its copies.
+  if (mode !== "resume" || !(await readManifest(out)))
+    await readInitial(config, core, { replaced: mode === "overwrite" ? out : undefined });
   const directory = await RunDirectory.open(out, mode);
   try {
     const manifest = mode === "overwrite" ? null : await readManifest(directory.path);
@@ -127,9 +131,8 @@ async function train(
         "the run was begun with another build of the numeric core: from here on its numbers may differ in the last digits",
       );
     if (fresh) await directory.writeManifest({ config, hash: configHash(config), overrides, commandLine });
-    const saved = Array.from({ length: config.ensemble.members }, async (_, member) => {
-      return (await readMember(directory.path, member)) ?? newMember(member);
-    });
+    const initial = await initialMembers(directory, config, core);
+    const saved = initial.map(async (first) => (await readMember(directory.path, first.member)) ?? first);
     const [recorder, members] = await Promise.all([
       Recorder.open(config, core, directory, observer),
       Promise.all(saved),

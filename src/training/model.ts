@@ -4,6 +4,7 @@ import type { ParameterInfo } from "../core/layout.ts";
 import type { TransformerShape } from "../core/shape.ts";
 import { normals, stream } from "../random.ts";
 import { promptLength } from "../tasks/batch.ts";
+import type { MemberState } from "./messages.ts";
 
 /** The decoder for prompts of this configuration: one token per residue, as long as one prompt. */
 export function transformerShape({ task, model }: Config): TransformerShape {
@@ -51,4 +52,14 @@ function standardDeviation(name: string, fanIn: number, model: Config["model"]):
   if (model.initScheme === "normal" || /\.wte\.|\.wre\./.test(name)) return model.initStd;
   const residual = name.endsWith(".attn.o.weight") || name.endsWith(".mlp.c_proj.weight");
   return Math.sqrt(1 / fanIn) / (residual ? Math.sqrt(2 * model.nLayers) : 1);
+}
+
+/** The state of a member before its first step, with the parameters it begins with. */
+export function stateAtStart({ training }: Config, parameters: Float32Array): MemberState {
+  return {
+    step: 0,
+    parameters,
+    firstMoment: new Float32Array(parameters.length),
+    secondMoment: new Float32Array(parameters.length).fill(training.ivon?.hessianInit ?? 0),
+  };
 }

@@ -10,7 +10,7 @@ import { drawProbePrompts, type ProbePrompts } from "../tasks/probe-prompts.ts";
 import { PromptSampler } from "../tasks/prompts.ts";
 import { createMemberModel, type MemberModel } from "./member-model.ts";
 import type { MemberState, SegmentRequest, SegmentResult } from "./messages.ts";
-import { initialParameters } from "./model.ts";
+import { initialParameters, stateAtStart } from "./model.ts";
 import { predict } from "./predict.ts";
 
 export interface SegmentContext {
@@ -52,15 +52,12 @@ function trainerOf(config: Config, core: CoreModule): Trainer {
   return trainer;
 }
 
-/** The state of a member before its first step. */
+/** @throws Error if the members begin with parameters that only the caller has */
 function initialState(config: Config, member: number, core: CoreModule): MemberState {
-  const { parameters, parameterCount } = trainerOf(config, core).model.transformer;
-  return {
-    step: 0,
-    parameters: initialParameters(parameters, config, member),
-    firstMoment: new Float32Array(parameterCount),
-    secondMoment: new Float32Array(parameterCount).fill(config.training.ivon?.hessianInit ?? 0),
-  };
+  if (config.model.initFrom !== undefined)
+    throw new Error(`member ${member} begins from ${config.model.initFrom}, and needs its state from there`);
+  const { parameters } = trainerOf(config, core).model.transformer;
+  return stateAtStart(config, initialParameters(parameters, config, member));
 }
 
 /**

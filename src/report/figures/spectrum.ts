@@ -1,6 +1,7 @@
 /** Curvature through training. None for a run without spectra. */
 import { thin } from "../../analysis/selection.ts";
 import type { OperatorName, SpectrumRecord } from "../../analysis/spectrum-job.ts";
+import { ordinal } from "../format.ts";
 import type { RunData } from "../read-run.ts";
 import { colour, ordered } from "../theme.ts";
 import { eventMarks, runAxis } from "./events.ts";
@@ -39,7 +40,7 @@ export function eigenvalueFigure(run: RunData, axis: StepAxis): Figure | null {
   const k = Math.min(...records.map(({ largest }) => largest.length));
   const eigenvalues: Series[] = Array.from({ length: k }, (_, i) => ({
     key: `eigenvalue ${i}`,
-    label: i === 0 ? "largest" : i === k - 1 ? `${k}th` : undefined,
+    label: i === 0 ? "largest" : i === k - 1 ? ordinal(k) : undefined,
     colour: colour.blue,
     strokeWidth: i === 0 ? 2.5 : 1,
     opacity: i === 0 || i === k - 1 ? 1 : 0.5,
