@@ -1,12 +1,9 @@
 /** Checkpoints that are named by a path: a file, the folder of a step, or a run. */
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { type FullShape, resolveShape, type TransformerShape } from "../core/shape.ts";
 import { messageOf, UsageError } from "../errors.ts";
-import { type TaskConfig, taskSchema } from "../tasks/settings.ts";
 import { listCheckpoints } from "./checkpoints.ts";
-import { CHECKPOINT_NAMES, checkpointFolder, MODEL_FILE } from "./files.ts";
-import { parseObject } from "./json.ts";
+import { CHECKPOINT_NAMES, checkpointFolder } from "./files.ts";
 
 /** One or more members of one model at one step. */
 export interface FoundCheckpoints {
@@ -44,28 +41,4 @@ async function membersIn(folder: string): Promise<FoundCheckpoints["files"]> {
       return member === undefined ? [] : [{ member: Number(member), path: join(folder, name) }];
     })
     .sort((a, b) => a.member - b.member);
-}
-
-/** What a checkpoint's folder says of its model. */
-export interface FoundModel {
-  shape: FullShape;
-  task: TaskConfig;
-}
-
-/** @throws UsageError if the description is missing, damaged or of no model of this version */
-export async function readModel({ folder }: FoundCheckpoints): Promise<FoundModel> {
-  const path = join(folder, MODEL_FILE);
-  const text = await readFile(path, "utf8").catch((error: unknown) => {
-    throw new UsageError(
-      `the checkpoint's model is described in ${MODEL_FILE} beside it: ${messageOf(error)}`,
-    );
-  });
-  const { task, ...shape } = parseObject(text, path);
-  const known = taskSchema.safeParse(task);
-  try {
-    if (!known.success) throw new RangeError("task is none of this version");
-    return { shape: resolveShape(shape as unknown as TransformerShape), task: known.data };
-  } catch (error) {
-    throw new UsageError(`${path}: ${messageOf(error)}`);
-  }
 }

@@ -22,7 +22,7 @@ const inBlocks = (bytes: number) => Math.ceil(bytes / BLOCK) * BLOCK;
 
 /** What all files of a run take in the end, about, with the largest of them written beside its place once more. */
 export function runBytes(config: Config): number {
-  const { task, training, evaluation, ensemble } = config;
+  const { task, model, training, evaluation, ensemble } = config;
   const { parameters } = estimateCost(config);
   const { members } = ensemble;
   const evaluations = evaluationSteps(config).length;
@@ -39,6 +39,7 @@ export function runBytes(config: Config): number {
     2 * members * state +
     Math.max(state, predictions) +
     checkpointSteps(config).size * (members * checkpoint + BLOCK) +
+    (model.initFrom === undefined ? 0 : members * tensors(parameters)) +
     evaluations * predictions +
     inBlocks(evaluations * line)
   );
