@@ -12,6 +12,7 @@ export default {
     "src/cli.ts!",
     "src/pool/worker.ts!",
     "src/analysis/worker.ts!",
+    "src/run/heartbeat-thread.ts!",
     "assembly/index.ts!",
     "test/**/*.test.ts",
     "test/fixtures/*-worker.mjs",

@@ -13,6 +13,7 @@ import { runCommand } from "./commands/run.ts";
 import { schemaCommand } from "./commands/schema.ts";
 import { spectrumCommand } from "./commands/spectrum.ts";
 import { theoryCommand } from "./commands/theory.ts";
+import { unlockCommand } from "./commands/unlock.ts";
 import { enableWideSimd, SIMD_CHOICES, type SimdChoice, setSimdChoice, simdChoice } from "./core/simd.ts";
 import { messageOf, UsageError } from "./errors.ts";
 import { packageVersion } from "./run/environment.ts";
@@ -22,6 +23,7 @@ const commands = [
   posteriorCommand,
   spectrumCommand,
   reportCommand,
+  unlockCommand,
   presetsCommand,
   schemaCommand,
   theoryCommand,

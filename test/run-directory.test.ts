@@ -1,13 +1,10 @@
-import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { UsageError } from "../src/errors.ts";
 import { newMember } from "../src/pool/controller.ts";
-import { defaultRunDirectory, type OpenMode, RunDirectory } from "../src/run/directory.ts";
+import { makeDefaultRunDirectory, type OpenMode, RunDirectory } from "../src/run/directory.ts";
 import { ForeignRunError } from "../src/run/errors.ts";
-import { acquireLock } from "../src/run/lock.ts";
 import { configHash } from "../src/run/manifest.ts";
 import { decodeMember, encodeMember } from "../src/run/member-file.ts";
 import { readMember, readMetrics, readSummary } from "../src/run/read.ts";
@@ -215,39 +212,6 @@ describe("a damaged file", () => {
   });
 });
 
-describe("the lock", () => {
-  const lockBy = (owner: object) => {
-    const path = fresh();
-    writeFileSync(path, JSON.stringify(owner));
-    return path;
-  };
-  const dead = spawnSync(process.execPath, ["--version"]).pid;
-
-  it("is taken over from a process that is gone", () => {
-    const path = lockBy({ pid: dead, host: hostname(), started: "1" });
-    acquireLock(path)();
-    expect(existsSync(path)).toBe(false);
-  });
-
-  it.runIf(existsSync("/proc/self/stat"))(
-    "is taken over if the owner's pid now belongs to another process",
-    () => {
-      acquireLock(lockBy({ pid: process.pid, host: hostname(), started: "1" }))();
-    },
-  );
-
-  it("is respected on another machine, whose processes cannot be seen", () => {
-    const path = lockBy({ pid: dead, host: "another-machine", started: "1" });
-    expect(() => acquireLock(path)).toThrow(/process \d+ on another-machine.*delete/);
-  });
-
-  it("is taken over if it was cut off while being written", () => {
-    const path = fresh();
-    writeFileSync(path, '{"pid":');
-    acquireLock(path)();
-  });
-});
-
 describe("a member's state", () => {
   const state = {
     step: 7,
@@ -291,8 +255,17 @@ describe("names and hashes", () => {
     expect(configHash(fakeConfig(3))).not.toBe(configHash(config));
   });
 
-  it("names a run by date and name", () => {
+  it("names a run by date and name, and makes its directory, so that the next one gets another", () => {
     const date = new Date("2031-02-03T04:05:06Z");
-    expect(defaultRunDirectory("quick", date)).toBe(join("runs", "2031-02-03-quick"));
+    const before = process.cwd();
+    process.chdir(root);
+    try {
+      const names = Array.from({ length: 3 }, () => makeDefaultRunDirectory("quick", date));
+      const name = join("runs", "2031-02-03-quick");
+      expect(names).toEqual([name, `${name}-2`, `${name}-3`]);
+      expect(names.every((path) => existsSync(path))).toBe(true);
+    } finally {
+      process.chdir(before);
+    }
   });
 });

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { appendFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
@@ -154,6 +154,7 @@ describe("runEnsemble", async () => {
     const snapshot = () => {
       const copy = fresh();
       cpSync(out, copy, { recursive: true });
+      rmSync(join(copy, "lock"), { recursive: true });
       writeFileSync(join(copy, "lock"), JSON.stringify(dead));
       copies.push(copy);
     };

@@ -131,7 +131,7 @@ async function train(
     });
     progress.close();
     if (!summary) {
-      console.error(`Stopped, nothing is lost. Continue with: epigrok run --resume ${quoted(out)}`);
+      console.error(`Stopped, nothing is lost. Continue with: epigrok run --resume ${quoted(out())}`);
       process.exitCode = EXIT_CODES[interruption.received() ?? "SIGINT"];
       return;
     }
@@ -148,7 +148,8 @@ async function train(
 interface ResolvedRun {
   config: Config;
   layers: ConfigLayer[];
-  out: string;
+  /** The run directory, made first if it has the default name. */
+  out: () => string;
   mode: OpenMode;
 }
 
@@ -160,7 +161,7 @@ async function resolveRun(args: RunArguments): Promise<ResolvedRun> {
   const { environmentLayers, fileLayer, flagLayer, overrideLayer, resolveConfig } = await import(
     "../config/load.ts"
   );
-  const { defaultRunDirectory } = await import("../run/directory.ts");
+  const { makeDefaultRunDirectory } = await import("../run/directory.ts");
   const { readManifest } = await import("../run/read.ts");
   const base: ConfigLayer[] = [];
   if (args.preset !== undefined) base.push((await import("../config/presets.ts")).presetLayer(args.preset));
@@ -186,10 +187,14 @@ async function resolveRun(args: RunArguments): Promise<ResolvedRun> {
   const layers = [...base, ...overrides];
   const name =
     args.preset ?? (args.config === undefined ? "run" : basename(args.config, extname(args.config)));
+  let out = given;
   return {
     config: resolveConfig(layers),
     layers,
-    out: given ?? defaultRunDirectory(name),
+    out: () => {
+      out ??= makeDefaultRunDirectory(name);
+      return out;
+    },
     mode: resuming ? "resume" : args.overwrite ? "overwrite" : "new",
   };
 }

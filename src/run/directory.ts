@@ -19,13 +19,13 @@ import {
   ivonFile,
   LINES_FILES,
   type LinesFile,
-  LOCK_FILE,
+  LOCK,
   modelFile,
   predictionsFile,
   stateFile,
 } from "./files.ts";
 import { encodeLine, encodeObject } from "./json.ts";
-import { acquireLock } from "./lock.ts";
+import { acquireLock, isLockEntry, type Lock, removeAttempts } from "./lock.ts";
 import type { Manifest } from "./manifest.ts";
 import { encodeMember } from "./member-file.ts";
 import { encodePredictions } from "./predictions.ts";
@@ -34,21 +34,32 @@ import { appendWhole, isTemporary, syncDirectory, writeWhole } from "./write-fil
 
 export type OpenMode = "new" | "resume" | "overwrite";
 
-/** runs/<date>-<name>, with a number if that is taken. */
-export function defaultRunDirectory(name: string, date = new Date()): string {
-  const base = join("runs", `${date.toISOString().slice(0, 10)}-${name}`);
-  let path = base;
-  for (let i = 2; existsSync(path); i++) path = `${base}-${i}`;
-  return path;
+/** Where runs are that have been given no place. */
+export const RUNS = "runs";
+
+/**
+ * Makes runs/<date>-<name>, with a number if that is taken: processes that ask at the same time get one each.
+ * @throws UsageError if it cannot be made
+ */
+export function makeDefaultRunDirectory(name: string, date = new Date()): string {
+  const base = join(RUNS, `${date.toISOString().slice(0, 10)}-${name}`);
+  for (let i = 1; ; i++) {
+    const path = i === 1 ? base : `${base}-${i}`;
+    try {
+      if (makeDirectory(path)) return path;
+    } catch (error) {
+      throw cannotWrite(path, error);
+    }
+  }
 }
 
 export class RunDirectory {
   readonly path: string;
-  readonly #release: () => void;
+  readonly #lock: Lock;
 
-  private constructor(path: string, release: () => void) {
+  private constructor(path: string, lock: Lock) {
     this.path = path;
-    this.#release = release;
+    this.#lock = lock;
   }
 
   /**
@@ -60,37 +71,30 @@ export class RunDirectory {
   static async open(path: string, mode: OpenMode): Promise<RunDirectory> {
     if (path === "") throw new UsageError('the run directory: got "", must be a path');
     const absolute = resolve(path);
-    const entries = listDirectory(absolute).filter((name) => name !== LOCK_FILE && !isTemporary(name));
-    if (entries.length > 0 && !holdsRun(absolute))
-      throw new UsageError(
-        `${path} is not empty and not a run directory${entries.includes("config.json") ? ", its config.json is none of a run" : ""}: choose another one`,
-      );
-    if (mode === "new" && entries.length > 0)
-      throw new UsageError(
-        `${path} already holds a run: continue it with --resume, replace it with --overwrite, or choose another --out`,
-      );
-    let release: () => void;
+    requireUsable(path, mode);
+    let lock: Lock;
     try {
       makeDirectory(absolute);
-      release = acquireLock(join(absolute, LOCK_FILE));
+      lock = acquireLock(join(absolute, LOCK));
     } catch (error) {
-      throw error instanceof UsageError
-        ? error
-        : new UsageError(`cannot write to ${path}: ${messageOf(error)}`);
+      throw error instanceof UsageError ? error : cannotWrite(path, error);
     }
-    const directory = new RunDirectory(absolute, release);
     try {
+      // Another process may have made a run here in the meantime.
+      requireUsable(path, mode);
+      removeAttempts(join(absolute, LOCK));
+      const directory = new RunDirectory(absolute, lock);
       if (mode === "overwrite") await directory.#clear();
       await directory.#removeLeftovers();
+      return directory;
     } catch (error) {
-      release();
+      lock.release();
       throw error;
     }
-    return directory;
   }
 
   close(): void {
-    this.#release();
+    this.#lock.release();
   }
 
   async writeManifest(manifest: Manifest): Promise<void> {
@@ -107,6 +111,7 @@ export class RunDirectory {
 
   /** One record more, on the disk when the promise resolves. */
   async appendLine(name: LinesFile, record: object): Promise<void> {
+    this.#lock.assertHeld();
     await appendWhole(join(this.path, name), encodeLine(record));
   }
 
@@ -154,6 +159,7 @@ export class RunDirectory {
   }
 
   async #write(name: string, data: string | Uint8Array): Promise<void> {
+    this.#lock.assertHeld();
     const path = join(this.path, name);
     const created = await mkdir(dirname(path), { recursive: true });
     if (created) await syncDirectory(dirname(created));
@@ -191,6 +197,19 @@ function holdsRun(path: string): boolean {
   }
 }
 
+/** @throws UsageError if the directory cannot be opened in this way */
+function requireUsable(path: string, mode: OpenMode): void {
+  const entries = listDirectory(path).filter((name) => !isLockEntry(name, LOCK) && !isTemporary(name));
+  if (entries.length > 0 && !holdsRun(path))
+    throw new UsageError(
+      `${path} is not empty and not a run directory${entries.includes("config.json") ? ", its config.json is none of a run" : ""}: choose another one`,
+    );
+  if (mode === "new" && entries.length > 0)
+    throw new UsageError(
+      `${path} already holds a run: continue it with --resume, replace it with --overwrite, or choose another --out`,
+    );
+}
+
 /** Whatever follows the last newline. */
 async function dropCutOffLine(path: string): Promise<void> {
   if (!existsSync(path)) return;
@@ -199,12 +218,23 @@ async function dropCutOffLine(path: string): Promise<void> {
   if (end < bytes.length) await truncate(path, end);
 }
 
-/** As mkdirSync with `recursive`, which on Node 20 never returns where an existing parent refuses with ENOENT (/proc). */
-function makeDirectory(path: string): void {
-  if (existsSync(path)) return;
+/**
+ * As mkdirSync with `recursive`, which on Node 20 never returns where an existing parent refuses with ENOENT (/proc).
+ * @returns whether it was this call that made it
+ */
+function makeDirectory(path: string): boolean {
   if (!existsSync(dirname(path))) makeDirectory(dirname(path));
-  mkdirSync(path);
+  try {
+    mkdirSync(path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    return false;
+  }
 }
+
+const cannotWrite = (path: string, error: unknown) =>
+  new UsageError(`cannot write to ${path}: ${messageOf(error)}`);
 
 /** Names in a directory; none if it does not exist. @throws UsageError if the path is something else. */
 function listDirectory(path: string): string[] {

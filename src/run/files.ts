@@ -11,7 +11,7 @@ export type WholeFile = (typeof WHOLE_FILES)[number];
 export type LinesFile = (typeof LINES_FILES)[number];
 
 /** Held by the process that writes. */
-export const LOCK_FILE = "lock";
+export const LOCK = "lock";
 
 /** Folders of files that appear whole, and the names of what is in them. */
 const FOLDERS: Readonly<Record<string, RegExp>> = {

@@ -13,7 +13,7 @@ import { reserveProbePrompts } from "../tasks/reserved.ts";
 import { transformerShape } from "../training/model.ts";
 import { threadsFor } from "../training/team-size.ts";
 import { requireConsistent, requireCount } from "../validate.ts";
-import { type OpenMode, RunDirectory } from "./directory.ts";
+import { type OpenMode, RUNS, RunDirectory } from "./directory.ts";
 import { describeEnvironment } from "./environment.ts";
 import { initialMembers, readInitial } from "./initial.ts";
 import { configHash, type Manifest } from "./manifest.ts";
@@ -26,8 +26,8 @@ import { requireSpace } from "./space.ts";
 
 /** Where and with what `runEnsemble` runs; nothing here has an influence on the results. */
 export interface RunOptions {
-  /** The run directory. */
-  out: string;
+  /** The run directory, or what makes one in `runs`: called once all that can be checked before has been checked. */
+  out: string | (() => string);
   /** What to do about a run that is there already; by default it is an error. */
   mode?: OpenMode;
   /**
@@ -64,15 +64,17 @@ export interface RunOutcome {
  *   the core cannot be loaded.
  */
 export async function runEnsemble(config: Config, options: RunOptions): Promise<RunOutcome> {
-  const { out, mode = "new", workers } = options;
+  const { mode = "new", workers } = options;
   requireCount("workers", workers);
   requireTrainingPrompts(config);
   const core = await loadCoreModule(config.math);
   requireMemory(core, config);
-  await requireSpace(out, config);
+  const given = typeof options.out === "string" ? options.out : undefined;
+  await requireSpace(given ?? RUNS, config);
   // What a run begins with has to be there before anything is written; one that is resumed has its copies.
-  if (mode !== "resume" || !(await readManifest(out)))
-    await readInitial(config, core, { replaced: mode === "overwrite" ? out : undefined });
+  if (mode !== "resume" || given === undefined || !(await readManifest(given)))
+    await readInitial(config, core, { replaced: mode === "overwrite" ? given : undefined });
+  const out = typeof options.out === "string" ? options.out : options.out();
   const directory = await RunDirectory.open(out, mode);
   try {
     const manifest = mode === "overwrite" ? null : await readManifest(directory.path);
