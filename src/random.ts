@@ -49,6 +49,7 @@ export const RUN_PURPOSES = {
   promptPool: { number: 10, count: 1 },
   /** Order of a pool's prompts. Counter: epoch. */
   poolOrder: { number: 11 },
+  answerTable: { number: 13, count: 1 },
 } as const satisfies Record<string, Keys>;
 
 /** Of simulated linear models, whose `member` is the draw. They share no computation, and so no key, with a run. */

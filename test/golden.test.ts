@@ -61,6 +61,7 @@ async function goldenRun(name: string, input: ConfigInput) {
     out,
     hashes: {
       metrics: of(/^metrics/),
+      answers: of(/^answers/),
       metricsAsVersion0: sha256(JSON.stringify([["metrics.jsonl", metricsHash]])),
       checkpoints: of(/^checkpoints/),
       predictions: of(/^predictions/),
@@ -96,6 +97,7 @@ describe("golden bytes", () => {
     });
     expect(hashes).toMatchInlineSnapshot(`
       {
+        "answers": "19068949705c7d9f",
         "checkpoints": "f1e7e09e74a2c43e",
         "metrics": "915dd218cfd2dd3a",
         "metricsAsVersion0": "08833370c62b6596",
@@ -184,6 +186,7 @@ describe("golden bytes", () => {
     });
     expect(hashes).toMatchInlineSnapshot(`
       {
+        "answers": "8f4f434788985315",
         "checkpoints": "a2414e106a266234",
         "metrics": "c76aa2a9dde69659",
         "metricsAsVersion0": "4c26a5bf89b32365",

@@ -234,6 +234,15 @@ describe("a member's state", () => {
         gradientNorm: Number.NaN,
         predictions: [{ set: "unseenTasks" as const, probabilities: new Float32Array([0.25, 0.75]) }],
       },
+      {
+        member: 3,
+        step: 4,
+        tokens: 12,
+        loss: 1,
+        gradientNorm: 2,
+        predictions: [{ set: "seenTasks" as const, probabilities: new Float32Array([0.5, 0.5]) }],
+        answers: { right: new Float32Array([0, 1]), confidence: new Float32Array([0.1, 0.9]) },
+      },
     ],
     failure: { member: 3, step: 8, reason: "crash" as const, message: "é" },
   };

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { configSchema } from "../src/config/schema.ts";
-import { checkpointSteps, evaluationSteps } from "../src/run/schedule.ts";
+import { answerSteps, checkpointSteps, evaluationSteps } from "../src/run/schedule.ts";
+import { answerTableSize } from "../src/tasks/answer-table.ts";
 import { learningRateAt } from "../src/training/learning-rate.ts";
 import { referenceLearningRate } from "./reference/adamw.ts";
 
@@ -100,5 +101,29 @@ describe("checkpointSteps", () => {
 
   it("keeps the last one if only one may be kept", () => {
     expect([...checkpointSteps(config(10, 4, "linear", { schedule: "log", keep: 1 }))]).toEqual([10]);
+  });
+});
+
+describe("answerSteps", () => {
+  it("are all evaluations where that costs little", () => {
+    const settings = config(12000, 125, "linear");
+    expect([...answerSteps(settings)]).toEqual(evaluationSteps(settings));
+  });
+
+  it("are fewer, evenly among them and with both ends, where evaluations are dense", () => {
+    const dense = config(2000, 1, "linear");
+    const { task, training } = dense;
+    const steps = [...answerSteps(dense)];
+    expect([steps[0], steps.at(-1)]).toEqual([0, 2000]);
+    // Three forward passes make a gradient.
+    const share = (steps.length * answerTableSize(task)) / (3 * training.steps * training.batchSize);
+    expect(share).toBeGreaterThan(0.02);
+    expect(share).toBeLessThanOrEqual(0.03);
+    const gaps = steps.slice(1).map((step, i) => step - steps[i]);
+    expect(Math.max(...gaps) - Math.min(...gaps)).toBeLessThanOrEqual(1);
+  });
+
+  it("are the first and the last in a run of a few steps", () => {
+    expect([...answerSteps(config(3, 1, "linear"))]).toEqual([0, 3]);
   });
 });

@@ -28,6 +28,7 @@ function runOf(name: string, task: ConfigInput["task"], events: Partial<RunEvent
     config,
     hash: null,
     records,
+    answers: [],
     summary,
     references: summary.references,
     detector,

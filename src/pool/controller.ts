@@ -7,6 +7,7 @@ import type { Config } from "../config/schema.ts";
 import { messageOf } from "../errors.ts";
 import type {
   IntervalSums,
+  MemberAnswers,
   MemberState,
   ProbePrediction,
   SegmentRequest,
@@ -27,6 +28,8 @@ export interface MemberEvaluation {
   loss: number;
   gradientNorm: number;
   predictions: ProbePrediction[];
+  /** To the answer table, where it was asked. */
+  answers?: MemberAnswers;
 }
 
 export interface MemberFailure {
@@ -184,7 +187,7 @@ function advance(
       evaluation: null,
     };
   }
-  const { state, sums, predictions, nonFiniteStep } = outcome;
+  const { state, sums, predictions, answers, nonFiniteStep } = outcome;
   const tokens = before.tokens + outcome.tokens;
   if (nonFiniteStep !== undefined) {
     const message = `member ${member}: the loss became non-finite at step ${nonFiniteStep}`;
@@ -201,6 +204,7 @@ function advance(
     loss: sums.loss / sums.steps,
     gradientNorm: sums.gradientNorm / sums.steps,
     predictions,
+    ...(answers && { answers }),
   };
   return {
     after: {

@@ -5,7 +5,13 @@ import { basename, join, sep } from "node:path";
 const WHOLE_FILES = ["config.json", "environment.json", "summary.json", "report.html"] as const;
 
 /** Files that grow by one JSON object a line. */
-export const LINES_FILES = ["metrics.jsonl", "timing.jsonl", "posteriors.jsonl", "spectrum.jsonl"] as const;
+export const LINES_FILES = [
+  "metrics.jsonl",
+  "answers.jsonl",
+  "timing.jsonl",
+  "posteriors.jsonl",
+  "spectrum.jsonl",
+] as const;
 
 export type WholeFile = (typeof WHOLE_FILES)[number];
 export type LinesFile = (typeof LINES_FILES)[number];

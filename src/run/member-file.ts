@@ -2,7 +2,7 @@
 import type { MemberEvaluation, MemberFailure, MemberProgress } from "../pool/controller.ts";
 import { decodeSafetensors, encodeSafetensors, type Tensor } from "../safetensors.ts";
 import type { ProbeSetName } from "../tasks/probe-sets.ts";
-import type { IntervalSums, ProbePrediction } from "../training/messages.ts";
+import type { IntervalSums, MemberAnswers, ProbePrediction } from "../training/messages.ts";
 import type { PosteriorSpread } from "../uncertainty/decompose.ts";
 
 /** What the tensors do not hold; kept as JSON under the metadata key `progress`. NaN becomes null in JSON. */
@@ -26,6 +26,10 @@ const flat = (data: Float32Array): Tensor => ({ shape: [data.length], data });
 
 const pendingName = (step: number, set: ProbeSetName) => `pending.${step}.${set}`;
 
+const ANSWER_PARTS = ["right", "confidence"] as const satisfies (keyof MemberAnswers)[];
+
+const answersName = (step: number, part: keyof MemberAnswers) => `pending.${step}.answers.${part}`;
+
 /** The tensors of one pending prediction. */
 function encodePrediction(
   step: number,
@@ -47,9 +51,12 @@ export function encodeMember({ state, pending, ...progress }: MemberProgress): U
       return { step, tokens, loss, gradientNorm, sets: predictions.map((p) => p.set) };
     }),
   };
-  const tensors: [string, Tensor][] = pending.flatMap(({ step, predictions }) =>
-    predictions.flatMap((prediction) => encodePrediction(step, prediction)),
-  );
+  const tensors: [string, Tensor][] = pending.flatMap(({ step, predictions, answers }) => [
+    ...predictions.flatMap((prediction) => encodePrediction(step, prediction)),
+    ...ANSWER_PARTS.flatMap((part): [string, Tensor][] =>
+      answers ? [[answersName(step, part), flat(answers[part])]] : [],
+    ),
+  ]);
   if (state) {
     tensors.push(["parameters", flat(state.parameters)]);
     tensors.push(["firstMoment", flat(state.firstMoment)]);
@@ -80,6 +87,15 @@ export function decodeMember(bytes: Uint8Array): MemberProgress {
       }),
     };
   };
+  const answers = (step: number): Pick<MemberEvaluation, "answers"> =>
+    tensors.has(answersName(step, "right"))
+      ? {
+          answers: {
+            right: tensor(answersName(step, "right")),
+            confidence: tensor(answersName(step, "confidence")),
+          },
+        }
+      : {};
   if (metadata.progress === undefined) throw new RangeError("member state without its progress record");
   const { step, pending, ...progress }: ProgressRecord = JSON.parse(metadata.progress);
   return {
@@ -100,6 +116,7 @@ export function decodeMember(bytes: Uint8Array): MemberProgress {
         loss: evaluation.loss ?? Number.NaN,
         gradientNorm: evaluation.gradientNorm ?? Number.NaN,
         predictions: sets.map((set) => prediction(evaluation.step, set)),
+        ...answers(evaluation.step),
       }),
     ),
   };

@@ -4,13 +4,14 @@ import { loadCoreModule } from "../core/build.ts";
 import { instantiateTransformer } from "../core/transformer.ts";
 import { createWorkerPool } from "../pool/pool.ts";
 import type { WorkerPool } from "../pool/segments.ts";
+import { answerTableSize } from "../tasks/answer-table.ts";
 import { probeSetsOf } from "../tasks/probe-sets.ts";
 import { type Cost, estimateCost, gradientsPerStep } from "../training/cost.ts";
 import type { SegmentResult } from "../training/messages.ts";
 import { transformerShape } from "../training/model.ts";
 import { threadsFor, trainingSharding } from "../training/team-size.ts";
 import { readInitial } from "./initial.ts";
-import { evaluationSteps } from "./schedule.ts";
+import { answerSteps, evaluationSteps } from "./schedule.ts";
 
 /** Nominal FLOPs of one measured step: large batches are measured on a part of them. */
 const STEP_FLOPS = 2e9;
@@ -57,7 +58,8 @@ export async function planRun(config: Config, wantedWorkers: number): Promise<Ru
     // A prediction is the forward third of a gradient on as many prompts.
     const promptSeconds = secondsPerStep / gradientsPerStep(training) / training.batchSize / 3;
     const predictions = evaluations * probeSetsOf(task).length * (evaluation.posteriorSamples || 1);
-    const evaluationSeconds = predictions * evaluation.prompts * promptSeconds;
+    const answers = answerSteps(config).size * answerTableSize(task);
+    const evaluationSeconds = (predictions * evaluation.prompts + answers) * promptSeconds;
     const memberSeconds = training.steps * secondsPerStep + evaluationSeconds;
     return {
       ...cost,

@@ -13,7 +13,14 @@ import { stateFile, type WholeFile } from "./files.ts";
 import { parseLines, parseObject, type RecordFile } from "./json.ts";
 import type { Manifest } from "./manifest.ts";
 import { decodeMember } from "./member-file.ts";
-import type { MetricsRecord, References, RunEvents, RunSummary, TimingRecord } from "./records.ts";
+import type {
+  AnswerRecord,
+  MetricsRecord,
+  References,
+  RunEvents,
+  RunSummary,
+  TimingRecord,
+} from "./records.ts";
 
 export interface RunData {
   directory: string;
@@ -24,6 +31,8 @@ export interface RunData {
   hash: string | null;
   /** Evaluations in order of step. */
   records: MetricsRecord[];
+  /** The answer table at all of these, or at some, in order of step. */
+  answers: AnswerRecord[];
   /** null while the run is going on, or if it was stopped. */
   summary: RunSummary | null;
   /** Of the probe sets that have been evaluated. */
@@ -36,7 +45,7 @@ export interface RunData {
 }
 
 /**
- * Reads `config.json` and, where present, `metrics.jsonl`, `summary.json` and `environment.json`.
+ * Reads `config.json` and, where present, `metrics.jsonl`, `answers.jsonl`, `summary.json` and `environment.json`.
  * @throws MissingRunError if there is no such directory; ForeignRunError if it does not hold a run.
  */
 export async function readRun(runDir: string): Promise<RunData> {
@@ -58,6 +67,7 @@ export async function readRun(runDir: string): Promise<RunData> {
     config,
     hash: typeof manifest.hash === "string" ? manifest.hash : null,
     records,
+    answers: (await readAnswers(directory)).filter(({ step }) => step <= (records.at(-1)?.step ?? -1)),
     summary,
     references,
     detector,
@@ -110,6 +120,22 @@ const METRICS: RecordFile = {
 export async function readMetrics(directory: string): Promise<MetricsRecord[]> {
   const records = await readRecords<MetricsRecord>(directory, METRICS);
   return records.sort((a, b) => a.step - b.step);
+}
+
+const ANSWERS: RecordFile = {
+  file: "answers.jsonl",
+  what: "a record of the answer table (step, tasks, inputs, fresh)",
+  matches: ({ step, tasks, inputs, fresh }) =>
+    Number.isInteger(step) &&
+    Array.isArray(tasks) &&
+    Array.isArray(inputs) &&
+    typeof fresh === "object" &&
+    fresh !== null,
+};
+
+/** The answer tables so far, in order of step; none for a run of before there were any. */
+export function readAnswers(directory: string): Promise<AnswerRecord[]> {
+  return readRecords(directory, ANSWERS);
 }
 
 const TIMING: RecordFile = {

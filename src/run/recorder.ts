@@ -4,17 +4,19 @@ import type { ParameterInfo } from "../core/layout.ts";
 import type { CoreModule } from "../core/module.ts";
 import { instantiateTransformer } from "../core/transformer.ts";
 import type { MemberEvaluation, MemberProgress } from "../pool/controller.ts";
+import { type AnswerTable, drawAnswerTable } from "../tasks/answer-table.ts";
 import { createProbeSets, type ProbeSet } from "../tasks/probes.ts";
 import { ivonGaussian } from "../training/ivon.ts";
 import { learningRateAt } from "../training/learning-rate.ts";
 import type { SegmentRequest, SegmentResult } from "../training/messages.ts";
 import { transformerShape } from "../training/model.ts";
+import { measureAnswers } from "./answers.ts";
 import type { RunDirectory } from "./directory.ts";
 import { measureEvaluation } from "./measure.ts";
 import type { RunObserver } from "./observer.ts";
-import { readMetrics, readTiming } from "./read.ts";
+import { readAnswers, readMetrics, readTiming } from "./read.ts";
 import type { MetricsRecord, References, RunSummary, TimingRecord } from "./records.ts";
-import { checkpointSteps } from "./schedule.ts";
+import { answerSteps, checkpointSteps } from "./schedule.ts";
 import { summarise } from "./summary.ts";
 
 /** Turns the controller's results into files and keeps what the summary needs. */
@@ -25,9 +27,13 @@ export class Recorder {
   readonly #directory: RunDirectory;
   readonly #observer: RunObserver;
   readonly #checkpoints: Set<number>;
+  readonly #asked: Set<number>;
+  /** Last step of answers.jsonl. */
+  #answered: number;
   readonly #timing: TimingRecord;
   readonly #startedAt = performance.now();
   #probes: ProbeSet[] | null = null;
+  #table: AnswerTable | null = null;
   #parameters: readonly ParameterInfo[] | null = null;
 
   private constructor(
@@ -37,12 +43,15 @@ export class Recorder {
     observer: RunObserver,
     records: MetricsRecord[],
     timing: TimingRecord | undefined,
+    answered: number,
   ) {
     this.#config = config;
     this.#core = core;
     this.#directory = directory;
     this.#observer = observer;
     this.#checkpoints = checkpointSteps(config);
+    this.#asked = answerSteps(config);
+    this.#answered = answered;
     this.records = records;
     this.#timing = timing ?? { step: 0, seconds: 0, tokens: 0, trainSeconds: 0, evaluationSeconds: 0 };
   }
@@ -55,7 +64,9 @@ export class Recorder {
   ): Promise<Recorder> {
     const records = await readMetrics(directory.path);
     const timing = await readTiming(directory.path);
-    return new Recorder(config, core, directory, observer, records, timing.at(-1));
+    const answers = await readAnswers(directory.path);
+    const answered = answers.at(-1)?.step ?? -1;
+    return new Recorder(config, core, directory, observer, records, timing.at(-1), answered);
   }
 
   /** The probe sets with their exact references; computed when first needed, while the workers train. */
@@ -72,7 +83,8 @@ export class Recorder {
     run: (request: SegmentRequest) => Promise<SegmentResult>,
     request: SegmentRequest,
   ): Promise<SegmentResult> {
-    const result = await run(request);
+    const answers = this.#asked.has(request.toStep);
+    const result = await run(answers ? { ...request, answers } : request);
     this.#timing.tokens += result.tokens;
     this.#timing.trainSeconds += result.trainSeconds;
     this.#timing.evaluationSeconds += result.evaluationSeconds;
@@ -110,11 +122,22 @@ export class Recorder {
       const shape = { prompts: evaluation.prompts, classes: task.modulus };
       await this.#directory.savePredictions(step, members, evaluation.savePredictions, shape);
     }
+    await this.#saveAnswers(step, members);
     await this.#directory.appendLine("metrics.jsonl", record);
     const timing = { ...this.#timing, step, seconds: this.#seconds() };
     await this.#directory.appendLine("timing.jsonl", timing);
     this.records.push(record);
     this.#observer.evaluated?.(record, timing, this.records);
+  }
+
+  /** A kill between this line and that of the evaluation makes the evaluation come again, but not its table. */
+  async #saveAnswers(step: number, members: readonly MemberEvaluation[]): Promise<void> {
+    const answers = members.flatMap((member) => member.answers ?? []);
+    if (step <= this.#answered || answers.length < members.length) return;
+    const { task, seed, evaluation } = this.#config;
+    this.#table ??= drawAnswerTable(task, seed, evaluation.prompts);
+    await this.#directory.appendLine("answers.jsonl", measureAnswers(step, answers, this.#table));
+    this.#answered = step;
   }
 
   summarise(members: readonly MemberProgress[]): RunSummary {

@@ -1,6 +1,6 @@
 /**
- * The records of a run itself: `metrics.jsonl` holds one MetricsRecord a line, `timing.jsonl` one TimingRecord,
- * `summary.json` one RunSummary. Those of `posteriors.jsonl` and `spectrum.jsonl` live with the analyses that make them.
+ * The records of a run itself: `metrics.jsonl` holds one MetricsRecord a line, `answers.jsonl` one AnswerRecord,
+ * `timing.jsonl` one TimingRecord, `summary.json` one RunSummary. Those of `posteriors.jsonl` and `spectrum.jsonl` live with the analyses that make them.
  */
 import type { ProbeSetName } from "../tasks/probe-sets.ts";
 import type { ProbeReference } from "../tasks/probes.ts";
@@ -27,6 +27,35 @@ export interface MetricsRecord {
 
 /** Of the probe sets that the run has. */
 export type References = Partial<Record<ProbeSetName, ProbeReference>>;
+
+/**
+ * The answer table at one evaluation: fixed prompts, one for each pair of a task and a query, asked for their last answer.
+ * Cells are in rows, task x queries + query. With one variable the queries are inputs; with several they stand for
+ * their multiples as well. Large families are sampled.
+ */
+export interface AnswerRecord {
+  step: number;
+  /** How many members answered. */
+  members: number;
+  /** Family indices of the rows: first `seenTasks` tasks of training. */
+  tasks: number[];
+  seenTasks: number;
+  /** Input indices of the columns: first `seenInputs` inputs of training. */
+  inputs: number[];
+  seenInputs: number;
+  /** With contexts that are not in the pool. */
+  fresh: CellAnswers;
+  /** Prompts of the pool; there exactly with one. */
+  pool?: CellAnswers;
+}
+
+/** By cell; null where there is no prompt. */
+export interface CellAnswers {
+  /** How many members answer right. */
+  right: (number | null)[];
+  /** The probability a member gives its own answer, right or not: mean over the members, to two decimals. */
+  confidence: (number | null)[];
+}
 
 /** What metrics.jsonl leaves out because it differs between equal runs. */
 export interface TimingRecord {

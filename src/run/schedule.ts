@@ -1,5 +1,10 @@
-/** Which steps are evaluated and which of them keep a checkpoint. Both follow from the configuration alone. */
+/**
+ * Which steps are evaluated, and which of them keep a checkpoint or ask the answer table. All follow from the
+ * configuration alone.
+ */
 import type { Config } from "../config/schema.ts";
+import { answerTableSize } from "../tasks/answer-table.ts";
+import { gradientsPerStep } from "../training/cost.ts";
 
 /** Steps in one log-spaced interval, as a fraction of the step it starts from: about 12 evaluations a decade. */
 const LOG_GAP = 0.2;
@@ -36,6 +41,26 @@ export function checkpointSteps(
     kept.add(nearest(steps, target));
   }
   return new Set([...kept].sort((a, b) => a - b));
+}
+
+/** Largest share of a run that the answer table costs. */
+const ANSWER_SHARE = 0.03;
+
+/**
+ * The evaluation steps at which the answer table is asked: all, or as many as keep its cost to a share of the training's,
+ * evenly by rank, but always the first and the last.
+ */
+export function answerSteps(config: Pick<Config, "task" | "training" | "evaluation">): Set<number> {
+  const { task, training } = config;
+  const steps = evaluationSteps(config);
+  // An answer is the forward third of a gradient.
+  const trained = 3 * gradientsPerStep(training) * training.steps * training.batchSize;
+  const affordable = Math.max(2, Math.floor((ANSWER_SHARE * trained) / answerTableSize(task)));
+  if (steps.length <= affordable) return new Set(steps);
+  const last = steps.length - 1;
+  return new Set(
+    Array.from({ length: affordable }, (_, i) => steps[Math.round((i * last) / (affordable - 1))]),
+  );
 }
 
 /** The entry of ascending `steps` nearest to `target`; of two equally near ones the later. */

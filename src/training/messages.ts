@@ -30,6 +30,8 @@ export interface SegmentRequest {
   member: number;
   state: MemberState | null;
   toStep: number;
+  /** Whether the answer table is asked there too. */
+  answers?: boolean;
   /** Sums of the steps of this interval that an interrupted segment has done already; absent: none. */
   carried?: IntervalSums;
 }
@@ -43,6 +45,14 @@ export interface ProbePrediction {
   posterior?: PosteriorSpread;
 }
 
+/** One member's answers to the prompts of the answer table, in their order. */
+export interface MemberAnswers {
+  /** 1 where the most probable class is the target. */
+  right: Float32Array;
+  /** Probability of that class. */
+  confidence: Float32Array;
+}
+
 export interface SegmentResult {
   member: number;
   /** State at `toStep`, or earlier if the run was asked to stop or the loss became non-finite. */
@@ -54,6 +64,8 @@ export interface SegmentResult {
   sums: IntervalSums;
   /** Predictions at `state.step`; empty unless the segment reached `toStep`. */
   predictions: ProbePrediction[];
+  /** At `state.step`, if the request asked for them and the segment reached `toStep`. */
+  answers?: MemberAnswers;
   /** Set when the loss was not finite: the step at which that happened. The state is the one before it. */
   nonFiniteStep?: number;
   /** Tokens processed in training. */

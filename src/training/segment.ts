@@ -6,8 +6,10 @@ import type { Config } from "../config/schema.ts";
 import type { Batch } from "../core/batch.ts";
 import type { CoreModule } from "../core/module.ts";
 import type { Team } from "../core/team.ts";
+import { type AnswerTable, drawAnswerTable } from "../tasks/answer-table.ts";
 import { drawProbePrompts, type ProbePrompts } from "../tasks/probe-prompts.ts";
 import { PromptSampler } from "../tasks/prompts.ts";
+import { answer } from "./answer.ts";
 import { createMemberModel, type MemberModel } from "./member-model.ts";
 import type { MemberState, SegmentRequest, SegmentResult } from "./messages.ts";
 import { initialParameters, stateAtStart } from "./model.ts";
@@ -32,6 +34,8 @@ interface Trainer {
   sampler: PromptSampler;
   batch: Batch;
   probes: ProbePrompts[];
+  /** Drawn when it is first asked. */
+  table?: AnswerTable;
 }
 
 let trainer: Trainer | undefined;
@@ -52,6 +56,11 @@ function trainerOf(config: Config, core: CoreModule): Trainer {
   return trainer;
 }
 
+function tableOf(shared: Trainer, { task, seed, evaluation }: Config): AnswerTable {
+  shared.table ??= drawAnswerTable(task, seed, evaluation.prompts);
+  return shared.table;
+}
+
 /** @throws Error if the members begin with parameters that only the caller has */
 function initialState(config: Config, member: number, core: CoreModule): MemberState {
   if (config.model.initFrom !== undefined)
@@ -68,7 +77,8 @@ function initialState(config: Config, member: number, core: CoreModule): MemberS
  */
 export function trainSegment(request: SegmentRequest, context: SegmentContext): SegmentResult {
   const { config, member, toStep } = request;
-  const { model, sampler, batch, probes } = trainerOf(config, context.core);
+  const shared = trainerOf(config, context.core);
+  const { model, sampler, batch, probes } = shared;
   const { transformer } = model;
   const from = request.state ?? initialState(config, member, context.core);
   transformer.setParameters(from.parameters);
@@ -94,7 +104,9 @@ export function trainSegment(request: SegmentRequest, context: SegmentContext): 
     context.onStep?.(t, loss);
   }
   const trained = performance.now();
-  const predictions = step === toStep ? predict(model, probes, config, member, step) : [];
+  const reached = step === toStep;
+  const predictions = reached ? predict(model, probes, config, member, step) : [];
+  const answers = reached && request.answers ? answer(transformer, tableOf(shared, config).batch) : undefined;
   // Nobody else has the initial state.
   const own = context.takeState || !request.state ? from : undefined;
   const moments = transformer.getMoments(own && { first: own.firstMoment, second: own.secondMoment });
@@ -108,6 +120,7 @@ export function trainSegment(request: SegmentRequest, context: SegmentContext): 
     },
     sums,
     predictions,
+    ...(answers && { answers }),
     nonFiniteStep,
     tokens: (step - from.step) * batch.tokens.length,
     trainSeconds: (trained - started) / 1000,
