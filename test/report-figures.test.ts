@@ -6,13 +6,15 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { diagnose } from "../src/report/diagnosis.ts";
 import { accuracyFigure } from "../src/report/figures/accuracy.ts";
 import { comparisonFigures } from "../src/report/figures/comparison.ts";
+import { entropyFigure } from "../src/report/figures/entropy.ts";
+import { clearerAxis, uncertaintyBands } from "../src/report/figures/events.ts";
 import { otherFigures, stepFigures } from "../src/report/figures/index.ts";
-import { inputSetsFigure } from "../src/report/figures/input-sets.ts";
+import { informationFigure } from "../src/report/figures/information.ts";
 import { lossFigure } from "../src/report/figures/loss.ts";
 import { methodsOf } from "../src/report/figures/methods.ts";
 import { type Figure, logTicks, placeMarks, spread, stepAxis } from "../src/report/figures/plot.ts";
 import { chooseMoments, positionFigure } from "../src/report/figures/position.ts";
-import { uncertaintyFigure } from "../src/report/figures/uncertainty.ts";
+import { quadrantFigures } from "../src/report/figures/quadrants.ts";
 import { formatNumber, formatPercent, formatStep } from "../src/report/format.ts";
 import { type RunData, readRun } from "../src/report/read-run.ts";
 import { renderSvg } from "../src/report/svg.ts";
@@ -63,6 +65,13 @@ function lines(figure: Figure): Map<string, Value[]> {
   return new Map([...keys].map((key) => [key, values.filter((value) => value.key === key)]));
 }
 
+const yDomain = (figure: Figure): [number, number] => {
+  const { layer: layers } = figure.spec as unknown as {
+    layer: { encoding: { y: { scale?: { domain?: [number, number] } | null } } }[];
+  };
+  return layers.flatMap(({ encoding }) => [encoding.y.scale?.domain ?? []].flat()) as [number, number];
+};
+
 const labels = (figure: Figure) => layer(figure, "text", "colour").map((value) => value.label);
 const marks = (figure: Figure) => layer(figure, "rule", "pixel");
 
@@ -109,20 +118,63 @@ describe("figures of a run", () => {
     }
   });
 
-  it("draws MI, expected and total entropy with the bound log K, and names K", () => {
-    const figure = uncertaintyFigure(run, "linear", "unseenTasks");
+  it("draws MI on an axis of its own, and names K and its bound", () => {
+    const figure = informationFigure(run, "linear");
     const drawn = lines(figure);
-    const last = run.records.at(-1)!.ensemble.unseenTasks!;
-    expect(drawn.get("mutualInformation")!.at(-1)!.y).toBe(last.mutualInformation);
-    expect(drawn.get("expectedEntropy")!.at(-1)!.y).toBe(last.expectedEntropy);
-    expect(drawn.get("totalEntropy")!.at(-1)!.y).toBe(last.totalEntropy);
-    expect(drawn.get("bound")![0].y).toBeCloseTo(Math.log(4), 12);
-    expect(drawn.get("entropyG")![0].y).toBe(0.04);
+    for (const set of ["seenTasks", "unseenTasks"] as const)
+      expect(drawn.get(set)!.map(({ y }) => y)).toEqual(
+        run.records.map(({ ensemble }) => ensemble[set]!.mutualInformation),
+      );
+    expect([...drawn.keys()].sort()).toEqual(["seenTasks", "unseenTasks"]);
+    const peak = run.detector.peakMutualInformation!;
+    expect(yDomain(figure)[1]).toBeGreaterThanOrEqual(peak);
+    expect(yDomain(figure)[1]).toBeLessThan(1.3 * peak);
     expect(figure.caption).toContain("K = 4");
-    const seen = lines(uncertaintyFigure(run, "linear", "seenTasks"));
-    expect(seen.get("mutualInformation")!.at(-1)!.y).toBe(
-      run.records.at(-1)!.ensemble.seenTasks!.mutualInformation,
+    expect(figure.caption).toContain("log K = 1.39");
+  });
+
+  it("draws expected entropy of ensemble and members, total entropy, and the entropy of G", () => {
+    const drawn = lines(entropyFigure(run, "linear"));
+    const last = run.records.at(-1)!;
+    expect(drawn.get("unseenTasks")!.at(-1)!.y).toBe(last.ensemble.unseenTasks!.expectedEntropy);
+    expect(drawn.get("seenTasks")!.at(-1)!.y).toBe(last.ensemble.seenTasks!.expectedEntropy);
+    expect(drawn.get("total")!.at(-1)!.y).toBe(last.ensemble.unseenTasks!.totalEntropy);
+    expect(drawn.get("unseenTasks member 1")!.at(-1)!.y).toBe(last.members[1].sets.unseenTasks!.entropy);
+    expect(drawn.get("G")![0].y).toBe(0.04);
+  });
+
+  it("shades the plateau, from half of the peak, and the collapse after it", () => {
+    const { fall, peakMutualInformation } = run.detector;
+    const [plateau, collapse] = uncertaintyBands(run);
+    expect([plateau.to, collapse.from, collapse.to]).toEqual([fall!.start, fall!.start, fall!.end]);
+    const information = run.records.map(({ ensemble }) => ensemble.unseenTasks!.mutualInformation);
+    const risen = information.findIndex((value) => value >= peakMutualInformation! / 2);
+    expect(plateau.from).toBeGreaterThan(run.records[risen - 1].step);
+    expect(plateau.from).toBeLessThanOrEqual(run.records[risen].step);
+    const { width } = informationFigure(run, "linear").spec as unknown as { width: number };
+    const drawn = layer(informationFigure(run, "linear"), "rect", "left") as unknown as {
+      left: number;
+      right: number;
+    }[];
+    expect(drawn.map(({ left, right }) => [left, right])).toEqual(
+      [plateau, collapse].map(({ from, to }) => [(width * from) / 12000, (width * to) / 12000]),
     );
+  });
+
+  it("shades a plateau without end to the last evaluation, and nothing without a peak", async () => {
+    const memorising = { ...run, detector: { ...run.detector, fall: null } };
+    expect(uncertaintyBands(memorising).map(({ to }) => to)).toEqual([12000]);
+    const one = await load({ config: { ensemble: { members: 1 } }, evaluations: 6 });
+    expect(uncertaintyBands(one)).toEqual([]);
+  });
+
+  it("spaces steps by their logarithm where the events span an octave", () => {
+    const none = { memorisedStep: null, grokStep: null, uncertaintyPeakStep: null, collapseStep: null };
+    const axis = (events: object) => clearerAxis({ events: { ...none, ...events } });
+    expect(axis({ memorisedStep: 500, grokStep: 1000 })).toBe("log");
+    expect(axis({ memorisedStep: 500, grokStep: 999 })).toBe("linear");
+    expect(axis({ memorisedStep: 0, grokStep: 1000 })).toBe("linear");
+    expect(axis({})).toBe("linear");
   });
 
   it("draws every statistic that has a plot, and leaves a gap where a record lacks it", () => {
@@ -166,15 +218,35 @@ describe("figures of a run", () => {
     expect(steps(accuracyFigure(run, "log"))[0]).toBe(200);
   });
 
-  it("draws the four probe sets if and only if inputs are held out", async () => {
-    expect(inputSetsFigure(run, "linear")).toBeNull();
+  it("draws accuracy and MI on two quadrants, and on four if and only if inputs are held out", async () => {
+    const titles = (data: RunData) => quadrantFigures(data, "linear").map(({ title }) => title);
+    expect(titles(run)).toEqual(["Seen tasks, seen inputs", "Unseen tasks, seen inputs"]);
     const held = await load({ config: { task: { inputFraction: 0.8 } }, evaluations: 10 });
-    expect([...lines(inputSetsFigure(held, "linear")!).keys()].sort()).toEqual([
-      "seenTasks",
-      "seenTasksUnseenInputs",
-      "unseenTasks",
-      "unseenTasksUnseenInputs",
+    expect(titles(held)).toEqual([
+      "Seen tasks, seen inputs",
+      "Seen tasks, unseen inputs",
+      "Unseen tasks, seen inputs",
+      "Unseen tasks, unseen inputs",
     ]);
+    const quadrants = quadrantFigures(held, "linear");
+    const [accuracy, information] = quadrants[3].figures;
+    const set = "unseenTasksUnseenInputs";
+    expect(
+      lines(accuracy)
+        .get(set)!
+        .map(({ y }) => y),
+    ).toEqual(held.records.map(({ ensemble }) => ensemble[set]!.accuracy));
+    expect(lines(accuracy).get(`${set} member 2`)!.at(-1)!.y).toBe(
+      held.records.at(-1)!.members[2].sets[set]!.accuracy,
+    );
+    expect(
+      lines(information)
+        .get(set)!
+        .map(({ y }) => y),
+    ).toEqual(held.records.map(({ ensemble }) => ensemble[set]!.mutualInformation));
+    const domains = quadrants.map(({ figures }) => yDomain(figures[1]));
+    expect(new Set(domains.map(String)).size).toBe(1);
+    expect(quadrantFigures({ ...run, records: [] }, "log")).toEqual([]);
   });
 
   it("chooses start, events, the middle of the descent and the end for the context figure", () => {

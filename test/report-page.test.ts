@@ -1,9 +1,11 @@
+import { createHash } from "node:crypto";
 import { lstat, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Config, configSchema } from "../src/config/schema.ts";
 import { UsageError } from "../src/errors.ts";
+import { PLAYER_SCRIPT } from "../src/report/answers/section.ts";
 import { configDifferences, nameRuns } from "../src/report/comparison-page.ts";
 import { formatStep } from "../src/report/format.ts";
 import { escapeHtml } from "../src/report/html.ts";
@@ -18,6 +20,17 @@ beforeAll(async () => {
   scratch = await mkdtemp(join(tmpdir(), "epigrok-report-"));
 });
 afterAll(() => rm(scratch, { recursive: true, force: true }));
+
+/** The page has the one script that goes with the answer table, and lets no other run. */
+function expectOwnScript(page: string): void {
+  expect(page.match(/<script/g)).toHaveLength(1);
+  const script = /<script>([^<]*)<\/script>/.exec(page)![1];
+  expect(script).toBe(PLAYER_SCRIPT);
+  const hash = createHash("sha256").update(script).digest("base64");
+  expect(page).toContain(
+    `content="default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-${hash}'"`,
+  );
+}
 
 const hostile = `"><script>alert(1)</script>'&`;
 
@@ -40,18 +53,19 @@ describe("writeReport", () => {
     expect(path).toBe(join(directory, "report.html"));
     const page = await readFile(path, "utf8");
     expect(page.length).toBeLessThan(1_000_000);
-    expect(page).not.toMatch(/<script|<link(?! rel="icon" href="data:,")|@import|url\((?!#e)/);
+    expect(page).not.toMatch(/<link(?! rel="icon" href="data:,")|@import|url\((?!#e)/);
+    expectOwnScript(page);
     expect(page.replaceAll('xmlns="http://www.w3.org/2000/svg"', "")).not.toMatch(/https?:/);
-    expect(page.match(/<figure /g)).toHaveLength(8);
-    expect(page.match(/<svg /g)).toHaveLength(7 * 2 + 1);
+    expect(page.match(/<figure id/g)).toHaveLength(12);
+    expect(page.match(/<svg [^>]*role="img" viewBox/g)).toHaveLength(11 * 2 + 1);
     expect(page).toContain(escapeHtml(run.summary.verdict));
     for (const step of [run.summary.grokStep, run.summary.collapseStep, run.summary.memorisedStep]) {
-      expect(page).toContain(`<dd>${formatStep(step)}`);
+      expect(page).toMatch(new RegExp(`<li><b>[A-Z][a-z ]+</b> at step ${formatStep(step)}`));
     }
     expect(page).toContain("modulus: 23");
     expect(page).toContain("Synthetic CPU");
     expect(page).toContain("log K = 1.39");
-    expect(await readdir(directory)).toHaveLength(5);
+    expect(await readdir(directory)).toHaveLength(6);
   });
 
   it("writes the same bytes again, over the old report", async () => {
@@ -64,7 +78,7 @@ describe("writeReport", () => {
     const nasty = syntheticRun({ evaluations: 8, verdict: hostile });
     const directory = await writeSyntheticRun(join(scratch, "&'run"), nasty);
     const page = await readFile(await writeReport([directory]), "utf8");
-    expect(page).not.toContain("<script");
+    expectOwnScript(page);
     expect(page).toContain("<h1>epigrok: &amp;&#39;run</h1>");
     expect(page).toContain(escapeHtml(hostile));
   });
@@ -77,13 +91,14 @@ describe("writeReport", () => {
     await rm(join(directory, "summary.json"));
     const page = await readFile(await writeReport([directory]), "utf8");
     expect(page).toContain(`evaluated up to step ${formatStep(5800)} of ${formatStep(12000)}`);
-    expect(page.match(/<figure /g)).toHaveLength(8);
+    expect(page.match(/<figure id/g)).toHaveLength(12);
+    expect(page).toContain("so far");
     expect(page).not.toMatch(/NaN|undefined|\[object/);
 
     await rm(join(directory, "metrics.jsonl"));
     const empty = await readFile(await writeReport([directory]), "utf8");
     expect(empty).toContain("No evaluation has been written yet.");
-    expect(empty).not.toMatch(/NaN|undefined|\[object|<figure/);
+    expect(empty).not.toMatch(/NaN|undefined|\[object|<figure|<script/);
   });
 
   it("compares several runs", async () => {
@@ -148,10 +163,10 @@ describe("writeFigures", () => {
     const directory = await writeSyntheticRun(join(scratch, "figures"), syntheticRun({ evaluations: 20 }));
     const out = join(scratch, "pictures");
     const paths = await writeFigures(directory, out, { theme: "light" });
-    expect(paths).toHaveLength(15);
+    expect(paths).toHaveLength(23);
     expect((await readdir(out)).sort()).toEqual(paths.map((path) => path.slice(out.length + 1)).sort());
-    const svg = await readFile(join(out, "uncertainty-unseen-log.svg"), "utf8");
-    expect(svg).toMatch(/<text [^>]*>Uncertainty on unseen tasks<\/text>/);
+    const svg = await readFile(join(out, "information-log.svg"), "utf8");
+    expect(svg).toMatch(/<text [^>]*>Epistemic uncertainty: mutual information<\/text>/);
     expect(svg).not.toContain("var(");
     await writeFigures(directory, out, { theme: "light" });
     await writeFile(join(out, "loss.svg"), "<svg>mine</svg>");

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import type { PosteriorRecord } from "../src/analysis/posterior-job.ts";
 import { METHOD_DEFINITIONS, POSTERIOR_METHODS } from "../src/posterior/methods/index.ts";
 import { otherFigures, stepFigures } from "../src/report/figures/index.ts";
-import { informationFigure, methodsOf } from "../src/report/figures/methods.ts";
+import { methodsFigure, methodsOf } from "../src/report/figures/methods.ts";
 import { formatStep } from "../src/report/format.ts";
 import { calibrationTable, collapseTable, markdown } from "../src/report/posterior-tables.ts";
 import { readRun } from "../src/report/read-run.ts";
@@ -85,7 +85,7 @@ describe("a run with posteriors and spectra", () => {
   it("draws every method there is, each with a line of its own", async () => {
     const all = POSTERIOR_METHODS.map((method) => posterior(method, 1000, 0, 0.5));
     const data = { ...(await readRun(directory)), posteriors: all as unknown as PosteriorRecord[] };
-    const figure = informationFigure(data, methodsOf(data), "linear");
+    const figure = methodsFigure(data, methodsOf(data), "linear");
     const text = JSON.stringify(figure!.spec);
     const looks = METHOD_DEFINITIONS.map(({ name, label }) => {
       expect(text).toContain(`"label":"${label}"`);

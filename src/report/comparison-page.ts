@@ -4,7 +4,7 @@ import { comparisonFigures, type NamedRun, runStyle } from "./figures/comparison
 import { eventKeys, eventNames, membersOf } from "./figures/events.ts";
 import { formatNumber, formatPercent, formatStep } from "./format.ts";
 import { escapeHtml } from "./html.ts";
-import { figureGrid, htmlPage, htmlTable, section } from "./page.ts";
+import { figureGrid, htmlPage, htmlTable, section, stepAxisSwitch, withStepAxis } from "./page.ts";
 import type { RunData } from "./read-run.ts";
 import { verdict } from "./run-page.ts";
 import { renderSvg } from "./svg.ts";
@@ -24,7 +24,7 @@ export async function comparisonPage(runs: RunData[]): Promise<string> {
   return htmlPage({
     title: `epigrok: ${runs.length} runs compared`,
     body: [
-      section("Through training", figureGrid(figures)),
+      withStepAxis(section("Through training", `${stepAxisSwitch}\n${figureGrid(figures)}`), "linear"),
       section("Events and outcome", eventsTable(named)),
       section(
         "Differences in configuration",

@@ -29,3 +29,13 @@ const ENDINGS: Partial<Record<Intl.LDMLPluralRule, string>> = { one: "st", two: 
 export function ordinal(n: number): string {
   return `${n}${ENDINGS[ORDINALS.select(n)] ?? "th"}`;
 }
+
+/** A fraction as a whole percentage. */
+export function formatShare(value: number | null): string {
+  return value === null ? "–" : `${Math.round(100 * value)}\u202f%`;
+}
+
+/** A ratio of steps as its logarithm, with what it is relative to still to come: 0.5 octaves after. */
+export function formatOctaves(octaves: number): string {
+  return `${Math.abs(octaves).toFixed(2)} octaves ${octaves < 0 ? "before" : "after"}`;
+}

@@ -1,4 +1,6 @@
-/** The HTML page: one file, no script, nothing fetched from anywhere. */
+/** The HTML page: one file, nothing fetched from anywhere, and readable without the script that it may have. */
+import { createHash } from "node:crypto";
+import type { StepAxis } from "./figures/plot.ts";
 import { escapeHtml } from "./html.ts";
 import { fontStack, schemeCss } from "./theme.ts";
 
@@ -10,6 +12,8 @@ export interface Page {
   body: string;
   /** Plain text at the very end. */
   footer?: string;
+  /** JavaScript of our own, the only one that the page lets run. */
+  script?: string;
 }
 
 const css = `
@@ -28,13 +32,17 @@ a{color:var(--link)}
 code{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:.875em}
 .subtitle{color:var(--muted);margin:.35rem 0 0;overflow-wrap:anywhere}
 .verdict{font-size:1.125rem;line-height:1.5;margin:1.5rem 0 0;padding:.85rem 1.1rem;max-width:none;background:var(--panel);border-left:4px solid var(--blue);border-radius:0 6px 6px 0}
-.facts{display:grid;grid-template-columns:repeat(4,1fr);gap:1.1rem 1.5rem;margin:1.5rem 0 0}
+.facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:1.1rem 1.5rem;margin:1.5rem 0 0}
 .facts div{min-width:0}
 .facts dt{color:var(--muted);font-size:.8125rem;line-height:1.35}
 .facts dd{margin:.1rem 0 0;font-size:1.1875rem;line-height:1.3;font-weight:600;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
 .facts small{display:block;font-size:.8125rem;font-weight:400;color:var(--muted)}
 .figures,.columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:2.25rem 2rem}
 .figures{margin-top:1.25rem}
+.quadrant figure+figure{margin-top:.25rem}
+.quadrants h3{margin:0}
+.story{margin:1rem 0 0;padding:0;list-style:none;max-width:none}
+.story b{color:var(--ink)}
 .columns{gap:0 2rem}
 figure{margin:0;min-width:0}
 figure svg{display:block;width:100%;height:auto;color:var(--ink)}
@@ -44,9 +52,22 @@ figcaption{color:var(--muted);font-size:.8125rem;line-height:1.45;margin-top:.25
 .toggle .options{display:inline-flex;border:1px solid var(--rule);border-radius:6px;overflow:hidden}
 .toggle label{padding:.3rem .8rem;cursor:pointer;color:var(--ink)}
 .toggle label+label{border-left:1px solid var(--rule)}
-#axis-linear:checked~.toggle label[for=axis-linear],#axis-log:checked~.toggle label[for=axis-log]{background:var(--ink);color:var(--paper)}
-#axis-linear:focus-visible~.toggle label[for=axis-linear],#axis-log:focus-visible~.toggle label[for=axis-log]{outline:2px solid var(--link);outline-offset:-4px}
-#axis-linear:checked~.figures .axis-log,#axis-log:checked~.figures .axis-linear{display:none}
+#axis-linear:checked~* label[for=axis-linear],#axis-log:checked~* label[for=axis-log]{background:var(--ink);color:var(--paper)}
+#axis-linear:focus-visible~* label[for=axis-linear],#axis-log:focus-visible~* label[for=axis-log]{outline:2px solid var(--link);outline-offset:-4px}
+#axis-linear:checked~* .axis-log,#axis-log:checked~* .axis-linear{display:none}
+.strip{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:1.5rem 1.1rem;margin-top:1rem}
+.frame figcaption{margin:0 0 .3rem;color:var(--ink)}
+.frame figcaption b::first-letter{text-transform:uppercase}
+.blocks p{display:flex;justify-content:space-between;gap:.5rem;margin:.35rem 0 .1rem;font-size:.75rem;line-height:1.3;color:var(--muted);white-space:nowrap}
+.blocks b{color:var(--ink);font-variant-numeric:tabular-nums}
+.player{margin-top:1.75rem;padding:1rem;background:var(--panel);border-radius:6px}
+.player label{display:flex;flex-wrap:wrap;align-items:center;gap:.25rem 1rem;font-weight:600;font-size:.875rem}
+.player input{flex:1 1 14rem;accent-color:var(--blue);margin:.5rem 0}
+.player .blocks{display:grid;grid-template-columns:repeat(auto-fit,minmax(140px,1fr));gap:.25rem 1.25rem}
+.player .blocks div{max-width:330px}
+.legend{display:flex;flex-wrap:wrap;gap:.25rem 1.5rem;font-size:.8125rem;color:var(--muted)}
+.legend i{display:inline-block;width:1.1em;height:.8em;margin-right:1px}
+[hidden]{display:none!important}
 .scroll{overflow-x:auto;margin:.75rem 0}
 table{border-collapse:collapse;font-size:.875rem;line-height:1.4;font-variant-numeric:tabular-nums;min-width:min(100%,30rem)}
 caption{text-align:left;color:var(--muted);font-size:.8125rem;padding-bottom:.4rem}
@@ -61,19 +82,21 @@ details{margin:.75rem 0;border:1px solid var(--rule);border-radius:6px;padding:0
 summary{cursor:pointer;padding:.6rem 0;font-weight:600}
 pre{margin:0 0 1rem;padding:.75rem;overflow-x:auto;background:var(--panel);border-radius:6px;font:.8125rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;tab-size:2}
 footer{margin-top:3.5rem;padding-top:1rem;border-top:1px solid var(--rule);color:var(--muted);font-size:.8125rem;overflow-wrap:anywhere}
-@media (max-width:720px){.facts{grid-template-columns:1fr 1fr}}
 @media (max-width:520px){.page{padding:1.5rem .75rem 3rem}h1{font-size:1.4rem}h2{margin-top:2.25rem}.facts{gap:.9rem 1rem}.facts dd{font-size:1.0625rem}.verdict{font-size:1rem;padding:.75rem .9rem}figcaption{font-size:.875rem}}
 @media print{.page{max-width:none;padding:0}figure,table{break-inside:avoid}.toggle{display:none}}
 `.trim();
 
 /** A complete, self-contained HTML document. */
-export function htmlPage({ title, subtitle, body, footer }: Page): string {
+export function htmlPage({ title, subtitle, body, footer, script }: Page): string {
+  const allowed = script
+    ? `; script-src 'sha256-${createHash("sha256").update(script).digest("base64")}'`
+    : "";
   return `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width,initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:${allowed}">
 <meta name="color-scheme" content="light dark">
 <title>${escapeHtml(title)}</title>
 <link rel="icon" href="data:,">
@@ -91,7 +114,7 @@ ${subtitle ? `<p class="subtitle">${escapeHtml(subtitle)}</p>` : ""}
 ${body}
 </main>
 ${footer ? `<footer>${escapeHtml(footer)}</footer>` : ""}
-</div>
+</div>${script ? `\n<script>${script}</script>` : ""}
 </body>
 </html>
 `;
@@ -106,30 +129,44 @@ export interface FigureHtml {
   svg: string | { linear: string; log: string };
 }
 
-/** Figures in a responsive grid, with a switch between a linear and a logarithmic step axis that needs no script. */
-export function figureGrid(figures: FigureHtml[]): string {
-  const choice = (axis: string, checked: boolean) =>
-    `<input class="choice" type="radio" name="axis" id="axis-${axis}"${checked ? " checked" : ""}>`;
+/** Figures with a picture for each spacing of the step axis, of which `stepAxisSwitch` within them shows one. */
+export function withStepAxis(body: string, chosen: StepAxis): string {
+  const choice = (axis: StepAxis) =>
+    `<input class="choice" type="radio" name="axis" id="axis-${axis}"${axis === chosen ? " checked" : ""}>`;
   return `<div>
-${choice("linear", true)}${choice("log", false)}
-<div class="toggle"><span>Step axis</span><span class="options"><label for="axis-linear">linear</label><label for="axis-log">logarithmic</label></span><span>A logarithmic axis leaves out step 0.</span></div>
-<div class="figures">
-${figures.map(figureHtml).join("\n")}
+${choice("linear")}${choice("log")}
+<div>
+${body}
 </div>
 </div>`;
 }
 
-/** One figure, without a switch between axes unless it is inside `figureGrid`. */
+/** It needs no script. */
+export const stepAxisSwitch = `<div class="toggle"><span>Step axis</span><span class="options"><label for="axis-linear">linear</label><label for="axis-log">logarithmic</label></span><span>A logarithmic axis leaves out step 0.</span></div>`;
+
+/** Figures in a responsive grid. */
+export function figureGrid(figures: FigureHtml[]): string {
+  return `<div class="figures">\n${figures.map(figureHtml).join("\n")}\n</div>`;
+}
+
+/** One figure; one with a picture for each spacing belongs inside `withStepAxis`. */
 export function figureHtml({ id, title, caption, svg }: FigureHtml): string {
-  const pictures =
-    typeof svg === "string"
-      ? svg
-      : `<div class="axis-linear">${svg.linear}</div>\n<div class="axis-log">${svg.log}</div>`;
   return `<figure id="${escapeHtml(id)}">
 <h3>${escapeHtml(title)}</h3>
-${pictures}
+${picture(svg)}
 <figcaption>${escapeHtml(caption)}</figcaption>
 </figure>`;
+}
+
+/** One of several figures that share their heading and caption. */
+export function pictureHtml({ id, svg }: FigureHtml): string {
+  return `<figure id="${escapeHtml(id)}">\n${picture(svg)}\n</figure>`;
+}
+
+function picture(svg: FigureHtml["svg"]): string {
+  return typeof svg === "string"
+    ? svg
+    : `<div class="axis-linear">${svg.linear}</div>\n<div class="axis-log">${svg.log}</div>`;
 }
 
 export interface Table {

@@ -2,7 +2,9 @@
 import type { MethodComparison } from "../analysis/compare.ts";
 import { OPERATORS } from "../analysis/spectrum-job.ts";
 import { METHOD_DEFINITIONS } from "../posterior/methods/index.ts";
+import type { Fall } from "../uncertainty/fall.ts";
 import { spectraOf } from "./figures/spectrum.ts";
+import { formatNumber, formatOctaves, formatStep } from "./format.ts";
 import { bulletList, htmlTable, section } from "./page.ts";
 import { calibrationTable, collapseTable } from "./posterior-tables.ts";
 import type { RunData } from "./read-run.ts";
@@ -11,12 +13,19 @@ import { spectrumTable } from "./spectrum-table.ts";
 /** Below this, in nats, the mutual information of a method is no more than its draws' small differences. */
 const NEGLIGIBLE = 0.01;
 
-export function posteriorSection(run: RunData, methods: readonly MethodComparison[]): string {
+/** @param figures trusted HTML */
+export function posteriorSection(
+  run: RunData,
+  methods: readonly MethodComparison[],
+  figures: string,
+): string {
   if (methods.length === 0) return "";
   const calibration = calibrationTable(methods);
   return section(
     "Approximate posteriors",
     [
+      bulletList([ensembleInWords(run), ...methods.map((method) => methodInWords(method, run))]),
+      figures,
       htmlTable(collapseTable(methods, run)),
       ...(calibration ? [htmlTable(calibration)] : []),
       bulletList(remarks(run, methods)),
@@ -27,6 +36,44 @@ export function posteriorSection(run: RunData, methods: readonly MethodCompariso
 export function curvatureSection(run: RunData): string {
   const records = OPERATORS.flatMap((operator) => spectraOf(run, operator));
   return records.length === 0 ? "" : section("Curvature", htmlTable(spectrumTable(records)));
+}
+
+function ensembleInWords({ detector, events, records }: RunData): string {
+  const { peakMutualInformation: peak, uncertaintyPeakStep, fall } = detector;
+  const last = records.at(-1)?.ensemble.unseenTasks?.mutualInformation ?? Number.NaN;
+  return `For comparison, the ensemble of separate trainings: ${courseInWords({ peak, peakStep: uncertaintyPeakStep, fall, last, grokStep: events.grokStep })}`;
+}
+
+/** Whether the uncertainty of one method collapses, when, and how sharply. */
+export function methodInWords(
+  { method, samples, points, peakMutualInformation, peakStep, fall, peakDetected }: MethodComparison,
+  { events }: Pick<RunData, "events">,
+): string {
+  const last = points[points.length - 1].mean.mutualInformation;
+  const small = peakDetected ? "" : " Its peak is too small for the detector.";
+  return `${method}, ${samples} draws: ${courseInWords({ peak: peakMutualInformation, peakStep, fall, last, grokStep: events.grokStep })}${small}`;
+}
+
+function courseInWords({
+  peak,
+  peakStep,
+  fall,
+  last,
+  grokStep,
+}: {
+  peak: number | null;
+  peakStep: number | null;
+  fall: Fall | null;
+  last: number;
+  grokStep: number | null;
+}): string {
+  const end = `${formatNumber(last)} nats at the end`;
+  if (peak === null) return `no peak of MI; ${end}.`;
+  const peaks = `MI is largest at step ${formatStep(peakStep)} (${formatNumber(peak)} nats)`;
+  if (fall === null) return `${peaks} and does not fall to half of that; ${end}.`;
+  const when = grokStep === null ? "" : `, ${formatOctaves(Math.log2(fall.end / grokStep))} the grok step`;
+  const sharpness = `from 90 % to half in ${formatStep(Math.round(fall.steps))} steps, a factor ${(fall.end / fall.start).toFixed(2)} in time`;
+  return `${peaks} and collapses to half of that at step ${formatStep(Math.round(fall.end))}${when}; ${sharpness}; ${end}.`;
 }
 
 function remarks(run: RunData, methods: readonly MethodComparison[]): string[] {

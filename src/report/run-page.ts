@@ -1,15 +1,17 @@
 /** The report of one run. */
 import { stringify } from "yaml";
-import type { MethodComparison } from "../analysis/compare.ts";
 import type { FinalAccuracy } from "../run/records.ts";
 import { TaskFamily } from "../tasks/family.ts";
 import type { TaskConfig } from "../tasks/settings.ts";
 import type { LabelledEvents } from "../uncertainty/events.ts";
 import { verdict as describe } from "../uncertainty/verdict.ts";
+import { answersSection, PLAYER_SCRIPT } from "./answers/section.ts";
 import { diagnose } from "./diagnosis.ts";
-import { eventKeys, eventNames, membersOf, probeSets, setNames } from "./figures/events.ts";
-import { otherFigures, stepFigures } from "./figures/index.ts";
+import { clearerAxis, membersOf, probeSets, setNames } from "./figures/events.ts";
+import { furtherFigures, mainFigures, methodFigures, otherFigures } from "./figures/index.ts";
 import { methodsOf } from "./figures/methods.ts";
+import type { Figure, StepAxis } from "./figures/plot.ts";
+import { quadrantFigures } from "./figures/quadrants.ts";
 import { formatNumber, formatPercent, formatStep } from "./format.ts";
 import { escapeHtml } from "./html.ts";
 import {
@@ -21,30 +23,46 @@ import {
   figureGrid,
   htmlPage,
   htmlTable,
+  pictureHtml,
   section,
+  stepAxisSwitch,
+  withStepAxis,
 } from "./page.ts";
 import { curvatureSection, posteriorSection } from "./posterior-section.ts";
 import type { RunData } from "./read-run.ts";
+import { headline, story } from "./story.ts";
 import { renderSvg } from "./svg.ts";
 
 /** The whole report as an HTML document. */
 export async function runPage(run: RunData): Promise<string> {
   const methods = methodsOf(run);
-  const figures = await runFigures(run, methods);
   const { task } = run.config;
+  const further = [
+    ...(await onBothAxes((axis) => furtherFigures(run, axis))),
+    ...(await Promise.all(
+      otherFigures(run).map(async (figure) => ({ ...figure, svg: await renderSvg(figure.spec) })),
+    )),
+  ];
+  const ofMethods = await onBothAxes((axis) => methodFigures(run, methods, axis));
+  const answers = answersSection(run);
   return htmlPage({
     title: `epigrok: ${run.name}`,
     subtitle: `${new TaskFamily(task).formula}, ${trainingTasks(task)}`,
     body: [
-      `<p class="verdict">${escapeHtml(verdict(run))}</p>`,
+      storySection(run),
       factList(facts(run)),
-      section(
-        "Through training",
-        figures.length > 0 ? figureGrid(figures) : `<p class="note">No evaluation has been written yet.</p>`,
+      withStepAxis(
+        [
+          throughTraining(await onBothAxes((axis) => mainFigures(run, axis))),
+          answers,
+          await quadrantsSection(run),
+          posteriorSection(run, methods, figureGrid(ofMethods)),
+          further.length > 0 ? section("More measures", figureGrid(further)) : "",
+        ].join("\n"),
+        clearerAxis(run),
       ),
       `<div class="columns">${diagnosisSection(run)}${section("How to read this", bulletList(readingGuide(run)))}</div>`,
       membersSection(run),
-      posteriorSection(run, methods),
       curvatureSection(run),
       referencesSection(run),
       section(
@@ -56,29 +74,72 @@ export async function runPage(run: RunData): Promise<string> {
       ),
     ].join("\n"),
     footer: run.hash ? `Configuration ${run.hash}` : undefined,
+    script: answers === "" ? undefined : PLAYER_SCRIPT,
   });
 }
 
-async function runFigures(run: RunData, methods: readonly MethodComparison[]): Promise<FigureHtml[]> {
-  const linear = stepFigures(run, methods, "linear");
-  const log = stepFigures(run, methods, "log");
-  const overSteps = linear.map(async (figure, i) => ({
-    ...figure,
-    svg: { linear: await renderSvg(figure.spec), log: await renderSvg(log[i].spec) },
-  }));
-  const others = otherFigures(run).map(async (figure) => ({
-    ...figure,
-    svg: await renderSvg(figure.spec),
-  }));
-  return Promise.all([...overSteps, ...others]);
+/** Each figure with its pictures on the two spacings of the step axis. */
+async function onBothAxes(figures: (axis: StepAxis) => Figure[]): Promise<FigureHtml[]> {
+  const log = figures("log");
+  return Promise.all(
+    figures("linear").map(async (figure, i) => ({
+      ...figure,
+      svg: { linear: await renderSvg(figure.spec), log: await renderSvg(log[i].spec) },
+    })),
+  );
+}
+
+function storySection(run: RunData): string {
+  const chapters = story(run).map(
+    ({ event, text }) => `<li><b>${escapeHtml(event)}</b> ${escapeHtml(text)}</li>`,
+  );
+  return [
+    ...(run.summary ? [] : [`<p class="note">${escapeHtml(progress(run))}</p>`]),
+    ...(chapters.length > 0
+      ? [
+          `<p class="verdict">${escapeHtml(headline(run))}</p>`,
+          `<ul class="story">\n${chapters.join("\n")}\n</ul>`,
+        ]
+      : []),
+  ].join("\n");
+}
+
+function throughTraining(figures: FigureHtml[]): string {
+  const body =
+    figures.length > 0
+      ? `${stepAxisSwitch}\n${figureGrid(figures)}`
+      : `<p class="note">No evaluation has been written yet.</p>`;
+  return section("Through training", body);
+}
+
+async function quadrantsSection(run: RunData): Promise<string> {
+  const quadrants = quadrantFigures(run, "linear");
+  if (quadrants.length === 0) return "";
+  const figures = await onBothAxes((axis) =>
+    quadrantFigures(run, axis).flatMap((quadrant) => quadrant.figures),
+  );
+  const [inputs, captions] = [
+    quadrants.length > 2 ? ", seen and unseen inputs" : "",
+    quadrants[0].figures.map(({ caption }) => caption).join(" "),
+  ];
+  const html = quadrants.map(({ title }, i) => {
+    const own = figures.slice(2 * i, 2 * i + 2).map((figure) => pictureHtml(figure));
+    return `<div class="quadrant"><h3>${escapeHtml(title)}</h3>\n${own.join("\n")}</div>`;
+  });
+  return section(
+    `Seen and unseen tasks${inputs}`,
+    `<div class="figures quadrants">\n${html.join("\n")}\n</div>\n<p class="note">${escapeHtml(captions)} All on the same axes.</p>`,
+  );
 }
 
 /** The verdict of a finished run in words; for an unfinished one its progress, and what shows without labels. */
 export function verdict(run: RunData): string {
-  if (run.summary) return run.summary.verdict;
+  return run.summary ? run.summary.verdict : `${progress(run)} ${describe(null, run.detector)}`;
+}
+
+function progress(run: RunData): string {
   const last = run.records.at(-1)?.step ?? 0;
-  const progress = `Unfinished: evaluated up to step ${formatStep(last)} of ${formatStep(run.config.training.steps)}.`;
-  return `${progress} ${describe(null, run.detector)}`;
+  return `Unfinished: evaluated up to step ${formatStep(last)} of ${formatStep(run.config.training.steps)}.`;
 }
 
 function trainingTasks(task: TaskConfig): string {
@@ -88,22 +149,11 @@ function trainingTasks(task: TaskConfig): string {
 }
 
 function facts(run: RunData): Fact[] {
-  const { config, summary } = run;
+  const { config } = run;
   const last = run.records.at(-1)?.ensemble;
-  const events = run.events;
-  const delay =
-    events.grokStep !== null && events.memorisedStep
-      ? `delay ${(events.grokStep / events.memorisedStep).toFixed(1)} ×`
-      : undefined;
   const ceiling = run.references.unseenTasks?.ceiling;
+  const peak = run.detector.peakMutualInformation;
   return [
-    ...eventKeys
-      .filter((key) => events[key] !== undefined && (summary || events[key] !== null))
-      .map((key) => ({
-        term: `${eventNames[key]} at step`,
-        value: formatStep(events[key]),
-        note: key === "grokStep" ? delay : undefined,
-      })),
     {
       term: "accuracy, unseen tasks",
       value: formatPercent(last?.unseenTasks?.accuracy),
@@ -116,7 +166,7 @@ function facts(run: RunData): Fact[] {
     {
       term: "MI, unseen tasks",
       value: `${formatNumber(last?.unseenTasks?.mutualInformation)} nats`,
-      note: summary ? `peak ${formatNumber(summary.mutualInformation.peak)} nats` : undefined,
+      note: peak === null ? undefined : `peak ${formatNumber(peak)} nats`,
     },
     {
       term: "ensemble",
@@ -127,10 +177,8 @@ function facts(run: RunData): Fact[] {
 }
 
 function diagnosisSection(run: RunData): string {
-  const remarks = diagnose(run);
-  return remarks.length === 0
-    ? ""
-    : section("Where the diagnostic worked and where not", bulletList(remarks));
+  const remarks = [verdict(run), ...diagnose(run)];
+  return section("Where the diagnostic worked and where not", bulletList(remarks));
 }
 
 function readingGuide(run: RunData): string[] {

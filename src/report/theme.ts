@@ -48,6 +48,15 @@ const sequence = {
 /** Colours of an ordered sequence, at most six. */
 export const ordered = sequence.light.map((light, i) => `var(--order-${i}, ${light})`);
 
+/** From none to all right: apart in hue, and grey where opinions are divided. */
+const shares = {
+  light: ["#d0520a", "#c18064", "#a9a4a0", "#688aac", "#0b6cb3"],
+  dark: ["#f58b4c", "#c18f75", "#8a8d92", "#799fc0", "#5fb0ee"],
+} as const;
+
+/** Colours of a share, from 0 to 1 in equal steps. */
+export const shareColours = shares.light.map((light, i) => `var(--share-${i}, ${light})`);
+
 /** The system's own sans-serif: nothing to download. */
 export const fontStack = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif';
 
@@ -55,6 +64,7 @@ function variables(scheme: Scheme): [string, string][] {
   return [
     ...Object.entries(roles).map(([role, value]): [string, string] => [role, value[scheme]]),
     ...sequence[scheme].map((value, i): [string, string] => [`order-${i}`, value]),
+    ...shares[scheme].map((value, i): [string, string] => [`share-${i}`, value]),
   ];
 }
 

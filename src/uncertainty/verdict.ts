@@ -8,7 +8,7 @@ import { inWords, percent } from "./wording.ts";
 const COINCIDENCE = 0.1;
 
 /** A generalisation that begins at most this factor after memorisation did not wait for it. */
-const NO_DELAY = 1.1;
+export const NO_DELAY = 1.1;
 
 /** From this normalised accuracy on, unseen tasks count as partly solved: the members' agreement is not on errors. */
 const PARTIAL = 0.5;

@@ -1,24 +1,22 @@
 import type { RunData } from "../read-run.ts";
 import { colour } from "../theme.ts";
-import { eventMarks, learningSets, membersOf, overSteps, runAxis, setColour } from "./events.ts";
+import {
+  eventMarks,
+  learningSets,
+  memberLines,
+  membersOf,
+  overSteps,
+  runAxis,
+  setColour,
+  uncertaintyBands,
+} from "./events.ts";
 import { type Figure, linePlot, reference, type Series, type StepAxis } from "./plot.ts";
 
 /** Accuracy at the last position on seen and unseen tasks: ensemble, members, ceiling and chance. */
 export function accuracyFigure(run: RunData, axis: StepAxis): Figure {
   const x = runAxis(run, axis);
   const sets = learningSets(run);
-  const members: Series[] = sets.flatMap(({ set }) =>
-    Array.from({ length: membersOf(run) }, (_, member) => ({
-      key: `${set} member ${member}`,
-      colour: setColour[set],
-      strokeWidth: 1,
-      opacity: 0.4,
-      points: run.records.map((record) => ({
-        x: record.step,
-        y: record.members.find((m) => m.member === member)?.sets[set]?.accuracy ?? null,
-      })),
-    })),
-  );
+  const members = sets.flatMap(({ set }) => memberLines(run, set, (m) => m.accuracy));
   const ensemble: Series[] = sets.map(({ set, label }) => ({
     key: set,
     label,
@@ -42,6 +40,7 @@ export function accuracyFigure(run: RunData, axis: StepAxis): Figure {
       x,
       y: { title: "accuracy", domain: [0, 1] },
       series: [chance, ...ceiling, ...members, ...ensemble],
+      bands: uncertaintyBands(run).map(({ label: _, ...band }) => band),
       marks: eventMarks(run),
     }),
   };

@@ -2,10 +2,11 @@
 
 import type { RunEvents } from "../../run/records.ts";
 import type { ProbeSetName } from "../../tasks/probe-sets.ts";
-import type { EnsembleMeasures } from "../../uncertainty/measures.ts";
+import { crossing } from "../../uncertainty/fall.ts";
+import type { EnsembleMeasures, MemberMeasures } from "../../uncertainty/measures.ts";
 import type { RunData } from "../read-run.ts";
 import { colour } from "../theme.ts";
-import type { Mark, Point, StepAxis, XAxis } from "./plot.ts";
+import type { Band, Mark, Point, Series, StepAxis, XAxis } from "./plot.ts";
 import { stepAxis } from "./plot.ts";
 
 export const eventNames: Record<keyof RunEvents, string> = {
@@ -25,6 +26,35 @@ export function eventMarks(run: RunData): Mark[] {
     const step = events[key];
     return step === null || step === undefined ? [] : [{ x: step, label: eventNames[key] }];
   });
+}
+
+/** Events this many times apart lie too close together at the left end of a linear axis. */
+const OCTAVE = 2;
+
+/** The spacing of steps on which the events of a run can be told apart. */
+export function clearerAxis({ events }: Pick<RunData, "events">): StepAxis {
+  const steps = eventKeys.map((key) => events[key] ?? 0).filter((step) => step > 0);
+  return steps.length > 0 && Math.max(...steps) >= OCTAVE * Math.min(...steps) ? "log" : "linear";
+}
+
+/**
+ * Where the mutual information on unseen tasks is high, and where it falls: the plateau from the first rise to half of
+ * the peak to the start of the fall, the collapse from there to its end. None without a peak.
+ */
+export function uncertaintyBands({ records, detector }: RunData): Band[] {
+  const { peakMutualInformation: peak, fall } = detector;
+  if (peak === null) return [];
+  const values = records.flatMap(({ step, ensemble: { unseenTasks } }) =>
+    unseenTasks ? [{ step, value: unseenTasks.mutualInformation }] : [],
+  );
+  const risen = values.findIndex(({ value }) => value >= peak / 2);
+  if (risen < 0) return [];
+  const from = risen > 0 ? crossing(values[risen - 1], values[risen], peak / 2) : values[risen].step;
+  const to = fall?.start ?? values[values.length - 1].step;
+  return [
+    { from, to, colour: colour.slate, label: "plateau" },
+    ...(fall ? [{ from: fall.start, to: fall.end, colour: colour.vermillion }] : []),
+  ];
 }
 
 export const setNames: Record<ProbeSetName, string> = {
@@ -76,6 +106,24 @@ export function overSteps(
     const measures = ensemble[set];
     return { x: step, y: measures ? measure(measures) : null };
   });
+}
+
+/** One measure of each member on one probe set over the steps, as thin lines. */
+export function memberLines(
+  run: RunData,
+  set: ProbeSetName,
+  measure: (measures: MemberMeasures) => number,
+): Series[] {
+  return Array.from({ length: membersOf(run) }, (_, member) => ({
+    key: `${set} member ${member}`,
+    colour: setColour[set],
+    strokeWidth: 1,
+    opacity: 0.4,
+    points: run.records.map((record) => {
+      const measures = record.members.find((m) => m.member === member)?.sets[set];
+      return { x: record.step, y: measures ? measure(measures) : null };
+    }),
+  }));
 }
 
 /** K, the number of members in the ensemble. */

@@ -31,7 +31,7 @@ export function methodsOf(run: RunData): MethodComparison[] {
 }
 
 /** Mutual information of every method on one axis, with the range over members. */
-export function informationFigure(
+export function methodsFigure(
   run: RunData,
   methods: readonly MethodComparison[],
   axis: StepAxis,

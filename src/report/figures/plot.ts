@@ -37,6 +37,15 @@ export interface Mark {
   label: string;
 }
 
+/** A stretch of the x axis, shaded from top to bottom. */
+export interface Band {
+  from: number;
+  to: number;
+  colour: string;
+  /** Written into it at the bottom, where it is wide enough. */
+  label?: string;
+}
+
 export interface XAxis {
   title: string;
   type: StepAxis;
@@ -57,12 +66,15 @@ export interface LinePlot {
   y: YAxis;
   series: Series[];
   marks?: Mark[];
+  bands?: Band[];
+  /** Of the plot itself, pixels; 190 unless set. */
+  height?: number;
   /** Draw the points as well: for an axis with few values. */
   points?: boolean;
 }
 
 const width = 316;
-const height = 190;
+const fullHeight = 190;
 /** Room for axis labels and for direct labels: the same in every plot, so that all are scaled alike. */
 const padding = { left: 60, right: 96, top: 10, bottom: 42 };
 const markRow = 15;
@@ -74,6 +86,8 @@ export function linePlot(plot: LinePlot): TopLevelSpec {
   const series = plot.series.filter((line) => line.points.some((p) => visible(p, plot.x, plot.y)));
   const marks = placeMarks(plot.marks ?? [], plot.x);
   const rows = marks.reduce((most, mark) => Math.max(most, mark.row + 1), 0);
+  const { height = fullHeight } = plot;
+  const bands = placeBands(plot.bands ?? [], plot.x);
   return {
     description: plot.description,
     autosize: "none",
@@ -81,9 +95,10 @@ export function linePlot(plot: LinePlot): TopLevelSpec {
     height,
     padding: { ...padding, top: padding.top + rows * markRow },
     layer: [
-      ...(marks.length > 0 ? [markRules(marks), markLabels(marks)] : []),
+      ...(bands.length > 0 ? [bandAreas(bands, height), bandLabels(bands, height)] : []),
+      ...(marks.length > 0 ? [markRules(marks, height), markLabels(marks)] : []),
       lines(plot, series),
-      endLabels(plot, series),
+      endLabels(plot, series, height),
     ],
   };
 }
@@ -152,10 +167,12 @@ function visible(point: Point, x: XAxis, y: YAxis): boolean {
   return y.type !== "log" || point.y > 0;
 }
 
-function endLabels({ x, y }: LinePlot, series: Series[]) {
+function endLabels({ x, y }: LinePlot, series: Series[], height: number) {
   const labelled = series.flatMap((line) => {
     const last = line.points.findLast((p) => visible(p, x, y));
-    return line.label && last ? [{ label: line.label, colour: line.colour, y: toPixelY(last.y!, y) }] : [];
+    return line.label && last
+      ? [{ label: line.label, colour: line.colour, y: toPixelY(last.y!, y, height) }]
+      : [];
   });
   const positions = spread(
     labelled.map((label) => label.y),
@@ -176,7 +193,7 @@ function endLabels({ x, y }: LinePlot, series: Series[]) {
   };
 }
 
-function markRules(marks: PlacedMark[]) {
+function markRules(marks: PlacedMark[], height: number) {
   return {
     data: { values: marks },
     mark: { type: "rule" as const, strokeDash: [2, 3], color: colour.muted },
@@ -196,6 +213,54 @@ function markLabels(marks: PlacedMark[]) {
       x: { field: "textPixel", type: "quantitative" as const, scale: null },
       y: { field: "textTop", type: "quantitative" as const, scale: null },
       text: { field: "label", type: "nominal" as const },
+      color: { value: colour.muted },
+    },
+  };
+}
+
+interface PlacedBand extends Band {
+  /** Its ends in pixels from the plot's corner. */
+  left: number;
+  right: number;
+}
+
+/** What of each band lies within the plot. */
+function placeBands(bands: Band[], x: XAxis): PlacedBand[] {
+  const inside = (value: number) => Math.min(x.domain[1], Math.max(x.domain[0], value));
+  return bands
+    .map((band) => ({
+      ...band,
+      left: toPixelX(inside(band.from), x),
+      right: toPixelX(inside(band.to), x),
+    }))
+    .filter(({ left, right }) => right > left);
+}
+
+function bandAreas(bands: PlacedBand[], height: number) {
+  return {
+    data: { values: bands },
+    mark: { type: "rect" as const, opacity: 0.16 },
+    encoding: {
+      x: { field: "left", type: "quantitative" as const, scale: null },
+      x2: { field: "right" },
+      y: { value: 0 },
+      y2: { value: height },
+      color: { field: "colour", type: "nominal" as const, scale: null },
+    },
+  };
+}
+
+function bandLabels(bands: PlacedBand[], height: number) {
+  const values = bands
+    .filter(({ label, left, right }) => label && label.length * characterWidth < right - left)
+    .map(({ label, left, right }) => ({ text: label, centre: (left + right) / 2 }));
+  return {
+    data: { values },
+    mark: { type: "text" as const, align: "center" as const, baseline: "middle" as const, fontSize: 12 },
+    encoding: {
+      x: { field: "centre", type: "quantitative" as const, scale: null },
+      y: { value: height - 10 },
+      text: { field: "text", type: "nominal" as const },
       color: { value: colour.muted },
     },
   };
@@ -243,7 +308,7 @@ function toPixelX(value: number, { type, domain: [from, to] }: XAxis): number {
   return width * relative(value, from, to, type);
 }
 
-function toPixelY(value: number, { type, domain: [from, to] }: YAxis): number {
+function toPixelY(value: number, { type, domain: [from, to] }: YAxis, height: number): number {
   const y = height * (1 - relative(value, from, to, type ?? "linear"));
   return Math.min(height, Math.max(0, y));
 }
