@@ -4,10 +4,11 @@ import { statfs } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type { Config } from "../config/schema.ts";
 import { UsageError } from "../errors.ts";
+import { answerTableSize } from "../tasks/answer-table.ts";
 import { probeSetsOf } from "../tasks/probe-sets.ts";
 import { estimateCost } from "../training/cost.ts";
 import { isRunFile } from "./files.ts";
-import { checkpointSteps, evaluationSteps } from "./schedule.ts";
+import { answerSteps, checkpointSteps, evaluationSteps } from "./schedule.ts";
 
 /** What a file takes is a multiple of this on most disks. */
 const BLOCK = 4096;
@@ -15,6 +16,8 @@ const BLOCK = 4096;
 const HEADER = 1024;
 /** Of a line of metrics.jsonl, for each member and each probe set: numbers in decimal notation. */
 const MEASURES = 300;
+/** Of a line of answers.jsonl, for each prompt. */
+const ANSWER = 8;
 
 const FLOAT = 4;
 
@@ -29,7 +32,8 @@ export function runBytes(config: Config): number {
   const rows = evaluation.prompts * probeSetsOf(task).length * task.modulus;
   const tensors = (count: number) => inBlocks(HEADER + FLOAT * count);
 
-  const state = tensors(3 * parameters + rows * task.examples);
+  const asked = answerTableSize(task);
+  const state = tensors(3 * parameters + rows * task.examples + 2 * asked);
   const checkpoint = tensors(parameters) * (training.ivon ? 2 : 1);
   const kept = { none: 0, last: 1, all: task.examples }[evaluation.savePredictions];
   const predictions = kept === 0 ? 0 : tensors(members * rows * kept);
@@ -41,7 +45,8 @@ export function runBytes(config: Config): number {
     checkpointSteps(config).size * (members * checkpoint + BLOCK) +
     (model.initFrom === undefined ? 0 : members * tensors(parameters)) +
     evaluations * predictions +
-    inBlocks(evaluations * line)
+    inBlocks(evaluations * line) +
+    inBlocks(answerSteps(config).size * asked * ANSWER)
   );
 }
 
