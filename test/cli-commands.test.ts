@@ -242,12 +242,20 @@ describe("epigrok run", () => {
     const { code, stdout } = await run(["run", ...TINY, "--seed", "77", "--dry-run"], { cwd });
     expect(code).toBe(0);
     expect(stdout).toMatch(/^seed: 77$/m);
-    for (const line of ["parameters", "memory", "compute", "speed", "time"])
+    for (const line of ["parameters", "memory", "disk", "compute", "speed", "time"])
       expect(stdout).toMatch(new RegExp(`^# ${line} +\\d`, "m"));
     const json = JSON.parse((await run(["run", ...TINY, "--dry-run", "--json"], { cwd })).stdout);
     expect(json).toMatchObject({ schema: "epigrok-plan/1", config: { training: { steps: 20 } } });
-    for (const key of ["parameters", "memoryBytes", "totalFlops", "secondsPerStep", "estimatedSeconds"])
+    for (const key of [
+      "parameters",
+      "memoryBytes",
+      "diskBytes",
+      "totalFlops",
+      "secondsPerStep",
+      "estimatedSeconds",
+    ])
       expect(json[key], key).toBeGreaterThan(0);
+    expect(json.measuredPrompts).toBe(json.config.training.batchSize);
     expect(readdirSync(cwd)).toEqual([]);
   });
 });

@@ -68,8 +68,14 @@ describe("training.optimizer ivon", () => {
   });
 
   it("works on top of the presets and by environment variables", () => {
-    for (const preset of ["quick", "paper"])
-      expect(resolveConfig([presetLayer(preset), overrideLayer(IVON)]).training.ivon).toBeDefined();
+    const onTopOf = (preset: string, ...sets: string[]) =>
+      resolveConfig([presetLayer(preset), ...[IVON, ...sets].map(overrideLayer)]);
+    expect(onTopOf("quick").training.ivon).toBeDefined();
+    // Its LayerNorms are without decay, which no prior of IVON's is.
+    expect(() => onTopOf("paper")).toThrow(
+      /^training\.weightDecayExclude: got \["layerNorm"\] from preset paper/,
+    );
+    expect(onTopOf("paper", "training.weightDecayExclude=[]").training.ivon).toBeDefined();
     const layers = environmentLayers({
       EPIGROK_TRAINING__OPTIMIZER: "ivon",
       EPIGROK_TRAINING__IVON__HESSIAN_INIT: "0.3",

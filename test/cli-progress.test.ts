@@ -250,12 +250,13 @@ describe("numbers and durations", () => {
       "4.56M",
       "455P",
     ]);
-    expect([0.4, 59.6, 200, 7500, 3600 * 24 * 3.2].map(formatDuration)).toEqual([
+    expect([0.4, 59.6, 200, 7500, 3600 * 24 * 3.2, 86400 * 1000].map(formatDuration)).toEqual([
       "0 s",
       "1 min 00 s",
       "3 min 20 s",
       "2 h 05 min",
       "3 d 4 h",
+      "2.7 years",
     ]);
   });
 });

@@ -239,14 +239,20 @@ async function planText(config: Config, plan: RunPlan): Promise<string> {
   const { stringify } = await import("yaml");
   const { counted, formatDuration, sharing, shortNumber } = await import("./format.ts");
   const { members } = config.ensemble;
+  const { batchSize } = config.training;
+  const { measuredPrompts } = plan;
+  const measured = measuredPrompts < batchSize ? ` on ${measuredPrompts} of ${batchSize} prompts a step` : "";
   return [
     stringify(config).trimEnd(),
     "",
     `# parameters   ${plan.parameters} in each of ${counted(members, "member")}`,
-    `# memory       ${Math.ceil(plan.memoryBytes / 2 ** 20)} MiB for ${counted(plan.workers, "worker")} and all states`,
+    `# memory       ${Math.ceil(plan.memoryBytes / 2 ** 20)} MiB for ${counted(plan.workers, "worker")} and all states, Node's own on top`,
+    `# disk         ${shortNumber(plan.diskBytes)}B for the run directory`,
     `# compute      ${shortNumber(plan.flopsPerStep)}FLOP a step, ${shortNumber(plan.totalFlops)}FLOP in all (nominal)`,
     `# evaluations  ${plan.evaluations}`,
-    `# speed        ${shortNumber(plan.tokensPerSecond)} tokens/s, measured (${plan.math} math ${plan.simd} bits wide)`,
+    `# speed        ${shortNumber(plan.tokensPerSecond)} tokens/s, measured${measured} (${plan.math} math ${plan.simd} bits wide)`,
     `# time         ${formatDuration(plan.estimatedSeconds)} on ${counted(plan.workers, "worker")}${sharing(plan.threadsPerMember)}, estimated from it`,
+    "# not in it    posteriors after training, up to 10 % more (--no-posterior leaves them out); what else the machine does",
+    "# not known    whether and when the members memorise and grok",
   ].join("\n");
 }

@@ -1,19 +1,23 @@
 /** What a run would cost on this machine: counted, and measured on a few training steps. Writes nothing. */
 import type { Config } from "../config/schema.ts";
 import { loadCoreModule } from "../core/build.ts";
+import { microBatchSequences } from "../core/layout.ts";
+import { resolveShape } from "../core/shape.ts";
 import { instantiateTransformer } from "../core/transformer.ts";
 import { createWorkerPool } from "../pool/pool.ts";
 import type { WorkerPool } from "../pool/segments.ts";
 import { answerTableSize } from "../tasks/answer-table.ts";
+import { promptLength } from "../tasks/batch.ts";
 import { probeSetsOf } from "../tasks/probe-sets.ts";
 import { type Cost, estimateCost, gradientsPerStep } from "../training/cost.ts";
 import type { SegmentResult } from "../training/messages.ts";
 import { transformerShape } from "../training/model.ts";
-import { threadsFor, trainingSharding } from "../training/team-size.ts";
+import { teamSizeOf, threadsFor, trainingSharding } from "../training/team-size.ts";
 import { readInitial } from "./initial.ts";
 import { answerSteps, evaluationSteps } from "./schedule.ts";
+import { runBytes } from "./space.ts";
 
-/** Nominal FLOPs of one measured step: large batches are measured on a part of them. */
+/** Nominal FLOPs of one measured step: large batches are measured on a part of them, a micro-batch at least. */
 const STEP_FLOPS = 2e9;
 const MEASURED_SECONDS = 0.7;
 const MAX_MEASURED_STEPS = 200;
@@ -25,8 +29,15 @@ export interface RunPlan extends Cost {
   /** Threads that share the steps of one member. */
   threadsPerMember: number;
   evaluations: number;
-  /** WebAssembly memory of all workers, and the controller's copies of all members' states, in bytes. */
+  /**
+   * WebAssembly memory of all workers, what threads that share a step exchange, and the controller's copies of all
+   * members' states, in bytes. Node's own memory comes on top.
+   */
   memoryBytes: number;
+  /** What the run directory takes in the end, about. */
+  diskBytes: number;
+  /** Prompts of a batch that the measured steps had: all, or part of a large batch. */
+  measuredPrompts: number;
   /** Measured, one member on one of `workers` busy workers. */
   secondsPerStep: number;
   tokensPerSecond: number;
@@ -51,9 +62,9 @@ export async function planRun(config: Config, wantedWorkers: number): Promise<Ru
   const pool = createWorkerPool({ workers, members: ensemble.members, core });
   try {
     const { shards } = trainingSharding(config);
+    const measured = await measureStep(config, cost, pool, workers);
     // One thread is measured; of those that share a step, the one with most shards takes longest.
-    const secondsPerStep =
-      ((await measureStep(config, cost, pool, workers)) * Math.ceil(shards / perMember)) / shards;
+    const secondsPerStep = (measured.seconds * Math.ceil(shards / perMember)) / shards;
     const evaluations = evaluationSteps(config).length;
     // A prediction is the forward third of a gradient on as many prompts.
     const promptSeconds = secondsPerStep / gradientsPerStep(training) / training.batchSize / 3;
@@ -61,6 +72,10 @@ export async function planRun(config: Config, wantedWorkers: number): Promise<Ru
     const answers = answerSteps(config).size * answerTableSize(task);
     const evaluationSeconds = (predictions * evaluation.prompts + answers) * promptSeconds;
     const memberSeconds = training.steps * secondsPerStep + evaluationSeconds;
+    const team = used > 1 ? teamSizeOf(config, wantedWorkers) : null;
+    const parameterBytes = 4 * parameterCount;
+    // The parameters that a team's leader publishes, and the gradients that wait for it.
+    const teamBytes = team ? (1 + team.slots) * parameterBytes : 0;
     return {
       ...cost,
       math: core.math,
@@ -68,7 +83,9 @@ export async function planRun(config: Config, wantedWorkers: number): Promise<Ru
       workers: used,
       threadsPerMember: perMember,
       evaluations,
-      memoryBytes: used * memoryBytes + ensemble.members * 3 * 4 * parameterCount,
+      memoryBytes: used * memoryBytes + workers * teamBytes + ensemble.members * 3 * parameterBytes,
+      diskBytes: runBytes(config),
+      measuredPrompts: measured.prompts,
       secondsPerStep,
       tokensPerSecond: (workers * cost.tokensPerStep) / secondsPerStep,
       estimatedSeconds: (memberSeconds * ensemble.members) / workers,
@@ -79,10 +96,20 @@ export async function planRun(config: Config, wantedWorkers: number): Promise<Ru
 }
 
 /** Seconds of one training step: a first segment warms up the code, a second one is timed. */
-async function measureStep(config: Config, cost: Cost, pool: WorkerPool, workers: number): Promise<number> {
+async function measureStep(
+  config: Config,
+  cost: Cost,
+  pool: WorkerPool,
+  workers: number,
+): Promise<{ seconds: number; prompts: number }> {
   const { batchSize } = config.training;
   const flopsPerPrompt = cost.flopsPerStep / batchSize;
-  const part = Math.min(batchSize, Math.max(1, Math.round(STEP_FLOPS / flopsPerPrompt)));
+  // Packing the weights counts once for each micro-batch.
+  const microBatch = microBatchSequences(
+    resolveShape(transformerShape(config)),
+    promptLength(config.task.variables, config.task.examples),
+  );
+  const part = Math.min(batchSize, Math.max(microBatch, Math.round(STEP_FLOPS / flopsPerPrompt)));
   const sample: Config = {
     ...config,
     model: { ...config.model, initFrom: undefined },
@@ -101,5 +128,5 @@ async function measureStep(config: Config, cost: Cost, pool: WorkerPool, workers
   const steps = Math.min(MAX_MEASURED_STEPS, Math.max(2, Math.round(MEASURED_SECONDS / roughly)));
   const timed = await segments(warm, steps);
   const mean = timed.reduce((sum, r) => sum + r.trainSeconds / steps, 0) / workers;
-  return (mean * batchSize) / part;
+  return { seconds: (mean * batchSize) / part, prompts: part };
 }
