@@ -105,6 +105,16 @@ describe.each(OPERATORS)("the %s", (operator) => {
   });
 });
 
+it("takes the learning coefficient at n of the whole pool that the batches are a sample of", () => {
+  const pooled = configSchema.parse({ ...config, task: { ...config.task, promptPool: 50 } });
+  const { terms, llc } = spectrumJob(
+    { ...job, operator: "ggn", estimateLlc: true },
+    { config: pooled, core },
+  );
+  expect({ terms, n: llc!.trainingTerms }).toEqual({ terms: 64, n: 100 });
+  expect(llc!.nBeta).toBe(100 / Math.log(100));
+});
+
 it("names what is wrong", () => {
   const run = (change: object) => () =>
     spectrumJob({ ...job, operator: "ggn", estimateLlc: false, ...change }, { config, core });

@@ -176,6 +176,20 @@ describe("an IVON member", () => {
     expect(numbers(segment(last, 5))).toEqual(numbers(segment(lastTold, 5)));
   });
 
+  it("has for lambda the terms of a pool once, however many epochs there are", () => {
+    const pooled = (ivon: Record<string, unknown>, steps = 400) =>
+      configSchema.parse({
+        ...ivonConfig(ivon),
+        task: { modulus: 7, trainTasks: 2, examples: 3, promptPool: 100 },
+        training: { ...ivonConfig(ivon).training, steps },
+      });
+    const told = (terms: number, steps?: number) =>
+      numbers(segment(pooled({ effectiveSampleSize: terms }, steps), 1));
+    expect(numbers(segment(pooled({}), 1))).toEqual(told(100 * 3));
+    // A run of less than an epoch.
+    expect(numbers(segment(pooled({}, 1), 1))).toEqual(told(64 * 3, 1));
+  });
+
   it("ends at a non-finite loss in the state before it", () => {
     const wild = ivonConfig({ clipRadius: 0, hessianInit: 1e-6 });
     wild.training.learningRate = 1e30;

@@ -9,6 +9,7 @@ import { type CurvatureModel, totalTerms } from "../curvature/model.ts";
 import { ggnOperator, hessianOperator } from "../curvature/operators.ts";
 import { hutchPlusPlusTrace, type TraceEstimate } from "../curvature/trace.ts";
 import { stream } from "../random.ts";
+import { termsSeenAt } from "../training/loss-terms.ts";
 import { transformerShape } from "../training/model.ts";
 import { recentBatches } from "../training/recent-batches.ts";
 
@@ -36,7 +37,7 @@ export interface LearningCoefficientRecord {
   stepSize: number;
   /** null for a single chain. */
   standardError: number | null;
-  /** n, predictions in the batches, and n beta. */
+  /** n, predictions in the batches, or in the prompt pool that they are a sample of, and n beta. */
   trainingTerms: number;
   nBeta: number;
   localisation: number;
@@ -103,7 +104,7 @@ export function spectrumJob(
       nodes: Array.from(nodes),
       weights: Array.from(weights),
     })),
-    llc: estimateLlc ? coefficient(model, parameters, data, top.eigenvalues[0], config.seed, member) : null,
+    llc: estimateLlc ? coefficient(model, parameters, data, top.eigenvalues[0], config, member) : null,
     seconds: (performance.now() - started) / 1000,
   };
 }
@@ -120,10 +121,13 @@ function coefficient(
   parameters: Float32Array,
   data: ReturnType<typeof recentBatches>,
   largest: number,
-  seed: number,
+  config: Config,
   member: number,
 ): LearningCoefficientRecord {
-  const trainingTerms = totalTerms(data);
+  const { seed, task } = config;
+  // A pool is the data set, of which the batches are a sample; of fresh prompts the batches are all there is.
+  const trainingTerms =
+    task.promptPool === undefined ? totalTerms(data) : termsSeenAt(config, Number.POSITIVE_INFINITY);
   const nBeta = trainingTerms / Math.log(trainingTerms);
   let stepSize = 1 / (nBeta * Math.max(0, largest) + LOCALISATION);
   for (let halved = 0; ; halved++, stepSize /= 2) {

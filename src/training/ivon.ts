@@ -1,7 +1,7 @@
 /** What a configuration says about a member's IVON posterior N(m, 1 / (lambda (h + delta))), in the core's terms. */
 import type { Config, IvonConfig } from "../config/schema.ts";
 import type { IvonSampleOptions } from "../core/ivon.ts";
-import { termsPerStep } from "./loss-terms.ts";
+import { termsSeenAt } from "./loss-terms.ts";
 
 /** The parameters that no sample changes; `step` and `sample` are the rest of a sample's key. */
 export type IvonGaussian = Omit<IvonSampleOptions, "step" | "sample">;
@@ -20,9 +20,7 @@ export function ivonGaussian(
 ): IvonGaussian {
   return {
     effectiveSampleSize:
-      effectiveSampleSize === "termsSeen"
-        ? config.training.steps * termsPerStep(config)
-        : effectiveSampleSize,
+      effectiveSampleSize === "termsSeen" ? termsSeenAt(config, config.training.steps) : effectiveSampleSize,
     weightDecay: config.training.weightDecay,
     seed: config.seed,
     member,

@@ -7,8 +7,9 @@ export function termsPerStep({ training, task }: Config): number {
 }
 
 /**
- * Different terms that one member has trained on after `step` steps: the prompts of a pool are new in its first epoch
- * only.
+ * N, the terms of the likelihood of what one member has trained on after `step` steps. The prompts of a pool are new in
+ * its first epoch only: they count once. A resample of the pool (ensemble.bootstrap) has as many terms, those of a prompt
+ * drawn twice counting twice; one by tasks, nearly as many.
  */
 export function termsSeenAt(config: Config, step: number): number {
   const { batchSize } = config.training;
