@@ -82,7 +82,7 @@ function compare(name, command, config, builds, seconds) {
 function firstStep(config, core) {
   const model = instantiateTransformer(core, transformerShape(config));
   const flat = initialParameters(model.parameters, config, 0);
-  const sampler = new PromptSampler(config.task, config.seed, config.evaluation.prompts);
+  const sampler = new PromptSampler(config);
   const batch = sampler.createBatch(config.training.batchSize, config.training.lossPositions);
   sampler.sampleInto(batch, 0, 1);
   model.setParameters(flat);

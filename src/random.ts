@@ -49,6 +49,8 @@ export const RUN_PURPOSES = {
   promptPool: { number: 10, count: 1 },
   /** Order of a pool's prompts. Counter: epoch. */
   poolOrder: { number: 11 },
+  /** Which prompts or tasks a member trains on. */
+  bootstrap: { number: 12, count: 1 },
   answerTable: { number: 13, count: 1 },
 } as const satisfies Record<string, Keys>;
 

@@ -54,7 +54,7 @@ describe("the shards of a batch", () => {
     model.setParameters(
       Float32Array.from({ length: model.parameterCount }, (_, i) => 0.3 * Math.sin(i * 1.7)),
     );
-    const sampler = new PromptSampler(config.task, 0, 16);
+    const sampler = new PromptSampler({ ...config, seed: 0, evaluation: { prompts: 16 } });
     const batch = sampler.createBatch(1050, "all");
     sampler.sampleInto(batch, 0, 1);
     const { loss, gradient } = model.lossAndGradient(batch);
@@ -127,7 +127,7 @@ describe("a team", () => {
     const core = await loadCoreModule("strict");
     const { transformer } = createMemberModel(config, core);
     transformer.setParameters(initialParameters(transformer.parameters, config, 0));
-    const sampler = new PromptSampler(config.task, 0, 16);
+    const sampler = new PromptSampler({ ...config, seed: 0, evaluation: { prompts: 16 } });
     const batch = sampler.createBatch(1050, "all");
     sampler.sampleInto(batch, 0, 1);
     const alone = transformer.lossAndGradient(batch);

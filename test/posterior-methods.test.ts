@@ -11,6 +11,7 @@ import { ggnOperator } from "../src/curvature/operators.ts";
 import { peakChange } from "../src/posterior/continue-training.ts";
 import type { EmpiricalPosterior } from "../src/posterior/empirical.ts";
 import { fitAndPredict, type PosteriorRequest } from "../src/posterior/fit-and-predict.ts";
+import type { LaplacePosterior } from "../src/posterior/laplace/laplace.ts";
 import { loadPosterior } from "../src/posterior/load.ts";
 import {
   METHOD_DEFINITIONS,
@@ -257,6 +258,33 @@ it("the number of terms is what was trained on, the data set if that is larger, 
   expect(terms({ trainingTerms: 1000 })).toBe(1000);
 });
 
+it.each(POSTERIOR_METHODS)(
+  "of a pool the number of terms is its own, with and without a bootstrap, %s",
+  (method) => {
+    for (const bootstrap of ["none", "prompts", "tasks"]) {
+      const pooled = configSchema.parse({
+        ...config,
+        task: { ...config.task, promptPool: 80 },
+        ensemble: { members: 3, bootstrap },
+      });
+      const batches = recentBatches(pooled, 1, 300, 4);
+      expect(batches).toHaveLength(2);
+      const overrides = { config: pooled, member: 1, data: batches, checkpoints: checkpoints.slice(0, 2) };
+      const { needs } = methodNamed(method);
+      if (needs.checkpoints === "one") overrides.checkpoints.pop();
+      const options = {
+        ...request(method).options,
+        ...("steps" in (request(method).options ?? {}) && { steps: 2 }),
+      };
+      const { trainingTerms, laplace, posterior } = outcome(
+        request(method, { ...overrides, options, nSamples: 2 }),
+      );
+      expect(trainingTerms).toBe(80 * 3);
+      if (laplace.length > 0) expect((posterior as LaplacePosterior).fields.trainingTerms).toBe(80 * 3);
+    }
+  },
+);
+
 describe("checkpoints of an IVON run", () => {
   const { training, ...rest } = config;
   const ivonConfig = configSchema.parse({
@@ -348,8 +376,8 @@ it("swag is of 40 iterates of AdamW on the prompts that come next, at half the r
   const { mean, variance, deviations } = posterior as SwagPosterior;
   const model = instantiateTransformer(core, transformerShape(config));
   model.setParameters(checkpoints[0]);
-  const { training, task } = config;
-  const sampler = new PromptSampler(task, config.seed, config.evaluation.prompts);
+  const { training } = config;
+  const sampler = new PromptSampler(config);
   const batch = sampler.createBatch(training.batchSize, training.lossPositions);
   const iterates: Float32Array[] = [];
   for (let t = 1; t <= 100; t++) {
@@ -392,7 +420,7 @@ it("ivon is IVON on the prompts that come next, as in float64", () => {
   const gaussian = { effectiveSampleSize, weightDecay: 1 / effectiveSampleSize };
   const seed = stream(1, 2, "posteriorFit").next() >>> 0;
   const model = instantiateTransformer(core, transformerShape(config));
-  const sampler = new PromptSampler(config.task, config.seed, config.evaluation.prompts);
+  const sampler = new PromptSampler(config);
   const batch = sampler.createBatch(config.training.batchSize, config.training.lossPositions);
   const run = (from: Float64Array) => {
     const twin = new ReferenceIvon(from, 0.5, {

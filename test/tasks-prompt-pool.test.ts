@@ -162,7 +162,7 @@ describe("batches of a pool", () => {
   function shown(member: number, batchSize: number, steps: number) {
     const pool = poolOf(task);
     const number = new Map(rows(pool.batch.tokens, pool.batch.length).map((row, i) => [row, i]));
-    const sampler = new PromptSampler(task, 2, PROBES);
+    const sampler = new PromptSampler({ task, seed: 2, evaluation: { prompts: PROBES }, ensemble: {} });
     const batch = sampler.createBatch(batchSize, "last");
     return Array.from({ length: steps }, (_, s) => {
       sampler.sampleInto(batch, member, s + 1);
@@ -183,7 +183,7 @@ describe("batches of a pool", () => {
 
   it("differ between members and seeds, and are a function of member and step whatever was drawn before", () => {
     expect(shown(0, 30, 4)).not.toEqual(shown(1, 30, 4));
-    const sampler = new PromptSampler(task, 2, PROBES);
+    const sampler = new PromptSampler({ task, seed: 2, evaluation: { prompts: PROBES }, ensemble: {} });
     const batch = sampler.createBatch(30, "all");
     const at = (member: number, step: number) => {
       sampler.sampleInto(batch, member, step);
@@ -197,8 +197,9 @@ describe("batches of a pool", () => {
     ])
       at(member, step);
     expect(at(1, 4)).toEqual(first);
-    const other = new EpochOrder(3, SIZE);
-    const order = new EpochOrder(2, SIZE);
+    const everyPrompt = () => Int32Array.from({ length: SIZE }, (_, i) => i);
+    const other = new EpochOrder(3, everyPrompt);
+    const order = new EpochOrder(2, everyPrompt);
     const epoch = (of: EpochOrder, e: number) =>
       Array.from({ length: SIZE }, (_, i) => of.at(0, e * SIZE + i));
     expect(epoch(order, 0)).not.toEqual(epoch(other, 0));

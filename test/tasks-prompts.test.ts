@@ -23,11 +23,14 @@ function unpack(batch: Batch, b: number, variables: number) {
   return { inputs, fed, targets: [...batch.targets.subarray(b * examples, (b + 1) * examples)] };
 }
 
+const samplerOf = (task: TaskConfig, seed: number, prompts: number) =>
+  new PromptSampler({ task, seed, evaluation: { prompts }, ensemble: {} });
+
 function sample(
   task: TaskConfig,
   options: { seed?: number; prompts?: number; member?: number; step?: number } = {},
 ) {
-  const sampler = new PromptSampler(task, options.seed ?? 0, 16);
+  const sampler = samplerOf(task, options.seed ?? 0, 16);
   const batch = sampler.createBatch(options.prompts ?? 512, "all");
   sampler.sampleInto(batch, options.member ?? 0, options.step ?? 0);
   return batch;
@@ -53,11 +56,7 @@ const cases: [string, Partial<TaskConfig>][] = [
 
 describe("layout", () => {
   it("predicts each z from the position before it and does not feed the last one", () => {
-    const sampler = new PromptSampler(
-      config({ modulus: 7, variables: 2, trainTasks: 30, examples: 4 }),
-      0,
-      16,
-    );
+    const sampler = samplerOf(config({ modulus: 7, variables: 2, trainTasks: 30, examples: 4 }), 0, 16);
     expect(sampler.length).toBe(11);
     expect([...sampler.positions]).toEqual([1, 4, 7, 10]);
     const all = sampler.createBatch(3, "all");
@@ -91,7 +90,7 @@ describe.each(cases)("PromptSampler, %s", (_, partial) => {
   });
 
   it("is a function of seed, member and step, whatever was drawn before", () => {
-    const sampler = new PromptSampler(task, 3, 16);
+    const sampler = samplerOf(task, 3, 16);
     const batch = sampler.createBatch(512, "all");
     for (const [member, step] of [
       [4, 4],
@@ -162,7 +161,7 @@ describe("balanced batches", () => {
 
   it("are a function of seed, member and step, whatever was drawn before", () => {
     expect(sample(task, { member: 1, step: 5 })).toEqual(sample(task, { member: 1, step: 5 }));
-    const sampler = new PromptSampler(task, 0, 16);
+    const sampler = samplerOf(task, 0, 16);
     const batch = sampler.createBatch(30, "all");
     sampler.sampleInto(batch, 0, 1);
     sampler.sampleInto(batch, 1, 5);
@@ -180,7 +179,7 @@ describe("balanced batches", () => {
         ),
       ),
     );
-    const sampler = new PromptSampler(small, 2, 60);
+    const sampler = samplerOf(small, 2, 60);
     const batch = sampler.createBatch(400, "all");
     const line = new TaskFamily(small);
     const train = Array.from(splitTasks(small, 2).train, (t) => line.task(t));
@@ -273,7 +272,7 @@ describe("probe prompts", () => {
         if (name === "seenTasks") reserved.add(key(inputs, targets));
       }
     }
-    const sampler = new PromptSampler(task, 2, probePrompts);
+    const sampler = samplerOf(task, 2, probePrompts);
     const batch = sampler.createBatch(1000, "all");
     const drawn = new Map<string, number>();
     for (let step = 0; step < 60; step++) {
@@ -303,7 +302,7 @@ describe("probe prompts", () => {
         shown.add(key(inputs, [...fed, targets[2]]));
       }
     }
-    const sampler = new PromptSampler(task, 2, probePrompts);
+    const sampler = samplerOf(task, 2, probePrompts);
     const batch = sampler.createBatch(1000, "all");
     for (let step = 0; step < 40; step++) {
       sampler.sampleInto(batch, 0, step);
@@ -316,13 +315,13 @@ describe("probe prompts", () => {
   });
 
   it("refuses probe sets that would take more than a tenth of the training prompts", () => {
-    expect(() => new PromptSampler(config(small), 2, 60)).not.toThrow();
-    expect(() => new PromptSampler(config(small), 2, 256)).toThrow(
+    expect(() => samplerOf(config(small), 2, 60)).not.toThrow();
+    expect(() => samplerOf(config(small), 2, 256)).toThrow(
       /evaluation\.prompts: got 256, must be lower, about \d+, .*would keep \d+ of the 840 training prompts.*10 %/,
     );
     // One example: every task gives 0 at input 0, so few prompts stand for many tasks.
     const one = config({ modulus: 3, variables: 2, trainTasks: 8, examples: 1 });
-    expect(() => new PromptSampler(one, 0, 16)).toThrow(RangeError);
+    expect(() => samplerOf(one, 0, 16)).toThrow(RangeError);
   });
 });
 

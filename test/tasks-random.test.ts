@@ -126,6 +126,7 @@ describe("purposes", () => {
       9: ["learningCoefficient"],
       10: ["promptPool"],
       11: ["poolOrder"],
+      12: ["bootstrap"],
     });
     expect(byNumber(THEORY_PURPOSES)).toEqual({ 5: ["theoryInputs", "theorySystem", "theoryTeacher"] });
   });

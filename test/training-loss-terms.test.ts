@@ -7,7 +7,7 @@ it.each(["all", "last"] as const)(
   "counts as many terms as batches have targets, lossPositions %s",
   (lossPositions) => {
     const config = configSchema.parse({ task: { examples: 5 }, training: { batchSize: 8, lossPositions } });
-    const sampler = new PromptSampler(config.task, config.seed, config.evaluation.prompts);
+    const sampler = new PromptSampler(config);
     expect(termsPerStep(config)).toBe(sampler.createBatch(8, lossPositions).targets.length);
   },
 );

@@ -92,7 +92,7 @@ async function gradient(): Promise<string> {
   const config = tinyConfig();
   const core = await loadCoreModule("fast");
   const model = instantiateTransformer(core, transformerShape(config));
-  const sampler = new PromptSampler(config.task, config.seed, config.evaluation.prompts);
+  const sampler = new PromptSampler(config);
   const batch = sampler.createBatch(config.training.batchSize, config.training.lossPositions);
   sampler.sampleInto(batch, 0, 1);
   const parameters = initialParameters(model.parameters, config, 0);

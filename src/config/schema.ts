@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { ACT_FNS, ACTIVATIONS } from "../core/activations.ts";
+import { BOOTSTRAPS } from "../tasks/bootstrap.ts";
 import { taskSchema } from "../tasks/settings.ts";
 import { splitContradictions } from "../tasks/split.ts";
 import type { Contradiction } from "../validate.ts";
@@ -62,7 +63,7 @@ const ivonSchema = z
       })
       .default("termsSeen")
       .describe(
-        "lambda, the number of likelihood terms the posterior is for, its variances being 1 / (lambda (h + delta)); termsSeen: the predictions trained on in the whole run, steps x batchSize x positions in the loss",
+        "lambda, the number of likelihood terms the posterior is for, its variances being 1 / (lambda (h + delta)); termsSeen: the predictions trained on in the whole run, steps x batchSize x positions in the loss, and those of a task.promptPool once, however many epochs there are: prompts of the pool x positions",
       ),
     hessianInit: z
       .number()
@@ -172,7 +173,18 @@ const evaluationSchema = z
 const ensembleSchema = z
   .strictObject({
     members: count.default(4).describe("K, independently initialised members"),
+    bootstrap: z
+      .enum(BOOTSTRAPS)
+      .optional()
+      .describe(
+        "none unless set: all members train on the same; prompts: each on a resample with replacement of task.promptPool; tasks: each on a resample with replacement of the training tasks, and of a pool on the prompts of these. Each member is then measured on what it was itself trained on; unseen tasks are unseen by all",
+      ),
   })
+  // Left out where it changes nothing, for the hashes of configurations from before there was such a setting.
+  .overwrite(({ bootstrap = "none", ...ensemble }) => ({
+    ...ensemble,
+    ...(bootstrap === "none" ? {} : { bootstrap }),
+  }))
   .describe("the deep ensemble: members differ in initialisation and data order");
 
 const checkpointsSchema = z
@@ -221,6 +233,19 @@ function contradictions(config: Resolved): Contradiction[] {
     ...scheduleContradictions(config),
     ...batchContradictions(config),
     ...posteriorContradictions(config),
+    ...bootstrapContradictions(config),
+  ];
+}
+
+function bootstrapContradictions({ ensemble, task }: Resolved): Contradiction[] {
+  if (ensemble.bootstrap !== "prompts" || task.promptPool !== undefined) return [];
+  return [
+    {
+      path: "ensemble.bootstrap",
+      value: ensemble.bootstrap,
+      allowed: "none or tasks without a task.promptPool, of which each member would take its prompts",
+      given: ["task.promptPool"],
+    },
   ];
 }
 

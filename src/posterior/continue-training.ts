@@ -28,8 +28,8 @@ export function continueTraining(
   { steps, learningRate }: { steps: number; learningRate: number },
   train: (batch: Batch, t: number, dropout: DropoutKey) => { loss: number },
 ): void {
-  const { task, evaluation, training } = config;
-  const sampler = new PromptSampler(task, config.seed, evaluation.prompts);
+  const { training } = config;
+  const sampler = new PromptSampler(config);
   const batch = sampler.createBatch(training.batchSize, training.lossPositions);
   requirePositive("learningRate", learningRate);
   for (let t = 1; t <= requireCount("steps", steps); t++) {

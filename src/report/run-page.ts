@@ -181,6 +181,17 @@ function diagnosisSection(run: RunData): string {
   return section("Where the diagnostic worked and where not", bulletList(remarks));
 }
 
+function bootstrapNote({ config: { ensemble } }: RunData): string[] {
+  if (ensemble.bootstrap === undefined) return [];
+  const [what, own] =
+    ensemble.bootstrap === "prompts"
+      ? ["prompts of the pool", "these"]
+      : ["training tasks", "prompts of these"];
+  return [
+    `Each member was trained on ${what} drawn with replacement (ensemble.bootstrap), and what it has learnt of its training is measured on ${own} alone; the ensemble is measured on all.`,
+  ];
+}
+
 function readingGuide(run: RunData): string[] {
   const members = membersOf(run);
   return [
@@ -188,6 +199,7 @@ function readingGuide(run: RunData): string[] {
     run.config.task.promptPool === undefined
       ? "Memorised and grok are the first evaluation of three in a row at which the ensemble has come 90 % of the way from chance to the ceiling, on seen and on unseen tasks. Both need labels."
       : "Memorised, generalised and grok are the first evaluation of three in a row at which the median member has come 90 % of the way from chance to the ceiling: on prompts of the pool, where the ceiling is that of a look-up table, on fresh prompts of seen tasks, and on unseen tasks. All need labels.",
+    ...bootstrapNote(run),
     "Mutual information (MI) is the part of the predictive entropy that comes from the members contradicting each other. MI peak and collapse are found from the predictions alone, without a label; the collapse is where MI falls to half of its peak and stays there for three evaluations.",
     "A collapse of MI is evidence for generalisation, not a proof of it. Members can agree on a wrong answer, generalisation can pass, and untrained members agree because they all know nothing.",
     `The plug-in estimate of MI is biased low and grows with the number of members, up to log K = ${Math.log(members).toFixed(2)} nats for K = ${members}. Compare runs only at equal K.`,

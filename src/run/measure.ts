@@ -5,8 +5,10 @@ import type { ProbePrediction } from "../training/messages.ts";
 import {
   ensembleMeasures,
   type MemberMeasures,
+  type Probe,
   posteriorMeasures,
   predictiveMeasures,
+  selectPrompts,
 } from "../uncertainty/measures.ts";
 import type { MetricsRecord } from "./records.ts";
 
@@ -28,13 +30,17 @@ export function measureEvaluation(
     if (!found) throw new RangeError(`member ${member} has no predictions on ${name} at step ${step}`);
     return found;
   };
-  const memberMeasures = (evaluation: MemberEvaluation, probe: ProbeSet): MemberMeasures => {
-    const { probabilities, posterior } = predictionOf(evaluation, probe);
-    const measures = predictiveMeasures(probabilities, probe);
-    return posterior
-      ? { ...measures, posterior: posteriorMeasures(posterior, posteriorSamples, probe) }
-      : measures;
-  };
+  const setsOf = (evaluation: MemberEvaluation): [string, MemberMeasures][] =>
+    probes.flatMap((probe) => {
+      const trained = probe.trainedBy?.[evaluation.member];
+      // Of a small set a member may have no prompt at all.
+      if (trained && !trained.includes(1)) return [];
+      const prediction = predictionOf(evaluation, probe);
+      const measures = trained
+        ? memberMeasures(predictionAt(trained, prediction), probeAt(trained, probe), posteriorSamples)
+        : memberMeasures(prediction, probe, posteriorSamples);
+      return [[probe.name, measures]];
+    });
   return {
     step,
     tokens: members[0].tokens,
@@ -43,7 +49,7 @@ export function measureEvaluation(
       member: evaluation.member,
       loss: evaluation.loss,
       gradientNorm: evaluation.gradientNorm,
-      sets: Object.fromEntries(probes.map((probe) => [probe.name, memberMeasures(evaluation, probe)])),
+      sets: Object.fromEntries(setsOf(evaluation)),
     })),
     ensemble: Object.fromEntries(
       probes.map((probe) => [
@@ -54,5 +60,39 @@ export function measureEvaluation(
         ),
       ]),
     ),
+  };
+}
+
+function memberMeasures(
+  { probabilities, posterior }: ProbePrediction,
+  probe: Probe,
+  samples: number,
+): MemberMeasures {
+  const measures = predictiveMeasures(probabilities, probe);
+  return posterior ? { ...measures, posterior: posteriorMeasures(posterior, samples, probe) } : measures;
+}
+
+/** Of a probe set and of predictions on it, the prompts that are marked. */
+function probeAt(marked: Uint8Array, { batch, references }: Probe): Probe {
+  const targets = selectPrompts(batch.targets, marked);
+  return {
+    batch: { targets, batchSize: marked.reduce((sum, mark) => sum + mark, 0) },
+    references: { M: selectPrompts(references.M, marked), G: selectPrompts(references.G, marked) },
+  };
+}
+
+function predictionAt(
+  marked: Uint8Array,
+  { set, probabilities, posterior }: ProbePrediction,
+): ProbePrediction {
+  return {
+    set,
+    probabilities: selectPrompts(probabilities, marked),
+    ...(posterior && {
+      posterior: {
+        expectedEntropy: selectPrompts(posterior.expectedEntropy, marked),
+        mutualInformation: selectPrompts(posterior.mutualInformation, marked),
+      },
+    }),
   };
 }

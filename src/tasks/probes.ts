@@ -1,6 +1,7 @@
 /** The probe sets: fixed prompts with the exact predictives of the memorising and the generalising predictor. */
 
 import type { Batch } from "../core/batch.ts";
+import { type Bootstrap, memberPrompts, memberTasks } from "./bootstrap.ts";
 import { everyTask, listedTasks, SequentialPosterior, withTargetNoise } from "./exact.ts";
 import { TaskFamily } from "./family.ts";
 import { drawProbePrompts, type ProbePrompts } from "./probe-prompts.ts";
@@ -43,6 +44,11 @@ export interface ProbeReference {
 export interface ProbeSet extends ProbePrompts {
   references: ExactReferences;
   reference: ProbeReference;
+  /**
+   * With a bootstrap, of what is trained: for each member (B), 1 where it is trained on that prompt, or on its task. A
+   * member is measured on these alone, the ensemble on all.
+   */
+  trainedBy?: Uint8Array[];
 }
 
 /** What the probe sets of a run depend on: a part of its configuration. */
@@ -51,32 +57,61 @@ export interface ProbeOptions {
   seed: number;
   /** Prompts in each set. */
   evaluation: { prompts: number };
+  /** What the members train on; by default all on the same. */
+  ensemble?: { members: number; bootstrap?: Bootstrap };
 }
 
 /**
- * The probe sets of a run, the same for every member. Position k predicts the clean output after k examples, whose
+ * The probe sets of a run, with the same prompts for every member. Position k predicts the clean output after k examples, whose
  * outputs carry probeNoise; the references know that noise. Prompts of the pool are as training shows them, with its
  * noise and its targets. (Without references: `drawProbePrompts`.)
  *
  * @throws RangeError for an invalid task configuration
  */
-export function createProbeSets({ task, seed, evaluation }: ProbeOptions): ProbeSet[] {
+export function createProbeSets(options: ProbeOptions): ProbeSet[] {
+  const { task, seed, evaluation } = options;
   const family = new TaskFamily(task);
-  const trainTasks = Array.from(splitTasks(task, seed).train, (index) => family.task(index));
+  const { train } = splitTasks(task, seed);
+  const trainTasks = Array.from(train, (index) => family.task(index));
   const predictors = (noise: number): Predictors => ({
     memorising: new SequentialPosterior(listedTasks(family, trainTasks), task.modulus, noise, task.examples),
     generalising: new SequentialPosterior(everyTask(family), task.modulus, noise, task.examples),
   });
   const fresh = predictors(task.probeNoise);
+  const pool = drawPromptPool(task, seed, evaluation.prompts);
   return drawProbePrompts(task, seed, evaluation.prompts).map((prompts) => {
+    const trainedBy = trainingShares(prompts, pool, train, options);
+    const probe = { ...prompts, ...(trainedBy && { trainedBy }) };
     if (PROBE_SETS[prompts.name].prompts === "fresh") {
       const references = exactReferences(prompts, family, fresh);
-      return { ...prompts, references, reference: summarise(prompts, references, task.modulus) };
+      return { ...probe, references, reference: summarise(prompts, references, task.modulus) };
     }
     const references = trainingReferences(prompts, family, predictors(task.trainNoise), task);
-    const lookUpCeiling = lookUpAccuracy(prompts, drawPromptPool(task, seed, evaluation.prompts)!);
+    const lookUpCeiling = lookUpAccuracy(prompts, pool!);
     const reference = { ...summarise(prompts, references, task.modulus), lookUpCeiling };
-    return { ...prompts, references, reference };
+    return { ...probe, references, reference };
+  });
+}
+
+/** `ProbeSet.trainedBy`; undefined where all members are trained alike. */
+function trainingShares(
+  { name, tasks }: ProbePrompts,
+  pool: PromptPool | null,
+  train: Int32Array,
+  { seed, ensemble: { members, bootstrap = "none" } = { members: 0 } }: ProbeOptions,
+): Uint8Array[] | undefined {
+  const set = PROBE_SETS[name];
+  const ofPool = set.prompts === "pool";
+  if (set.tasks === "heldOut" || !(bootstrap === "tasks" || (bootstrap === "prompts" && ofPool)))
+    return undefined;
+  return Array.from({ length: members }, (_, member) => {
+    // The set of the pool are its first prompts.
+    const own = new Set(
+      ofPool
+        ? memberPrompts(pool!, bootstrap, train, seed, member)
+        : Array.from(memberTasks(bootstrap, train.length, seed, member), (place) => train[place]),
+    );
+    return Uint8Array.from(tasks, (task, b) => (own.has(ofPool ? b : task) ? 1 : 0));
   });
 }
 

@@ -1,7 +1,7 @@
 /**
- * A prompt pool: N prompts drawn once, which all training of all members goes through again and again. They are N
- * different pairs of a training task and an ordered sequence of inputs, each with the context noise that it was drawn
- * with.
+ * A prompt pool: N prompts drawn once, which all training goes through again and again. They are N different pairs of a
+ * training task and an ordered sequence of inputs, each with the context noise that it was drawn with. The pool is that
+ * of all members; which of its prompts a member trains on is a matter of the bootstrap.
  */
 import type { Batch } from "../core/batch.ts";
 import { shuffle, stream } from "../random.ts";
@@ -54,32 +54,38 @@ export function drawPromptPool(task: TaskConfig, seed: number, probePrompts: num
 }
 
 /**
- * The order in which each member goes through N prompts: a new permutation every epoch, a function of (seed, member,
- * epoch) alone.
+ * The order in which each member goes through its prompts: a new permutation every epoch, a function of (seed, member,
+ * epoch) and these prompts alone.
  */
 export class EpochOrder {
   private readonly seed: number;
-  private readonly permutation: Int32Array;
+  private readonly promptsOf: (member: number) => Int32Array;
   private member = -1;
   private epoch = -1;
+  /** Of the present member, and in the order of its present epoch. */
+  private prompts: Int32Array = new Int32Array();
+  private permutation: Int32Array = new Int32Array();
 
-  constructor(seed: number, size: number) {
+  /** @param promptsOf what a member is shown in an epoch, at least one prompt */
+  constructor(seed: number, promptsOf: (member: number) => Int32Array) {
     this.seed = seed;
-    this.permutation = new Int32Array(size);
+    this.promptsOf = promptsOf;
   }
 
   /** Which prompt a member is shown as number `place`, from 0, of all its training. */
   at(member: number, place: number): number {
-    const size = this.permutation.length;
+    if (member !== this.member) {
+      this.prompts = this.promptsOf(member);
+      this.member = member;
+      this.epoch = -1;
+    }
+    const size = this.prompts.length;
     const epoch = Math.floor(place / size);
-    if (member !== this.member || epoch !== this.epoch) this.permute(member, epoch);
+    if (epoch !== this.epoch) {
+      this.permutation = this.prompts.slice();
+      shuffle(stream(this.seed, member, "poolOrder", epoch), this.permutation);
+      this.epoch = epoch;
+    }
     return this.permutation[place - epoch * size];
-  }
-
-  private permute(member: number, epoch: number): void {
-    for (let i = 0; i < this.permutation.length; i++) this.permutation[i] = i;
-    shuffle(stream(this.seed, member, "poolOrder", epoch), this.permutation);
-    this.member = member;
-    this.epoch = epoch;
   }
 }

@@ -62,9 +62,10 @@ export class PromptSource {
     this.table = tabulate(family, tasks, inputs);
   }
 
-  /** Draw the next prompt into `task`, `inputs`, `clean` and `shown`. */
-  draw(rng: RandomGenerator): void {
-    const row = uniformInt(rng, this.tasks.length);
+  /** Draw the next prompt into `task`, `inputs`, `clean` and `shown`: of one of the tasks with these numbers, or of any. */
+  draw(rng: RandomGenerator, rows?: Int32Array): void {
+    const drawn = uniformInt(rng, (rows ?? this.tasks).length);
+    const row = rows ? rows[drawn] : drawn;
     this.drawInputs(rng);
     this.answer(rng, row);
   }

@@ -54,7 +54,7 @@ export const taskSchema = z
       .max(MAX_POOL)
       .optional()
       .describe(
-        "N, number of different prompts, noise included, that are drawn once for all members and trained on again and again, in a new order each epoch; 0 unless set: fresh prompts each step. A pool has a probe set of its own, trainPrompts",
+        "N, number of different prompts, noise included, that are drawn once for all members and trained on again and again, in a new order each epoch (each member on a part of them with ensemble.bootstrap); 0 unless set: fresh prompts each step. A pool has a probe set of its own, trainPrompts",
       ),
   })
   // What a task does not use is left out, so that configurations from before there was such a setting keep their hashes.

@@ -44,9 +44,9 @@ export class TrainingSource {
     this.reserved = reserved;
   }
 
-  /** Draw the next prompt. */
-  draw(rng: RandomGenerator): void {
-    do this.prompt.draw(rng);
+  /** Draw the next prompt: of one of the training tasks with these numbers, or of any. */
+  draw(rng: RandomGenerator, rows?: Int32Array): void {
+    do this.prompt.draw(rng, rows);
     while (this.isReserved());
   }
 

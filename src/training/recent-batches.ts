@@ -15,7 +15,7 @@ import { requireCount, requireWhole } from "../validate.ts";
 export function recentBatches(config: Config, member: number, step: number, count: number): Batch[] {
   requireCount("count", count);
   requireWhole("step", step);
-  const sampler = new PromptSampler(config.task, config.seed, config.evaluation.prompts);
+  const sampler = new PromptSampler(config);
   const { promptPool = Number.POSITIVE_INFINITY } = config.task;
   const length = Math.min(count, Math.floor(promptPool / config.training.batchSize));
   const first = Math.max(1, step - length + 1);

@@ -44,7 +44,7 @@ function trainerOf(config: Config, core: CoreModule): Trainer {
   const key = `${core.math} ${core.simd} ${JSON.stringify(config)}`;
   if (trainer?.key !== key) {
     const { task, seed, evaluation, training } = config;
-    const sampler = new PromptSampler(task, seed, evaluation.prompts);
+    const sampler = new PromptSampler(config);
     trainer = {
       key,
       model: createMemberModel(config, core),

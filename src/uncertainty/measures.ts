@@ -106,6 +106,12 @@ function accuracyByPosition(p: Probabilities, targets: Int32Array, shape: Shape)
   return meanByPosition(hits, shape);
 }
 
+/** The rows (B, width) of some prompts: those where `kept` (B) is not 0. */
+export function selectPrompts<T extends Probabilities | Int32Array>(values: T, kept: Uint8Array): T {
+  const width = values.length / kept.length;
+  return values.filter((_, i) => kept[Math.floor(i / width)] !== 0) as T;
+}
+
 /** Mean entropy (nats) of rows (B, C) known to be distributions. */
 function meanEntropy(p: Probabilities, prompts: number): number {
   let sum = 0;
