@@ -127,6 +127,7 @@ describe("purposes", () => {
       10: ["promptPool"],
       11: ["poolOrder"],
       12: ["bootstrap"],
+      13: ["answerTable"],
     });
     expect(byNumber(THEORY_PURPOSES)).toEqual({ 5: ["theoryInputs", "theorySystem", "theoryTeacher"] });
   });
