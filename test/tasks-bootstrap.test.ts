@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { createConfig } from "../src/config/presets.ts";
 import { type ConfigInput, configSchema } from "../src/config/schema.ts";
 import { loadCoreModule } from "../src/core/build.ts";
+import { writeReport } from "../src/report/report.ts";
 import { measureEvaluation } from "../src/run/measure.ts";
 import type { MetricsRecord } from "../src/run/records.ts";
 import { runEnsemble } from "../src/run/run.ts";
@@ -239,6 +240,31 @@ it("measures a member on what it was trained on, and the ensemble on everything"
   }
 });
 
+it("measures a member's own posterior on what it was trained on", async () => {
+  const plain = settings("prompts");
+  const config = configSchema.parse({
+    ...plain,
+    model: { ...plain.model, dropout: 0.2 },
+    evaluation: { ...plain.evaluation, posteriorSamples: 3 },
+  });
+  const core = await loadCoreModule("strict");
+  const { predictions } = trainSegment(
+    { config, member: 1, state: null, toStep: 30 },
+    { core, stop: () => false },
+  );
+  const sets = createProbeSets(config);
+  const evaluation = { member: 1, step: 30, tokens: 0, loss: 0, gradientNorm: 0, predictions };
+  const { members: measured } = measureEvaluation(30, [evaluation], sets, {
+    learningRate: 0,
+    posteriorSamples: 3,
+  });
+  const own = sets.find(({ name }) => name === "trainPrompts")!.trainedBy![1];
+  const { posterior } = predictions.find(({ set }) => set === "trainPrompts")!;
+  const kept = Array.from(own.keys()).filter((b) => own[b]);
+  const sum = kept.reduce((total, b) => total + posterior!.mutualInformation[3 * b + 2], 0);
+  expect(measured[0].sets.trainPrompts!.posterior!.mutualInformation).toBeCloseTo(sum / kept.length, 12);
+});
+
 it("leaves a set out of which a member has no prompt", async () => {
   const config = settings("prompts");
   const core = await loadCoreModule("strict");
@@ -270,6 +296,11 @@ describe.each(["prompts", "tasks"] as const)("a run with a bootstrap by %s", (bo
     const plain = await runEnsemble(settings("none"), { out: join(root, `${bootstrap}-plain`), workers: 2 });
     const [own, alike] = [whole.runDir, plain.runDir].map((path) => resultHashes(path)["metrics.jsonl"]);
     expect(own).not.toBe(alike);
+    expect(readFileSync(await writeReport([out]), "utf8")).toContain(
+      bootstrap === "prompts"
+        ? "Each member was trained on prompts of the pool drawn with replacement"
+        : "Each member was trained on training tasks drawn with replacement",
+    );
     const [first] = readFileSync(join(out, "metrics.jsonl"), "utf8").split("\n");
     const sets = Object.keys((JSON.parse(first) as MetricsRecord).ensemble);
     expect(sets).toEqual(["seenTasks", "unseenTasks", "trainPrompts"]);

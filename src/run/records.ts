@@ -12,6 +12,7 @@ export interface MemberRecord {
   /** Means over the training steps since the previous evaluation; null at step 0, where there are none. */
   loss: number | null;
   gradientNorm: number | null;
+  /** With `ensemble.bootstrap`, on sets of what is trained: of the prompts, or tasks, that are the member's own. */
   sets: Partial<Record<ProbeSetName, MemberMeasures>>;
 }
 
