@@ -274,6 +274,11 @@ describe("figures of a run", () => {
     expect(new Set(ids).size).toBe(ids.length);
     const one = { ...run, records: run.records.slice(0, 1), summary: null };
     const single = await load({ config: { ensemble: { members: 1 } }, evaluations: 6 });
+    const drawn = [
+      ...stepFigures(single, [], "linear"),
+      ...quadrantFigures(single, "linear").flatMap(({ figures }) => figures),
+    ];
+    expect(drawn.map(({ id }) => id).filter((id) => /information|-mi$/.test(id))).toEqual([]);
     for (const data of [one, single]) {
       for (const axis of ["linear", "log"] as const) {
         for (const figure of [...stepFigures(data, methodsOf(data), axis), ...otherFigures(data)]) {

@@ -2,11 +2,13 @@
 import { appendFile, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
+import type { MethodComparison } from "../src/analysis/compare.ts";
 import type { PosteriorRecord } from "../src/analysis/posterior-job.ts";
 import { METHOD_DEFINITIONS, POSTERIOR_METHODS } from "../src/posterior/methods/index.ts";
 import { otherFigures, stepFigures } from "../src/report/figures/index.ts";
 import { methodsFigure, methodsOf } from "../src/report/figures/methods.ts";
 import { formatStep } from "../src/report/format.ts";
+import { methodInWords } from "../src/report/posterior-section.ts";
 import { calibrationTable, collapseTable, markdown } from "../src/report/posterior-tables.ts";
 import { readRun } from "../src/report/read-run.ts";
 import { writeReport } from "../src/report/report.ts";
@@ -64,8 +66,10 @@ async function write(name: string): Promise<string> {
 describe("a run with posteriors and spectra", () => {
   let directory: string;
   let page: string;
+  let methodsOfRun: MethodComparison[];
   beforeAll(async () => {
     directory = await write("with");
+    methodsOfRun = methodsOf(await readRun(directory));
     page = await readFile(await writeReport([directory]), "utf8");
   });
 
@@ -135,6 +139,23 @@ describe("a run with posteriors and spectra", () => {
     );
     expect(calibrationTable([])).toBeNull();
     expect(markdown(table!).split("\n")[2]).toMatch(/^\| method +\| +accuracy \| NLL/);
+  });
+
+  it("tells the course of each method in words, and which of the paper's two is missing", () => {
+    // From the peak at 5000 to a tenth at 7000: 90 % and 50 % are crossed on that line, over the mean of two members.
+    const [start, end] = [0.1, 0.5].map((share) => 5000 + (2000 * share) / 0.9);
+    const octaves = Math.log2(end / grokStep!);
+    const sharpness = `from 90 % to half in ${formatStep(Math.round(end - start))} steps, a factor ${(end / start).toFixed(2)} in time`;
+    expect(page).toContain(
+      `laplace-kfac (2 members, 32 draws): MI is largest at step ${formatStep(1000)} (1.26 nats) and collapses to half of that at step ${formatStep(Math.round(end))}, ${Math.abs(octaves).toFixed(2)} octaves ${octaves < 0 ? "before" : "after"} the grok step; ${sharpness}; 0.126 nats at the end.`,
+    );
+    expect(page).toContain("laplace-last-layer (2 members, 32 draws): MI is largest");
+    expect(page).toMatch(
+      /The ensemble of separate trainings: MI is largest at step [^<]* and collapses to half/,
+    );
+    expect(page).toContain("ivon: not fitted, since it would take more than its share");
+    const level = { ...methodsOfRun[0], fall: null };
+    expect(methodInWords(level, { events: run.summary })).toContain("does not fall to half of that");
   });
 
   it("says what the numbers do not show", () => {

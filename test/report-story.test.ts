@@ -36,7 +36,7 @@ describe("headline", () => {
 
   it("tells delayed generalisation, and whether the members' agreement told it", () => {
     expect(told(at(500, 2000, 2100))).toBe(
-      "It memorised the tasks it trains on, and generalised to unseen tasks after 4.0\u202f× as many steps; the members' disagreement collapsed as it did, which tells so without labels.",
+      "It memorised the tasks it trains on, and generalised to unseen tasks after 4.0\u202f× as many steps; at that time the members' disagreement collapsed, which tells it without labels.",
     );
     expect(told(at(500, 2000, 4000))).toContain("collapsed 1.00 octaves after that");
     expect(told(at(500, 2000, 1000))).toContain("collapsed 1.00 octaves before that");
@@ -96,7 +96,9 @@ describe("story", () => {
     expect(text).toContain("at step 6\u202f000, 1.00 octaves after the grok step");
     const octaves = Math.log2(6000 / mean);
     const other =
-      octaves === 0 ? "at" : `${Math.abs(octaves).toFixed(2)} octaves ${octaves < 0 ? "before" : "after"}`;
+      Math.abs(octaves) < 0.005
+        ? "at"
+        : `${Math.abs(octaves).toFixed(2)} octaves ${octaves < 0 ? "before" : "after"}`;
     expect(text).toContain(`${other} that of the mean prediction`);
     expect(text).toMatch(/from 90 % to 50 % of the peak in \d+ steps/);
     const same = story(runOf({ events: { grokStep: 6000, collapseStep: 6000 } })).at(-1)!.text;
@@ -106,9 +108,11 @@ describe("story", () => {
   it("says what did not happen, and who did it nevertheless", () => {
     const run = runOf({ events: at(null, null, null) });
     const texts = story(run).map(({ event, text }) => `${event} ${text}`);
-    expect(texts[0]).toMatch(/^Memorised not within step 12\u202f000: .*4 of 4 members do/);
+    expect(texts[0]).toMatch(/^Memorised not by step 12\u202f000: .*4 of 4 members do/);
     expect(texts.at(-1)).toMatch(/^No collapse of uncertainty/);
     const one = story(runOf({ config: { ensemble: { members: 1 } } })).at(-1)!;
     expect(one.text).toContain("the diagnostic needs two");
+    const [alone] = story(runOf({ config: { ensemble: { members: 1 } } }));
+    expect(alone.text).toMatch(/: the member answers fresh prompts of seen tasks\.$/);
   });
 });

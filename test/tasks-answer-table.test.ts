@@ -88,6 +88,14 @@ describe("drawAnswerTable", () => {
     const cells = new Set(Array.from(pool.tasks, (task, b) => `${task}:${pool.inputs[2 * b + 1]}`));
     expect(new Set(pooled.map(({ task, query }) => `${task}:${query}`))).toEqual(cells);
     expect(pooled).toHaveLength(cells.size);
+    // x = 0 gives no task away: such a prompt stands for a cell without another one only.
+    const useless = pooled.filter(({ context }) => context.inputs[0] === 0);
+    for (const { task, query } of useless) {
+      const all = Array.from(pool.tasks, (_, b) => b).filter(
+        (b) => pool.tasks[b] === task && pool.inputs[2 * b + 1] === query,
+      );
+      expect(query === 0 || all.every((b) => pool.inputs[2 * b] === 0)).toBe(true);
+    }
     const keys = poolKeys(quick);
     expect(pooled.every((prompt) => keys.has(keyOf(prompt)) && prompt.last === prompt.query)).toBe(true);
   });

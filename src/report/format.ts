@@ -35,7 +35,9 @@ export function formatShare(value: number | null): string {
   return value === null ? "–" : `${Math.round(100 * value)}\u202f%`;
 }
 
-/** A ratio of steps as its logarithm, with what it is relative to still to come: 0.5 octaves after. */
-export function formatOctaves(octaves: number): string {
+/** Where a step lies, with the name of the other one still to come: 0.50 octaves after, or at. */
+export function formatOctaves(step: number, other: number): string {
+  const octaves = Math.log2(step / Math.max(1, other));
+  if (Math.abs(octaves) < 0.005) return "at";
   return `${Math.abs(octaves).toFixed(2)} octaves ${octaves < 0 ? "before" : "after"}`;
 }

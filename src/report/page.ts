@@ -55,7 +55,8 @@ figcaption{color:var(--muted);font-size:.8125rem;line-height:1.45;margin-top:.25
 #axis-linear:checked~* label[for=axis-linear],#axis-log:checked~* label[for=axis-log]{background:var(--ink);color:var(--paper)}
 #axis-linear:focus-visible~* label[for=axis-linear],#axis-log:focus-visible~* label[for=axis-log]{outline:2px solid var(--link);outline-offset:-4px}
 #axis-linear:checked~* .axis-log,#axis-log:checked~* .axis-linear{display:none}
-.strip{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:1.5rem 1.1rem;margin-top:1rem}
+.strip{display:flex;flex-wrap:wrap;gap:1.5rem 1.1rem;margin-top:1rem}
+.strip .frame{flex:1 1 150px;max-width:240px}
 .frame figcaption{margin:0 0 .3rem;color:var(--ink)}
 .frame figcaption b::first-letter{text-transform:uppercase}
 .blocks p{display:flex;justify-content:space-between;gap:.5rem;margin:.35rem 0 .1rem;font-size:.75rem;line-height:1.3;color:var(--muted);white-space:nowrap}

@@ -1,7 +1,7 @@
 /** The report's sections on approximate posteriors and on curvature; empty without results. */
 import type { MethodComparison } from "../analysis/compare.ts";
 import { OPERATORS } from "../analysis/spectrum-job.ts";
-import { METHOD_DEFINITIONS } from "../posterior/methods/index.ts";
+import { METHOD_DEFINITIONS, type PosteriorMethod } from "../posterior/methods/index.ts";
 import type { Fall } from "../uncertainty/fall.ts";
 import { spectraOf } from "./figures/spectrum.ts";
 import { formatNumber, formatOctaves, formatStep } from "./format.ts";
@@ -9,6 +9,9 @@ import { bulletList, htmlTable, section } from "./page.ts";
 import { calibrationTable, collapseTable } from "./posterior-tables.ts";
 import type { RunData } from "./read-run.ts";
 import { spectrumTable } from "./spectrum-table.ts";
+
+/** Those of arXiv 2604.12434, which every run gets as far as they cost little. */
+const PUBLISHED: readonly PosteriorMethod[] = ["ivon", "laplace-last-layer"];
 
 /** Below this, in nats, the mutual information of a method is no more than its draws' small differences. */
 const NEGLIGIBLE = 0.01;
@@ -24,7 +27,14 @@ export function posteriorSection(
   return section(
     "Approximate posteriors",
     [
-      bulletList([ensembleInWords(run), ...methods.map((method) => methodInWords(method, run))]),
+      bulletList([
+        ensembleInWords(run),
+        ...methods.map((method) => methodInWords(method, run)),
+        ...PUBLISHED.filter((name) => !methods.some(({ method }) => method === name)).map(
+          (name) =>
+            `${name}: not fitted, since it would take more than its share of the training's time; epigrok posterior with --methods ${name} fits it.`,
+        ),
+      ]),
       figures,
       htmlTable(collapseTable(methods, run)),
       ...(calibration ? [htmlTable(calibration)] : []),
@@ -41,17 +51,18 @@ export function curvatureSection(run: RunData): string {
 function ensembleInWords({ detector, events, records }: RunData): string {
   const { peakMutualInformation: peak, uncertaintyPeakStep, fall } = detector;
   const last = records.at(-1)?.ensemble.unseenTasks?.mutualInformation ?? Number.NaN;
-  return `For comparison, the ensemble of separate trainings: ${courseInWords({ peak, peakStep: uncertaintyPeakStep, fall, last, grokStep: events.grokStep })}`;
+  return `The ensemble of separate trainings: ${courseInWords({ peak, peakStep: uncertaintyPeakStep, fall, last, grokStep: events.grokStep })}`;
 }
 
 /** Whether the uncertainty of one method collapses, when, and how sharply. */
 export function methodInWords(
-  { method, samples, points, peakMutualInformation, peakStep, fall, peakDetected }: MethodComparison,
+  { method, samples, members, points, peakMutualInformation, peakStep, fall, peakDetected }: MethodComparison,
   { events }: Pick<RunData, "events">,
 ): string {
   const last = points[points.length - 1].mean.mutualInformation;
   const small = peakDetected ? "" : " Its peak is too small for the detector.";
-  return `${method}, ${samples} draws: ${courseInWords({ peak: peakMutualInformation, peakStep, fall, last, grokStep: events.grokStep })}${small}`;
+  const fitted = `${members} ${members === 1 ? "member" : "members"}, ${samples} draws`;
+  return `${method} (${fitted}): ${courseInWords({ peak: peakMutualInformation, peakStep, fall, last, grokStep: events.grokStep })}${small}`;
 }
 
 function courseInWords({
@@ -71,7 +82,7 @@ function courseInWords({
   if (peak === null) return `no peak of MI; ${end}.`;
   const peaks = `MI is largest at step ${formatStep(peakStep)} (${formatNumber(peak)} nats)`;
   if (fall === null) return `${peaks} and does not fall to half of that; ${end}.`;
-  const when = grokStep === null ? "" : `, ${formatOctaves(Math.log2(fall.end / grokStep))} the grok step`;
+  const when = grokStep === null ? "" : `, ${formatOctaves(fall.end, grokStep)} the grok step`;
   const sharpness = `from 90 % to half in ${formatStep(Math.round(fall.steps))} steps, a factor ${(fall.end / fall.start).toFixed(2)} in time`;
   return `${peaks} and collapses to half of that at step ${formatStep(Math.round(fall.end))}${when}; ${sharpness}; ${end}.`;
 }

@@ -122,8 +122,8 @@ async function quadrantsSection(run: RunData): Promise<string> {
     quadrants.length > 2 ? ", seen and unseen inputs" : "",
     quadrants[0].figures.map(({ caption }) => caption).join(" "),
   ];
-  const html = quadrants.map(({ title }, i) => {
-    const own = figures.slice(2 * i, 2 * i + 2).map((figure) => pictureHtml(figure));
+  const html = quadrants.map(({ title, figures: { length } }, i) => {
+    const own = figures.slice(length * i, length * (i + 1)).map((figure) => pictureHtml(figure));
     return `<div class="quadrant"><h3>${escapeHtml(title)}</h3>\n${own.join("\n")}</div>`;
   });
   return section(

@@ -45,10 +45,9 @@ export function headline(run: RunData): string {
           ? `the members never disagreed much${so}`
           : `the members still disagree: no alarm, rightly${so}`;
     if (grokStep === null) return "the members came to agree nevertheless: a false alarm, by unseen tasks";
-    const octaves = Math.log2(collapseStep / grokStep);
-    return Math.abs(octaves) <= NEAR
-      ? "the members' disagreement collapsed as it did, which tells so without labels"
-      : `the members' disagreement collapsed ${formatOctaves(octaves)} that, as seen without labels`;
+    return Math.abs(Math.log2(collapseStep / Math.max(1, grokStep))) <= NEAR
+      ? "at that time the members' disagreement collapsed, which tells it without labels"
+      : `the members' disagreement collapsed ${formatOctaves(collapseStep, grokStep)} that, as seen without labels`;
   }
 }
 
@@ -79,7 +78,8 @@ function chapter(run: RunData, labelled: LabelledRun, key: keyof LabelledEvents)
   const step = run.events[key] ?? null;
   const mean = labelled.meanPrediction[key] ?? null;
   const having = labelled.perMember.filter((own) => (own[key] ?? null) !== null).length;
-  const members = `${having} of ${labelled.perMember.length} members`;
+  const members = labelled.perMember.length;
+  const who = members === 1 ? "the member" : "the median member";
   const { memorisedStep } = run.events;
   const ratio = (at: number) =>
     key !== "memorisedStep" && memorisedStep ? `, ${times(at, memorisedStep)} the memorised step` : "";
@@ -87,10 +87,12 @@ function chapter(run: RunData, labelled: LabelledRun, key: keyof LabelledEvents)
     mean === null
       ? "the mean prediction not"
       : `the mean prediction at step ${formatStep(mean)}${ratio(mean)}`;
+  const others = (verb: string) =>
+    members === 1 ? "" : ` (${having} of ${members} members${verb}; ${ofMean})`;
   const text =
     step === null
-      ? `not ${run.summary ? "within" : "by"} step ${formatStep(run.records.at(-1)!.step)}: the median member does not answer ${set(pooled)} (${members} do; ${ofMean}).`
-      : `at step ${formatStep(step)}${ratio(step)}: the median member answers ${set(pooled)} (${members}; ${ofMean}).`;
+      ? `not by step ${formatStep(run.records.at(-1)!.step)}: ${who} does not answer ${set(pooled)}${others(" do")}.`
+      : `at step ${formatStep(step)}${ratio(step)}: ${who} answers ${set(pooled)}${others("")}.`;
   return { event, text };
 }
 
@@ -102,7 +104,10 @@ function uncertainty(run: RunData, { meanPrediction }: LabelledRun): Chapter[] {
   const members = membersOf(run);
   if (members === 1)
     return [
-      { event: "Uncertainty", text: "one member has no mutual information: the diagnostic needs two." },
+      {
+        event: "Uncertainty",
+        text: "cannot be told: one member has no mutual information, the diagnostic needs two.",
+      },
     ];
   if (peak === null)
     return [
@@ -120,7 +125,7 @@ function uncertainty(run: RunData, { meanPrediction }: LabelledRun): Chapter[] {
     [meanPrediction.grokStep, "that of the mean prediction"],
   ] as const;
   const relations = against.flatMap(([step, name]) =>
-    step === null ? [] : `${relation(collapse, step)} ${name}`,
+    step === null ? [] : `${formatOctaves(collapse, step)} ${name}`,
   );
   const sharpness = fall
     ? `, falling from 90 % to 50 % of the peak in ${formatStep(Math.round(fall.steps))} steps`
@@ -132,10 +137,6 @@ function uncertainty(run: RunData, { meanPrediction }: LabelledRun): Chapter[] {
       text: `at step ${formatStep(collapse)}${relations.length > 0 ? `, ${relations.join(", ")}` : ""}${sharpness}; ${now} nats at the end.`,
     },
   ];
-}
-
-function relation(step: number, other: number): string {
-  return step === other ? "at" : formatOctaves(Math.log2(step / other));
 }
 
 const times = (step: number, base: number) => `${(step / base).toFixed(1)}\u202f×`;

@@ -216,7 +216,7 @@ function answerTest(family: TaskFamily): (task: number, inputs: Int32Array) => b
   };
 }
 
-/** The first prompt of the pool for each cell. */
+/** The first prompt of the pool for each cell that leaves one answer, or else the first. */
 function findPooled(
   family: TaskFamily,
   { tasks, inputs, seenInputs }: AnswerAxes,
@@ -227,16 +227,20 @@ function findPooled(
   const rows = new Map(Array.from(tasks, (task, row) => [task, row]));
   const queries = Array.from(inputs.subarray(0, seenInputs), (input) => queryOf(input, family));
   const columns = new Map(queries.map((query, column) => [query, column]));
-  const found = new Map<number, CellPrompt>();
+  const determined = answerTest(family);
+  const found = new Map<number, CellPrompt & { single: boolean }>();
   for (let b = 0; b < batch.batchSize; b++) {
     const last = (b + 1) * examples - 1;
     const row = rows.get(pool.tasks[b]);
     const column = columns.get(queryOf(pool.inputs[last], family));
     if (row === undefined || column === undefined) continue;
     const cell = row * inputs.length + column;
-    if (found.has(cell)) continue;
+    const earlier = found.get(cell);
+    if (earlier?.single) continue;
+    const single = determined(pool.tasks[b], pool.inputs.subarray(b * examples, last + 1));
+    if (earlier && !single) continue;
     const tokens = batch.tokens.slice(b * batch.length, (b + 1) * batch.length);
-    found.set(cell, { cell, tokens, target: batch.targets[last], pooled: true });
+    found.set(cell, { cell, tokens, target: batch.targets[last], pooled: true, single });
   }
   return [...found.values()].sort((a, b) => a.cell - b.cell);
 }

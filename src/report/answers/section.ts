@@ -24,18 +24,23 @@ export function answersSection(run: RunData): string {
   );
 }
 
-function explanation({ config: { task }, answers: [first] }: RunData): string {
+function explanation({ config: { task, evaluation, ensemble }, answers: [first] }: RunData): string {
   const { variables, promptPool } = task;
+  const sampling = (evaluation.posteriorSamples ?? 0) > 0;
   const query = variables === 1 ? "the value of x asked" : "the direction of the inputs asked";
   const sampled = first.tasks.length * first.inputs.length;
   const context = `${task.examples - 1} ${task.examples === 2 ? "example" : "examples"}`;
   return [
     `Each cell is one question (${formatStep(sampled)} in all): ${context} of a task, then a new input. A row is a task, a column ${query}.`,
     ...(promptPool === undefined
-      ? []
+      ? ["Questions on unseen tasks never occur in training."]
       : [
           "Fresh questions have other examples than those trained on; a cell without one in the pool is empty.",
         ]),
+    ...(ensemble.bootstrap
+      ? ["What members train on differs: a question counts as trained if any of them may have it."]
+      : []),
+    ...(sampling ? ["Members answer with the mean of their weights."] : []),
     ...(first.seenInputs < first.inputs.length
       ? ["Right of the gap: inputs that never occur in training."]
       : []),

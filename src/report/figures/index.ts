@@ -4,6 +4,7 @@ import type { RunData } from "../read-run.ts";
 import { accuracyFigure } from "./accuracy.ts";
 import { distanceFigure } from "./distance.ts";
 import { entropyFigure } from "./entropy.ts";
+import { membersOf } from "./events.ts";
 import { informationFigure } from "./information.ts";
 import { lossFigure } from "./loss.ts";
 import { evidenceFigure, methodsFigure, relativeInformationFigure } from "./methods.ts";
@@ -16,7 +17,8 @@ import { statisticFigures } from "./statistics.ts";
 
 /** What a reader looks at first. */
 export function mainFigures(run: RunData, axis: StepAxis): Figure[] {
-  return run.records.length === 0 ? [] : [accuracyFigure(run, axis), informationFigure(run, axis)];
+  if (run.records.length === 0) return [];
+  return [accuracyFigure(run, axis), ...(membersOf(run) > 1 ? [informationFigure(run, axis)] : [])];
 }
 
 /** Of approximate posteriors; none for a run without. */

@@ -5,6 +5,7 @@ import { colour } from "../theme.ts";
 import {
   eventMarks,
   memberLines,
+  membersOf,
   overSteps,
   runAxis,
   setColour,
@@ -20,10 +21,10 @@ const quadrants = [
   "unseenTasksUnseenInputs",
 ] as const satisfies ProbeSetName[];
 
-/** Accuracy above mutual information. */
+/** Accuracy above mutual information, which a single member has not. */
 export interface Quadrant {
   title: string;
-  figures: [Figure, Figure];
+  figures: Figure[];
 }
 
 /** Two, or four where inputs are held out; all on the same axes. None for a run without an evaluation. */
@@ -47,17 +48,21 @@ export function quadrantFigures(run: RunData, axis: StepAxis): Quadrant[] {
     title: capital(setNames[set]),
     figures: [
       accuracy(run, set, common),
-      {
-        id: `quadrant-${set}-mi`,
-        title: `MI: ${setNames[set]}`,
-        caption: "Mutual information of the members, nats.",
-        spec: linePlot({
-          ...common,
-          description: `Line chart of mutual information on ${setNames[set]} over optimiser steps.`,
-          y: { title: "MI (nats)", domain },
-          series: [information[i]],
-        }),
-      },
+      ...(membersOf(run) > 1
+        ? [
+            {
+              id: `quadrant-${set}-mi`,
+              title: `MI: ${setNames[set]}`,
+              caption: "Mutual information of the members, nats.",
+              spec: linePlot({
+                ...common,
+                description: `Line chart of mutual information on ${setNames[set]} over optimiser steps.`,
+                y: { title: "MI (nats)", domain },
+                series: [information[i]],
+              }),
+            },
+          ]
+        : []),
     ],
   }));
 }
