@@ -57,6 +57,13 @@ export const PEERS = {
   },
 };
 
+/** How to start a whole ensemble in PyTorch, `command` undefined where it is not installed, and with which environment. */
+export function ensemblePeer() {
+  const python = pythonWithTorch();
+  const command = python && [python, pathOf("pytorch_ensemble.py")];
+  return { command, environment, install: PEERS.PyTorch.install };
+}
+
 /**
  * A peer's version and milliseconds per AdamW step, after checks that it computes the same loss and gradient as all of
  * the builds, for the model and for its twin with GELU; undefined if it is not installed.

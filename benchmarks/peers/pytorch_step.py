@@ -103,4 +103,5 @@ def main():
     sys.stdout.buffer.write(line.encode() + b"\n" + gradient)
 
 
-main()
+if __name__ == "__main__":
+    main()
