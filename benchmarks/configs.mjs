@@ -25,6 +25,7 @@ export const STEPS = {
     peers: ["PyTorch", "PyTorch compiled", "TensorFlow.js"],
     bars: { PyTorch: { 256: 5 } },
   },
+  fresh: { config: preset("fresh"), peers: ["PyTorch"], bars: { PyTorch: { 256: 5 } } },
   standard: {
     config: PRESETS.standard,
     peers: ["PyTorch", "PyTorch compiled", "TensorFlow.js"],
