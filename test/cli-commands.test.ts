@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { RunSummary } from "../src/run/records.ts";
 import { epigrok } from "./fixtures/cli.ts";
+import { FRESH_ASSIGNMENTS } from "./fixtures/config.ts";
 import { fileHashes, temporaryDirectory } from "./fixtures/temporary.ts";
 
 const root = temporaryDirectory();
@@ -11,6 +12,7 @@ const run = (args: string[], options: Parameters<typeof epigrok>[1] = {}) =>
 
 /** A run that takes a moment. */
 const TINY = [
+  ...FRESH_ASSIGNMENTS,
   "task.modulus=5",
   "task.trainTasks=3",
   "model.dModel=8",
@@ -171,17 +173,17 @@ describe("epigrok run", () => {
 
   it("records where each setting came from", async () => {
     const { code } = await run(["run", ...TINY, "--seed", "9", "--out", "origin", "--quiet"], {
-      env: { EPIGROK_TRAINING__WEIGHT_DECAY: "0.25" },
+      env: { EPIGROK_TRAINING__BETA1: "0.25" },
     });
     expect(code).toBe(0);
     const manifest = JSON.parse(readFileSync(join(root, "origin", "config.json"), "utf8"));
-    expect(manifest.config).toMatchObject({ seed: 9, training: { weightDecay: 0.25, steps: 20 } });
+    expect(manifest.config).toMatchObject({ seed: 9, training: { beta1: 0.25, steps: 20 } });
     expect(manifest.overrides[0]).toEqual({
-      source: "EPIGROK_TRAINING__WEIGHT_DECAY",
-      values: { training: { weightDecay: 0.25 } },
+      source: "EPIGROK_TRAINING__BETA1",
+      values: { training: { beta1: 0.25 } },
     });
     expect(manifest.overrides.at(-1)).toEqual({ source: "--seed", values: { seed: 9 } });
-    expect(manifest.commandLine.slice(0, 3)).toEqual(["run", "--set", "task.modulus=5"]);
+    expect(manifest.commandLine.slice(0, 3)).toEqual(["run", ...TINY.slice(0, 2)]);
   });
 
   it("refuses an existing run, replaces it with --overwrite, reprints it with --resume", async () => {

@@ -3,12 +3,14 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { epigrok } from "./fixtures/cli.ts";
+import { FRESH_ASSIGNMENTS } from "./fixtures/config.ts";
 import { resultHashes, temporaryDirectory } from "./fixtures/temporary.ts";
 
 const root = temporaryDirectory();
 
 /** About a second of training. */
 const SETTINGS = [
+  ...FRESH_ASSIGNMENTS,
   "task.modulus=7",
   "task.trainTasks=5",
   "model.dModel=16",

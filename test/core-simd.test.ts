@@ -1,4 +1,5 @@
 /** The choice between 128 and 256 bits: what is allowed, what is said, and that the numbers do not depend on it. */
+
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,6 +9,7 @@ import { wideObstacle } from "../src/core/known-answer.ts";
 import { enableWideSimd, obstacleToWideSimd, setSimdChoice, simdChoice } from "../src/core/simd.ts";
 import { UsageError } from "../src/errors.ts";
 import { epigrok } from "./fixtures/cli.ts";
+import { FRESH_ASSIGNMENTS } from "./fixtures/config.ts";
 import { resultHashes, temporaryDirectory } from "./fixtures/temporary.ts";
 
 // Tests of a version of Node set it for all files.
@@ -16,6 +18,7 @@ delete process.env.EPIGROK_SIMD;
 const root = temporaryDirectory();
 const merges = process.arch === "x64" && Number.parseInt(process.versions.v8, 10) >= 13;
 const tiny = [
+  ...FRESH_ASSIGNMENTS.flatMap((assignment) => ["--set", assignment]),
   ...[
     "--set",
     "task.modulus=5",

@@ -1,14 +1,16 @@
 /** Models of a run's checkpoints, and configurations made by a program. */
+
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { createConfig, loadCheckpoint, runEnsemble } from "../src/index.ts";
+import { freshConfig } from "./fixtures/config.ts";
 import { temporaryDirectory } from "./fixtures/temporary.ts";
 
 describe("createConfig", () => {
   it("puts settings over a preset and that over the defaults", () => {
     const config = createConfig({ task: { trainTasks: 5 } }, { preset: "quick" });
-    expect(config.task).toMatchObject({ modulus: 23, trainTasks: 5, zeroTask: false });
-    expect(createConfig().task.zeroTask).toBe(true);
+    expect(config.task).toMatchObject({ modulus: 29, trainTasks: 5, zeroTask: false, promptPool: 5500 });
+    expect(createConfig()).toEqual(createConfig({}, { preset: "quick" }));
   });
 
   it("refuses what is not allowed, in the words of the command line", () => {
@@ -25,7 +27,7 @@ describe("loadCheckpoint", () => {
   const run = join(temporaryDirectory(), "run");
 
   beforeAll(async () => {
-    const config = createConfig({
+    const config = freshConfig({
       task: { modulus: 5, trainTasks: 3, examples: 2 },
       model: { dModel: 8, nHeads: 2, nLayers: 1, dMlp: 8 },
       training: { steps: 4, batchSize: 4 },

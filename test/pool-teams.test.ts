@@ -1,9 +1,10 @@
 /** Threads that share the steps of one member: the same bytes whatever their number, and what happens when one is lost. */
+
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { type ConfigInput, configSchema } from "../src/config/schema.ts";
+import type { ConfigInput } from "../src/config/schema.ts";
 import { loadCoreModule } from "../src/core/build.ts";
 import { createTransformer } from "../src/core/create.ts";
 import { shardingOf } from "../src/core/shards.ts";
@@ -16,13 +17,14 @@ import { PromptSampler } from "../src/tasks/prompts.ts";
 import { createMemberModel } from "../src/training/member-model.ts";
 import { initialParameters, transformerShape } from "../src/training/model.ts";
 import { teamSizeOf, threadsFor, trainingSharding } from "../src/training/team-size.ts";
+import { freshConfig } from "./fixtures/config.ts";
 import { resultHashes, temporaryDirectory } from "./fixtures/temporary.ts";
 
 const root = temporaryDirectory();
 
 /** Batches of 14 micro-batches. */
 const large = (input: ConfigInput = {}) =>
-  configSchema.parse({
+  freshConfig({
     math: "strict",
     ensemble: { members: 1 },
     evaluation: { every: 10, prompts: 16 },

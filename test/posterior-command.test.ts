@@ -1,4 +1,5 @@
 /** Posteriors and spectra of a run, from the choice of jobs to the command line. */
+
 import { appendFileSync, cpSync, existsSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -24,6 +25,7 @@ import { createProbeSets } from "../src/tasks/probes.ts";
 import { transformerShape } from "../src/training/model.ts";
 import { ensembleMeasures } from "../src/uncertainty/measures.ts";
 import { epigrok } from "./fixtures/cli.ts";
+import { FRESH_ASSIGNMENTS, freshConfig } from "./fixtures/config.ts";
 import { temporaryDirectory } from "./fixtures/temporary.ts";
 
 const root = temporaryDirectory();
@@ -83,7 +85,7 @@ describe("jobs asked for twice", () => {
 });
 
 describe("jobs", () => {
-  const config = configSchema.parse({});
+  const config = freshConfig();
   const steps = [{ step: 5, members: [0, 1, 2], withCurvature: [] }];
   const jobs = (overrides: Partial<typeof DEFAULT_SETTINGS> = {}) =>
     posteriorJobs({ config, kept: steps }, ["swag", "dropout", "ensemble"], steps, 2, {
@@ -253,6 +255,7 @@ describe("the comparison", () => {
 
 describe("epigrok", () => {
   const settings = [
+    ...FRESH_ASSIGNMENTS,
     ...["task.modulus=5", "task.trainTasks=3", "task.examples=2"],
     ...["model.dModel=8", "model.nHeads=2", "model.nLayers=1", "model.dMlp=8"],
     ...["training.steps=20", "training.batchSize=8", "training.warmupSteps=2"],

@@ -1,4 +1,5 @@
 /** Every method by name, end to end on a small configuration. */
+
 import { readdirSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { posteriorJob } from "../src/analysis/posterior-job.ts";
@@ -32,13 +33,14 @@ import { transformerShape } from "../src/training/model.ts";
 import { recentBatches } from "../src/training/recent-batches.ts";
 import { trainSegment } from "../src/training/segment.ts";
 import { ensembleMeasures } from "../src/uncertainty/measures.ts";
+import { freshConfig } from "./fixtures/config.ts";
 import { testStream } from "./fixtures/rng.ts";
 import { float32Tolerance, maxRelativeError } from "./reference/compare.ts";
 import { ReferenceIvon } from "./reference/ivon.ts";
 import { ivonNoise } from "./reference/philox.ts";
 import { Random } from "./reference/random.ts";
 
-const config = configSchema.parse({
+const config = freshConfig({
   seed: 5,
   task: { modulus: 11, trainTasks: 8, examples: 3 },
   model: { dModel: 16, nHeads: 2, nLayers: 1, dMlp: 32 },
@@ -287,7 +289,7 @@ it.each(POSTERIOR_METHODS)(
 
 describe("checkpoints of an IVON run", () => {
   const { training, ...rest } = config;
-  const ivonConfig = configSchema.parse({
+  const ivonConfig = freshConfig({
     ...rest,
     training: {
       ...{ steps: 300, batchSize: 32, warmupSteps: 20, optimizer: "ivon" },

@@ -7,12 +7,14 @@ import { promisify } from "node:util";
 import { expect, it } from "vitest";
 import type { RunSummary } from "../src/run/records.ts";
 import { epigrok } from "./fixtures/cli.ts";
+import { FRESH_ASSIGNMENTS } from "./fixtures/config.ts";
 import { temporaryDirectory } from "./fixtures/temporary.ts";
 
 const root = temporaryDirectory();
 const search = fileURLToPath(new URL("../experiments/presets/search.mjs", import.meta.url));
 
 const SETTINGS = [
+  ...FRESH_ASSIGNMENTS,
   ...["task.modulus=5", "task.trainTasks=1", "task.examples=4"],
   ...["model.dModel=16", "model.nHeads=2", "model.nLayers=1", "model.dMlp=32"],
   ...["training.steps=100", "training.batchSize=64", "training.warmupSteps=10"],

@@ -3,7 +3,6 @@ import { lstat, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Config, configSchema } from "../src/config/schema.ts";
 import { UsageError } from "../src/errors.ts";
 import { PLAYER_SCRIPT } from "../src/report/answers/section.ts";
 import { configDifferences, nameRuns } from "../src/report/comparison-page.ts";
@@ -13,6 +12,7 @@ import { htmlPage, htmlTable } from "../src/report/page.ts";
 import type { RunData } from "../src/report/read-run.ts";
 import { writeFigures, writeReport } from "../src/report/report.ts";
 import { MissingRunError } from "../src/run/errors.ts";
+import { freshConfig } from "./fixtures/config.ts";
 import { syntheticRun, writeSyntheticRun } from "./fixtures/synthetic-run.ts";
 
 let scratch: string;
@@ -186,7 +186,7 @@ describe("comparison", () => {
   });
 
   it("finds the keys that differ", () => {
-    const config = (input: object): Config => configSchema.parse(input);
+    const config = freshConfig;
     expect(configDifferences([config({}), config({})])).toEqual([]);
     expect(configDifferences([config({ seed: 1 }), config({ seed: 2, model: { actFn: "gelu" } })])).toEqual([
       { key: "seed", values: ["1", "2"] },

@@ -1,4 +1,5 @@
 /** Runs whose members begin with the parameters of checkpoints. */
+
 import {
   cpSync,
   existsSync,
@@ -16,13 +17,14 @@ import { checkpointFile, checkpointFolder, initialFile } from "../src/run/files.
 import { planRun } from "../src/run/plan.ts";
 import { decodeSafetensors } from "../src/safetensors.ts";
 import { epigrok } from "./fixtures/cli.ts";
+import { FRESH_ASSIGNMENTS, freshConfig } from "./fixtures/config.ts";
 import { fileHashes, temporaryDirectory } from "./fixtures/temporary.ts";
 
 const root = temporaryDirectory();
 const source = join(root, "source");
 
 const tiny = (initFrom?: string, extra: ConfigInput = {}) =>
-  createConfig({
+  freshConfig({
     task: { modulus: 5, trainTasks: 3, examples: 2 },
     evaluation: { every: 2, prompts: 4 },
     ensemble: { members: 2 },
@@ -159,6 +161,7 @@ describe("refuses, before anything is written,", () => {
 
 describe("--init-from", () => {
   const settings = [
+    ...FRESH_ASSIGNMENTS,
     ...[
       "task.modulus=5",
       "task.trainTasks=3",

@@ -19,6 +19,7 @@ import { UsageError } from "../src/errors.ts";
 import { acquireLock, breakLock, holderOf } from "../src/run/lock.ts";
 import { nameOf, type Owner, thisProcess } from "../src/run/owner.ts";
 import { epigrok } from "./fixtures/cli.ts";
+import { FRESH_ASSIGNMENTS } from "./fixtures/config.ts";
 import { temporaryDirectory } from "./fixtures/temporary.ts";
 
 const root = temporaryDirectory();
@@ -212,6 +213,7 @@ describe("many processes", () => {
 
 describe("epigrok", () => {
   const TINY = [
+    ...FRESH_ASSIGNMENTS,
     "task.modulus=7",
     "task.trainTasks=5",
     "model.dModel=16",

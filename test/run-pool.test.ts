@@ -1,8 +1,9 @@
 /** Runs with a prompt pool: interrupted in the middle of an epoch, on any number of workers, and from the command line. */
+
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { type ConfigInput, configSchema } from "../src/config/schema.ts";
+import type { ConfigInput } from "../src/config/schema.ts";
 import { loadCoreModule } from "../src/core/build.ts";
 import type { MetricsRecord, RunSummary } from "../src/run/records.ts";
 import { runEnsemble } from "../src/run/run.ts";
@@ -10,6 +11,7 @@ import { createProbeSets } from "../src/tasks/probes.ts";
 import type { MemberState } from "../src/training/messages.ts";
 import { trainSegment } from "../src/training/segment.ts";
 import { epigrok } from "./fixtures/cli.ts";
+import { FRESH_ASSIGNMENTS, freshConfig } from "./fixtures/config.ts";
 import { resultHashes, temporaryDirectory } from "./fixtures/temporary.ts";
 
 const root = temporaryDirectory();
@@ -26,7 +28,7 @@ const SETTINGS = {
 } as const satisfies ConfigInput;
 
 describe("a run with a prompt pool", () => {
-  const config = configSchema.parse(SETTINGS);
+  const config = freshConfig(SETTINGS);
 
   it("gives the same states however its steps are cut, and whichever member came between", async () => {
     const core = await loadCoreModule("strict");
@@ -53,7 +55,8 @@ describe("a run with a prompt pool", () => {
 
   it("measures the pool, with exact references, and reports it", async () => {
     const out = join(root, "command");
-    const given = Object.entries(flat(SETTINGS)).flatMap(([key, v]) => ["--set", `${key}=${v}`]);
+    const own = Object.entries(flat(SETTINGS)).map(([key, value]) => `${key}=${value}`);
+    const given = [...FRESH_ASSIGNMENTS, ...own].flatMap((assignment) => ["--set", assignment]);
     const { code, stdout, stderr } = await epigrok(["run", ...given, "--out", out, "--json", "--quiet"]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     const references = Object.fromEntries(createProbeSets(config).map((set) => [set.name, set.reference]));

@@ -1,13 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { configSchema } from "../src/config/schema.ts";
 import { answerSteps, checkpointSteps, evaluationSteps } from "../src/run/schedule.ts";
 import { answerTableSize } from "../src/tasks/answer-table.ts";
 import { learningRateAt } from "../src/training/learning-rate.ts";
+import { freshConfig } from "./fixtures/config.ts";
 import { referenceLearningRate } from "./reference/adamw.ts";
 
 const rate = (training: object) => {
-  const settings = configSchema.parse({ training }).training;
+  const settings = freshConfig({ training }).training;
   return (t: number) => learningRateAt(t, settings);
 };
 
@@ -39,7 +39,7 @@ describe("learningRateAt", () => {
 });
 
 const config = (steps: number, every: number, spacing: string, checkpoints: object = {}) =>
-  configSchema.parse({ training: { steps }, evaluation: { every, spacing }, checkpoints });
+  freshConfig({ training: { steps }, evaluation: { every, spacing }, checkpoints });
 
 describe("evaluationSteps", () => {
   it("is linear by default, with step 0 and the last step", () => {

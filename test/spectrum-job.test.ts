@@ -1,7 +1,7 @@
 /** The curvature of one checkpoint as `epigrok spectrum` records it, against the whole matrices of a small model. */
+
 import { beforeAll, describe, expect, it } from "vitest";
 import { OPERATORS, type SpectrumOutcome, spectrumJob } from "../src/analysis/spectrum-job.ts";
-import { configSchema } from "../src/config/schema.ts";
 import { loadCoreModule } from "../src/core/build.ts";
 import { instantiateTransformer } from "../src/core/transformer.ts";
 import { learningCoefficient } from "../src/curvature/llc.ts";
@@ -10,8 +10,9 @@ import { symmetricEigen } from "../src/curvature/vector.ts";
 import { transformerShape } from "../src/training/model.ts";
 import { recentBatches } from "../src/training/recent-batches.ts";
 import { trainSegment } from "../src/training/segment.ts";
+import { freshConfig } from "./fixtures/config.ts";
 
-const config = configSchema.parse({
+const config = freshConfig({
   seed: 3,
   task: { modulus: 5, trainTasks: 3, examples: 2 },
   model: { dModel: 6, nHeads: 1, nLayers: 1, dMlp: 6 },
@@ -106,7 +107,7 @@ describe.each(OPERATORS)("the %s", (operator) => {
 });
 
 it("takes the learning coefficient at n of the whole pool that the batches are a sample of", () => {
-  const pooled = configSchema.parse({ ...config, task: { ...config.task, promptPool: 50 } });
+  const pooled = freshConfig({ ...config, task: { ...config.task, promptPool: 50 } });
   const { terms, llc } = spectrumJob(
     { ...job, operator: "ggn", estimateLlc: true },
     { config: pooled, core },

@@ -5,12 +5,14 @@ import { TaskFamily } from "../src/tasks/family.ts";
 import { drawPromptPool } from "../src/tasks/prompt-pool.ts";
 import { type TaskConfig, taskSchema } from "../src/tasks/settings.ts";
 import { splitInputs, splitTasks } from "../src/tasks/split.ts";
+import { FRESH } from "./fixtures/config.ts";
 
 const PROBES = 16;
 const SEED = 3;
 const PAPER = { modulus: 29, variables: 2, trainTasks: 512, examples: 4, inputFraction: 0.8 } as const;
 
-const taskOf = (task: object): TaskConfig => taskSchema.parse({ zeroTask: false, examples: 2, ...task });
+const taskOf = (task: object): TaskConfig =>
+  taskSchema.parse({ ...FRESH.task, zeroTask: false, examples: 2, ...task });
 const tableOf = (task: TaskConfig) => drawAnswerTable(task, SEED, PROBES);
 
 interface Prompt {

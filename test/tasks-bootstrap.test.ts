@@ -1,4 +1,5 @@
 /** Members that differ in their prompts or in their tasks (ensemble.bootstrap). */
+
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -16,6 +17,7 @@ import { PromptSampler } from "../src/tasks/prompts.ts";
 import { splitTasks } from "../src/tasks/split.ts";
 import { trainSegment } from "../src/training/segment.ts";
 import { predictiveMeasures } from "../src/uncertainty/measures.ts";
+import { freshConfig } from "./fixtures/config.ts";
 import { resultHashes, temporaryDirectory } from "./fixtures/temporary.ts";
 
 const root = temporaryDirectory();
@@ -23,7 +25,7 @@ const root = temporaryDirectory();
 const POOL = 120;
 const MEMBERS = 3;
 const settings = (bootstrap: Bootstrap, task: ConfigInput["task"] = {}) =>
-  configSchema.parse({
+  freshConfig({
     math: "strict",
     seed: 5,
     task: { modulus: 11, trainTasks: 6, examples: 3, promptPool: POOL, ...task },
@@ -128,7 +130,7 @@ describe("what a member is shown", () => {
   });
 
   it.each([{}, { batching: "balanced" } as const])("of fresh prompts is of its own tasks, %o", (task) => {
-    const config = configSchema.parse({
+    const config = freshConfig({
       ...settings("tasks", { ...task, promptPool: 0 }),
       training: { batchSize: 36 },
     });

@@ -5,9 +5,10 @@ import { type FamilyOptions, seenInputCount, TaskFamily } from "../src/tasks/fam
 import { type TaskConfig, taskSchema } from "../src/tasks/settings.ts";
 import { splitInputs, splitTasks } from "../src/tasks/split.ts";
 import { validateTask } from "../src/tasks/validate.ts";
+import { FRESH } from "./fixtures/config.ts";
 import { outputOf, REFERENCE_FAMILIES, taskLengthOf } from "./reference/families.ts";
 
-const config = (task: Partial<TaskConfig>): TaskConfig => taskSchema.parse(task);
+const config = (task: Partial<TaskConfig>): TaskConfig => taskSchema.parse({ ...FRESH.task, ...task });
 
 const families = fc
   .record({

@@ -1,13 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { type ConfigInput, configSchema } from "../src/config/schema.ts";
+import type { ConfigInput } from "../src/config/schema.ts";
 import { exactPosterior, exactPredictive } from "../src/tasks/exact.ts";
 import { TaskFamily } from "../src/tasks/family.ts";
 import { createProbeSets } from "../src/tasks/probes.ts";
 import type { TaskConfig } from "../src/tasks/settings.ts";
 import { splitInputs, splitTasks } from "../src/tasks/split.ts";
+import { freshConfig } from "./fixtures/config.ts";
 
 const config = (task: ConfigInput["task"], prompts = 40, seed = 0) =>
-  configSchema.parse({ seed, task, evaluation: { prompts } });
+  freshConfig({ seed, task, evaluation: { prompts } });
 
 const cases: [string, ConfigInput["task"]][] = [
   ["v = 1", { modulus: 11, trainTasks: 7, examples: 4 }],

@@ -9,11 +9,13 @@ import { PromptSampler } from "../src/tasks/prompts.ts";
 import { type TaskConfig, taskSchema } from "../src/tasks/settings.ts";
 import { splitInputs, splitTasks } from "../src/tasks/split.ts";
 import { recentBatches } from "../src/training/recent-batches.ts";
+import { FRESH, freshConfig } from "./fixtures/config.ts";
 
 const SMALL = { modulus: 7, trainTasks: 4, examples: 3 } as const;
 const PROBES = 16;
 
-const config = (task: Partial<TaskConfig>): TaskConfig => taskSchema.parse({ ...SMALL, ...task });
+const config = (task: Partial<TaskConfig>): TaskConfig =>
+  taskSchema.parse({ ...FRESH.task, ...SMALL, ...task });
 const poolOf = (task: TaskConfig, seed = 2) => drawPromptPool(task, seed, PROBES) as PromptPool;
 
 /** Each prompt as one number for each of its tasks and inputs. */
@@ -149,8 +151,9 @@ describe("settings that make no sense with a pool", () => {
   });
 
   it("a configuration without a pool has no such setting", () => {
-    expect(configSchema.parse({}).task).not.toHaveProperty("promptPool");
-    const set = configSchema.parse({ task: { promptPool: 500 } });
+    const none = configSchema.parse({ task: { promptPool: 0 } });
+    expect(JSON.stringify(configSchema.parse(none))).toBe(JSON.stringify(none));
+    const set = configSchema.parse({ task: { promptPool: 600 } });
     expect(JSON.stringify(configSchema.parse(set))).toBe(JSON.stringify(set));
   });
 });
@@ -206,7 +209,7 @@ describe("batches of a pool", () => {
   });
 
   it("as the data of a posterior are not more than the pool", () => {
-    const c = configSchema.parse({ task, training: { batchSize: 30 }, evaluation: { prompts: PROBES } });
+    const c = freshConfig({ task, training: { batchSize: 30 }, evaluation: { prompts: PROBES } });
     expect(recentBatches(c, 0, 50, 8).length).toBe(3);
     expect(recentBatches(c, 0, 50, 2).length).toBe(2);
   });

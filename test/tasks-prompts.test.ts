@@ -7,8 +7,9 @@ import { PromptSet } from "../src/tasks/prompt-set.ts";
 import { PromptSampler } from "../src/tasks/prompts.ts";
 import { type TaskConfig, taskSchema } from "../src/tasks/settings.ts";
 import { splitInputs, splitTasks } from "../src/tasks/split.ts";
+import { FRESH } from "./fixtures/config.ts";
 
-const config = (task: Partial<TaskConfig>): TaskConfig => taskSchema.parse(task);
+const config = (task: Partial<TaskConfig>): TaskConfig => taskSchema.parse({ ...FRESH.task, ...task });
 
 /** One prompt of a batch with all positions: inputs (n, v), outputs fed (n-1), targets (n). */
 function unpack(batch: Batch, b: number, variables: number) {
@@ -201,7 +202,7 @@ describe("balanced batches", () => {
   it("are refused with batches that do not fit, or with a pool", () => {
     const parse = (task: object, batchSize = 34) =>
       configSchema
-        .safeParse({ task, training: { batchSize } })
+        .safeParse({ task: { ...FRESH.task, ...task }, training: { batchSize } })
         .error?.issues.map(({ path, message }) => [path.join("."), message]);
     expect(parse({ batching: "balanced" })).toBeUndefined();
     expect(parse({ batching: "balanced" }, 33)).toEqual([

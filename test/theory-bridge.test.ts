@@ -1,4 +1,5 @@
 /** Runs of transformers beside the linear model: the mapping, the one fitted unit, the figures and the command. */
+
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import yargs from "yargs";
 import { bridge, type TaskRatio, taskRatio } from "../src/analysis/bridge.ts";
 import { theoryCommand } from "../src/commands/theory.ts";
-import { type ConfigInput, configSchema } from "../src/config/schema.ts";
+import type { ConfigInput } from "../src/config/schema.ts";
 import { UsageError } from "../src/errors.ts";
 import { type RunData, readRun } from "../src/report/read-run.ts";
 import { bridgeSummary, bridgeTable } from "../src/report/theory/bridge-section.ts";
@@ -15,6 +16,7 @@ import { theoryPage } from "../src/report/theory/report.ts";
 import { study } from "../src/report/theory/study.ts";
 import type { RunEvents } from "../src/run/records.ts";
 import * as theory from "../src/theory/index.ts";
+import { freshConfig } from "./fixtures/config.ts";
 import { syntheticRun, writeSyntheticRun } from "./fixtures/synthetic-run.ts";
 
 const options = { level: 0.01, u0: 0.01 };
@@ -42,8 +44,7 @@ function runOf(name: string, task: ConfigInput["task"], events: Partial<RunEvent
 const never = { memorisedStep: null, grokStep: null, uncertaintyPeakStep: null, collapseStep: null };
 
 describe("the analogue of lambda", () => {
-  const ratio = (task: ConfigInput["task"], kind?: TaskRatio) =>
-    taskRatio(configSchema.parse({ task }).task, kind);
+  const ratio = (task: ConfigInput["task"], kind?: TaskRatio) => taskRatio(freshConfig({ task }).task, kind);
 
   it("counts tasks: unseen, or all, per training task", () => {
     expect(ratio({ modulus: 23, trainTasks: 17 })).toBeCloseTo(6 / 17, 14);

@@ -1,4 +1,5 @@
 /** Runs that train with IVON or dropout: the segment, its predictions, determinism, and what a run records of them. */
+
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -23,6 +24,7 @@ import { transformerShape } from "../src/training/model.ts";
 import { trainSegment } from "../src/training/segment.ts";
 import { decompose } from "../src/uncertainty/decompose.ts";
 import { posteriorMeasures } from "../src/uncertainty/measures.ts";
+import { freshConfig } from "./fixtures/config.ts";
 import { testStream } from "./fixtures/rng.ts";
 import { resultHashes, temporaryDirectory } from "./fixtures/temporary.ts";
 
@@ -31,7 +33,7 @@ const root = temporaryDirectory();
 
 /** z = a x mod 7 with two tasks: the first z is a guess between them, and tells the other two. */
 const miniature = (extra: Record<string, Record<string, unknown>> = {}): Config =>
-  configSchema.parse({
+  freshConfig({
     task: { modulus: 7, trainTasks: 2, examples: 3 },
     model: { dModel: 16, nHeads: 2, nLayers: 1, dMlp: 32, ...extra.model },
     training: { steps: 400, batchSize: 64, warmupSteps: 10, ...extra.training },
@@ -178,7 +180,7 @@ describe("an IVON member", () => {
 
   it("has for lambda the terms of a pool once, however many epochs there are", () => {
     const pooled = (ivon: Record<string, unknown>, steps = 400) =>
-      configSchema.parse({
+      freshConfig({
         ...ivonConfig(ivon),
         task: { modulus: 7, trainTasks: 2, examples: 3, promptPool: 100 },
         training: { ...ivonConfig(ivon).training, steps },

@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { configSchema } from "../src/config/schema.ts";
 import { stream, uniform, uniformInt } from "../src/random.ts";
 import { jensenShannon, totalVariation } from "../src/tasks/distances.ts";
 import { createProbeSets } from "../src/tasks/probes.ts";
@@ -12,6 +11,7 @@ import {
 } from "../src/uncertainty/calibration.ts";
 import { decompose } from "../src/uncertainty/decompose.ts";
 import { ensembleMeasures, type Probe, predictiveMeasures } from "../src/uncertainty/measures.ts";
+import { freshConfig } from "./fixtures/config.ts";
 
 const rng = stream(7, 0, "evaluation", 0);
 
@@ -139,7 +139,7 @@ describe("ensembleMeasures", () => {
 });
 
 describe("on the probe sets of a run", () => {
-  const config = configSchema.parse({ task: { probeNoise: 0.2 }, evaluation: { prompts: 40 } });
+  const config = freshConfig({ task: { probeNoise: 0.2 }, evaluation: { prompts: 40 } });
   for (const set of createProbeSets(config)) {
     it(`${set.name}: the generalising predictor reaches its own reference values`, () => {
       const { G } = set.references;

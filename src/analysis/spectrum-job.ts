@@ -127,7 +127,7 @@ function coefficient(
   const { seed, task } = config;
   // A pool is the data set, of which the batches are a sample; of fresh prompts the batches are all there is.
   const trainingTerms =
-    task.promptPool === undefined ? totalTerms(data) : termsSeenAt(config, Number.POSITIVE_INFINITY);
+    task.promptPool === 0 ? totalTerms(data) : termsSeenAt(config, Number.POSITIVE_INFINITY);
   const nBeta = trainingTerms / Math.log(trainingTerms);
   let stepSize = 1 / (nBeta * Math.max(0, largest) + LOCALISATION);
   for (let halved = 0; ; halved++, stepSize /= 2) {

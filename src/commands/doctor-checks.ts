@@ -75,9 +75,12 @@ function writable(): string {
 /** A task small enough that a hundred steps take a moment and lower the loss. */
 function tinyConfig(): Config {
   return configSchema.parse({
-    task: { modulus: 5, trainTasks: 3, examples: 3 },
+    task: { modulus: 5, trainTasks: 3, examples: 3, promptPool: 0 },
     model: { dModel: 16, nHeads: 2, nLayers: 1, dMlp: 32 },
-    training: { steps: 100, batchSize: 32, learningRate: 1e-2, warmupSteps: 10, weightDecay: 0 },
+    training: {
+      ...{ steps: 100, batchSize: 32, lossPositions: "all" },
+      ...{ learningRate: 1e-2, warmupSteps: 10, weightDecay: 0 },
+    },
     evaluation: { prompts: 4 },
     ensemble: { members: 1 },
   });

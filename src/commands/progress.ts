@@ -243,7 +243,7 @@ class Milestones {
       const step = this.#known[event];
       // The provisional peak moves with every new maximum: only its first appearance is news.
       const isNews = step != null && before[event] == null;
-      const pooled = event === "memorisedStep" && this.#start.config.task.promptPool !== undefined;
+      const pooled = event === "memorisedStep" && this.#start.config.task.promptPool > 0;
       return isNews ? [`${pooled ? POOL_MEMORISED : MILESTONES[event]}: step ${step}`] : [];
     });
   }

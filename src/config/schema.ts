@@ -43,7 +43,7 @@ const modelSchema = z
     initStd: z
       .number()
       .positive()
-      .default(0.1)
+      .default(0.07)
       .describe("standard deviation at initialisation, see initScheme"),
     initFrom: z
       .string()
@@ -91,29 +91,29 @@ const ivonSchema = z
 
 const trainingSchema = z
   .strictObject({
-    steps: count.default(10000).describe("optimiser steps"),
-    batchSize: count.default(256).describe("prompts per step"),
+    steps: count.default(6000).describe("optimiser steps"),
+    batchSize: count.default(512).describe("prompts per step"),
     optimizer: z
       .enum(["adamw", "ivon"])
       .default("adamw")
       .describe("adamw: one weight vector per member; ivon: a Gaussian posterior per member, see ivon"),
     learningRate: rate
-      .default(3e-3)
+      .default(1.5e-3)
       .describe(
         "peak learning rate; ivon, which divides by h and not by a root, takes a larger one, about 0.1",
       ),
     warmupSteps: z.number().int().nonnegative().default(100).describe("linear warm-up from 0"),
     schedule: z
       .enum(["constant", "cosine", "linear", "warmup-stable-decay"])
-      .default("cosine")
+      .default("warmup-stable-decay")
       .describe(
         "what the learning rate does after warm-up; warmup-stable-decay (arXiv 2404.06395): held, then a fall in a line over the last decayFraction of the steps",
       ),
     finalLearningRate: fraction
-      .default(0.1)
+      .default(0.05)
       .describe("end of every schedule but the constant one, as a fraction of learningRate"),
     weightDecay: rate
-      .default(0.5)
+      .default(1)
       .describe(
         "adamw: decoupled weight decay (multiplied by the learning rate); ivon: delta, above 0 and far smaller, about 1e-5 to 1e-4: the prior is N(0, 1 / (lambda delta))",
       ),
@@ -135,7 +135,7 @@ const trainingSchema = z
       .describe("adamw: clip the gradient's global norm to this; 0: no clipping"),
     lossPositions: z
       .enum(["all", "last"])
-      .default("all")
+      .default("last")
       .describe("predict every z of a prompt, or only the last one"),
     decayFraction: fraction
       .gt(0)
@@ -149,7 +149,7 @@ const trainingSchema = z
 
 const evaluationSchema = z
   .strictObject({
-    every: count.default(250).describe("steps between evaluations on the probe sets"),
+    every: count.default(125).describe("steps between evaluations on the probe sets"),
     spacing: z
       .enum(["linear", "log"])
       .default("linear")
@@ -238,7 +238,7 @@ function contradictions(config: Resolved): Contradiction[] {
 }
 
 function bootstrapContradictions({ ensemble, task }: Resolved): Contradiction[] {
-  if (ensemble.bootstrap !== "prompts" || task.promptPool !== undefined) return [];
+  if (ensemble.bootstrap !== "prompts" || task.promptPool > 0) return [];
   return [
     {
       path: "ensemble.bootstrap",
@@ -264,7 +264,7 @@ function modelContradictions({ model: { dModel, nHeads } }: Resolved): Contradic
 function batchContradictions({ task, training: { batchSize } }: Resolved): Contradiction[] {
   const { promptPool, batching, trainTasks } = task;
   const found: Contradiction[] = [];
-  if (promptPool !== undefined && promptPool < batchSize)
+  if (promptPool > 0 && promptPool < batchSize)
     found.push({
       path: "task.promptPool",
       value: promptPool,

@@ -195,8 +195,8 @@ function bootstrapNote({ config: { ensemble } }: RunData): string[] {
 function readingGuide(run: RunData): string[] {
   const members = membersOf(run);
   return [
-    `Every number is measured on fixed prompts that are never trained on${run.config.task.promptPool === undefined ? "" : ", but for those of the pool"}, for the answer at the last position unless a figure says otherwise. Seen tasks occur in training, unseen ones do not.`,
-    run.config.task.promptPool === undefined
+    `Every number is measured on fixed prompts that are never trained on${run.config.task.promptPool === 0 ? "" : ", but for those of the pool"}, for the answer at the last position unless a figure says otherwise. Seen tasks occur in training, unseen ones do not.`,
+    run.config.task.promptPool === 0
       ? "Memorised and grok are the first evaluation of three in a row at which the ensemble has come 90 % of the way from chance to the ceiling, on seen and on unseen tasks. Both need labels."
       : "Memorised, generalised and grok are the first evaluation of three in a row at which the median member has come 90 % of the way from chance to the ceiling: on prompts of the pool, where the ceiling is that of a look-up table, on fresh prompts of seen tasks, and on unseen tasks. All need labels.",
     ...bootstrapNote(run),

@@ -20,7 +20,7 @@ export interface Chapter {
 export function headline(run: RunData): string {
   const { events, records, config, detector } = run;
   if (records.length === 0) return "";
-  const pooled = config.task.promptPool !== undefined;
+  const pooled = config.task.promptPool > 0;
   const { memorisedStep, grokStep, collapseStep } = events;
   const so = run.summary ? "" : " so far";
   const trained = pooled ? "the prompts it trains on" : "the tasks it trains on";
@@ -56,7 +56,7 @@ export function story(run: RunData): Chapter[] {
   const { records, references, config } = run;
   if (records.length === 0) return [];
   const labelled = labelledEvents(records, references);
-  const pooled = config.task.promptPool !== undefined;
+  const pooled = config.task.promptPool > 0;
   const learning = (
     ["memorisedStep", ...(pooled ? (["generalisedStep"] as const) : []), "grokStep"] as const
   ).map((key) => chapter(run, labelled, key));
@@ -73,7 +73,7 @@ const what: Record<keyof LabelledEvents, { event: string; set: (pooled: boolean)
 };
 
 function chapter(run: RunData, labelled: LabelledRun, key: keyof LabelledEvents): Chapter {
-  const pooled = run.config.task.promptPool !== undefined;
+  const pooled = run.config.task.promptPool > 0;
   const { event, set } = what[key];
   const step = run.events[key] ?? null;
   const mean = labelled.meanPrediction[key] ?? null;

@@ -13,7 +13,12 @@ export interface Manifest {
   commandLine: string[];
 }
 
-/** SHA-256 of a configuration, hexadecimal. The schema fixes the order of the keys. */
-export function configHash(config: Config): string {
-  return createHash("sha256").update(JSON.stringify(config)).digest("hex");
+/**
+ * SHA-256 of a configuration, hexadecimal. The schema fixes the order of the keys. No pool is left out, so that
+ * configurations from before there were pools keep their hashes.
+ */
+export function configHash({ task: { promptPool, ...task }, ...config }: Config): string {
+  const { seed, ...rest } = config;
+  const hashed = { seed, task: promptPool === 0 ? task : { ...task, promptPool }, ...rest };
+  return createHash("sha256").update(JSON.stringify(hashed)).digest("hex");
 }

@@ -90,9 +90,13 @@ export function validConfig(value: unknown, path: string): Config {
   }
 }
 
-/** The manifest of the run in `directory`, or null if there is none. */
-export function readManifest(directory: string): Promise<Manifest | null> {
-  return readObject(directory, "config.json");
+/** The manifest of the run in `directory`, or null if there is none. One from before there were pools has none. */
+export async function readManifest(directory: string): Promise<Manifest | null> {
+  const manifest = await readObject<Manifest>(directory, "config.json");
+  const task = manifest?.config?.task;
+  return task
+    ? { ...manifest, config: { ...manifest.config, task: { ...task, promptPool: task.promptPool ?? 0 } } }
+    : manifest;
 }
 
 export function readEnvironment(directory: string): Promise<Record<string, unknown> | null> {

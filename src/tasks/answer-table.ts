@@ -48,7 +48,7 @@ export interface AnswerTable extends AnswerAxes {
 export function answerTableSize(task: TaskConfig): number {
   const family = new TaskFamily(task);
   const cells = Math.min(MAX_TASKS, family.taskCount) * Math.min(MAX_QUERIES, family.inputCount);
-  return cells * (task.promptPool === undefined ? 1 : 2);
+  return cells * (task.promptPool === 0 ? 1 : 2);
 }
 
 /**

@@ -19,10 +19,10 @@ export function probeSetsOf({
   promptPool,
 }: {
   inputFraction: number;
-  promptPool?: number;
+  promptPool: number;
 }): ProbeSetName[] {
   return PROBE_SET_NAMES.filter((name) => {
     const { inputs, prompts } = PROBE_SETS[name];
-    return (inputFraction < 1 || inputs === "seen") && (promptPool !== undefined || prompts === "fresh");
+    return (inputFraction < 1 || inputs === "seen") && (promptPool > 0 || prompts === "fresh");
   });
 }

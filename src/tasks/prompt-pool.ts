@@ -27,7 +27,7 @@ export interface PromptPool {
  */
 export function drawPromptPool(task: TaskConfig, seed: number, probePrompts: number): PromptPool | null {
   const { promptPool: size, examples, variables } = task;
-  if (size === undefined) return null;
+  if (size === 0) return null;
   const source = new TrainingSource(task, seed, probePrompts);
   const { prompt, targets } = source;
   const length = promptLength(variables, examples);

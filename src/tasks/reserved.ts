@@ -58,7 +58,7 @@ export function reserveProbePrompts(task: TaskConfig, seed: number, probePrompts
   if (share > MAX_SHARE)
     return { reserved, contradictions: [probesTooMany({ probePrompts, taken, total, share })] };
   // Even without prompts that are kept out for what they show under noise, a quarter of all is always there.
-  if (promptPool === undefined || 4 * promptPool <= total) return { reserved, contradictions: [] };
+  if (promptPool === 0 || 4 * promptPool <= total) return { reserved, contradictions: [] };
   const available = countUnreserved(task, family, trainTasks, seen, reserved);
   return {
     reserved,
@@ -88,7 +88,7 @@ function poolTooLarge(promptPool: number, available: number): Contradiction {
   return {
     path: "task.promptPool",
     value: promptPool,
-    allowed: `at most ${available}, the number of different training prompts that the probe sets leave`,
+    allowed: `0, for fresh prompts at every step, or at most ${available}, the number of different training prompts that the probe sets leave`,
     given: ["task.modulus", "task.trainTasks", "task.examples", "evaluation.prompts"],
   };
 }

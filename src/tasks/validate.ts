@@ -24,7 +24,7 @@ export function taskContradictions(task: TaskConfig): Contradiction[] {
 }
 
 function poolContradictions({ promptPool, trainTasks, batching }: TaskConfig): Contradiction[] {
-  if (promptPool === undefined) return [];
+  if (promptPool === 0) return [];
   if (batching === "balanced")
     return [
       {

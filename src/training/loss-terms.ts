@@ -13,6 +13,8 @@ export function termsPerStep({ training, task }: Config): number {
  */
 export function termsSeenAt(config: Config, step: number): number {
   const { batchSize } = config.training;
-  const { promptPool = Number.POSITIVE_INFINITY } = config.task;
-  return (Math.min(step * batchSize, promptPool) * termsPerStep(config)) / batchSize;
+  const { promptPool } = config.task;
+  return (
+    (Math.min(step * batchSize, promptPool || Number.POSITIVE_INFINITY) * termsPerStep(config)) / batchSize
+  );
 }

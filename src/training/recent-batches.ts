@@ -16,8 +16,9 @@ export function recentBatches(config: Config, member: number, step: number, coun
   requireCount("count", count);
   requireWhole("step", step);
   const sampler = new PromptSampler(config);
-  const { promptPool = Number.POSITIVE_INFINITY } = config.task;
-  const length = Math.min(count, Math.floor(promptPool / config.training.batchSize));
+  const { promptPool } = config.task;
+  const whole = promptPool > 0 ? Math.floor(promptPool / config.training.batchSize) : count;
+  const length = Math.min(count, whole);
   const first = Math.max(1, step - length + 1);
   return Array.from({ length }, (_, i) => {
     const batch = sampler.createBatch(config.training.batchSize, config.training.lossPositions);

@@ -32,7 +32,7 @@ function explanation({ config: { task, evaluation, ensemble }, answers: [first] 
   const context = `${task.examples - 1} ${task.examples === 2 ? "example" : "examples"}`;
   return [
     `Each cell is one question (${formatStep(sampled)} in all): ${context} of a task, then a new input. A row is a task, a column ${query}.`,
-    ...(promptPool === undefined
+    ...(promptPool === 0
       ? ["Questions on unseen tasks never occur in training."]
       : [
           "Fresh questions have other examples than those trained on; a cell without one in the pool is empty.",

@@ -84,7 +84,7 @@ export const taskSets = [
 
 /** The sets of a run that say whether it has memorised, generalised and grokked: those two, and its pool if it has one. */
 export function learningSets(run: RunData): { set: ProbeSetName; label: string }[] {
-  return run.config.task.promptPool === undefined
+  return run.config.task.promptPool === 0
     ? [...taskSets]
     : [{ set: "trainPrompts", label: "pool" }, ...taskSets];
 }
