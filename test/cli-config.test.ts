@@ -126,10 +126,10 @@ describe("checks across fields", () => {
   it.each([
     ["task.modulus=24", "task.modulus: got 24 from --set task.modulus=24, must be a prime number"],
     [
-      "task.trainTasks=23",
-      "task.trainTasks: got 23 from --set task.trainTasks=23, must be below the 23 tasks of the family, so that unseen " +
-        "tasks remain (task.modulus 23 by default, task.variables 1 by default, task.constantTerm false by default, " +
-        "task.zeroTask true by default)",
+      "task.trainTasks=28",
+      "task.trainTasks: got 28 from --set task.trainTasks=28, must be below the 28 tasks of the family, so that unseen " +
+        "tasks remain (task.modulus 29 by default, task.variables 1 by default, task.constantTerm false by default, " +
+        "task.zeroTask false by default)",
     ],
     [
       "model.dModel=66",
@@ -149,7 +149,7 @@ describe("checks across fields", () => {
   });
 
   it("reports all contradictions at once", () => {
-    const message = messageFrom(() => set("task.examples=24", "model.dModel=66", "training.ivon.samples=2"));
+    const message = messageFrom(() => set("task.examples=30", "model.dModel=66", "training.ivon.samples=2"));
     expect(message.split("\n").map((line) => line.slice(0, line.indexOf(":")))).toEqual([
       "task.examples",
       "model.dModel",
@@ -183,7 +183,15 @@ describe("checks across fields", () => {
   });
 
   it("refuse a split that the seed finds no room for, before anything runs", () => {
-    const task = { modulus: 3, variables: 2, trainTasks: 8, taskSplit: "rectangular", examples: 4 };
+    const task = {
+      modulus: 3,
+      variables: 2,
+      trainTasks: 8,
+      taskSplit: "rectangular",
+      examples: 4,
+      zeroTask: true,
+      promptPool: 0,
+    };
     expect(messageFrom(() => resolveConfig([{ source: "a.yaml", values: { task } }]))).toBe(
       "task.trainTasks: got 8 from a.yaml, must be lower, or task.taskSplit uniform: 9 tasks leave no room for 2 disjoint " +
         'rectangles (task.taskSplit "rectangular" from a.yaml, task.modulus 3 from a.yaml, seed 0 by default)',
@@ -194,13 +202,13 @@ describe("checks across fields", () => {
 describe("probe sets", () => {
   it("that leave too little to train on are refused before anything runs", () => {
     const message = messageFrom(() =>
-      resolveConfig([presetLayer("quick"), overrideLayer("evaluation.prompts=1500")]),
+      resolveConfig([presetLayer("fresh"), overrideLayer("evaluation.prompts=1500")]),
     );
     expect(message).toMatch(
       /^evaluation\.prompts: got 1500 from --set evaluation\.prompts=1500, must be lower, about \d+, or task\.examples or /,
     );
     expect(message).toMatch(
-      / \(task\.examples 2 from preset quick, task\.trainTasks 17 from preset quick\)$/,
+      / \(task\.examples 2 from preset fresh, task\.trainTasks 17 from preset fresh\)$/,
     );
   });
 });

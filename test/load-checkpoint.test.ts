@@ -8,8 +8,8 @@ import { temporaryDirectory } from "./fixtures/temporary.ts";
 
 describe("createConfig", () => {
   it("puts settings over a preset and that over the defaults", () => {
-    const config = createConfig({ task: { trainTasks: 5 } }, { preset: "quick" });
-    expect(config.task).toMatchObject({ modulus: 29, trainTasks: 5, zeroTask: false, promptPool: 5500 });
+    const config = createConfig({ task: { trainTasks: 20 } }, { preset: "quick" });
+    expect(config.task).toMatchObject({ modulus: 29, trainTasks: 20, zeroTask: false, promptPool: 5500 });
     expect(createConfig()).toEqual(createConfig({}, { preset: "quick" }));
   });
 
