@@ -109,7 +109,7 @@ describe("the largest pool", () => {
 
   it("is counted exactly: one more is refused with that number", () => {
     expect(() => poolOf(config({ promptPool: available + 1 }))).toThrow(
-      `task.promptPool: got ${available + 1}, must be at most ${available}, the number of different training prompts`,
+      `task.promptPool: got ${available + 1}, must be 0, for fresh prompts at every step, or at most ${available}, the number of different training prompts`,
     );
     const layers = [
       "task.modulus=7",
