@@ -59,6 +59,7 @@ describe("headline", () => {
   it("knows an unfinished run, one member, and no evaluation", () => {
     const events = { ...at(500, null, null), uncertaintyPeakStep: null };
     expect(headline(runOf({ events }, { summary: null }))).toContain("so far");
+    expect(story(runOf({ events }, { summary: null })).at(-1)!.text).toMatch(/nats .*now\.$/);
     expect(told(at(500, 2000, null), { config: { ensemble: { members: 1 } } })).toContain(
       "one member has no",
     );

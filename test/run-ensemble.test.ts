@@ -176,6 +176,26 @@ describe("runEnsemble", async () => {
     }
   });
 
+  it("writes no answer table again after a kill between it and its evaluation", async () => {
+    const out = fresh();
+    cpSync(reference.runDir, out, { recursive: true });
+    rmSync(join(out, "summary.json"));
+    for (const name of ["metrics.jsonl", "timing.jsonl"]) {
+      const lines = readFileSync(join(out, name), "utf8").trimEnd().split("\n");
+      writeFileSync(
+        join(out, name),
+        lines
+          .slice(0, -1)
+          .map((line) => `${line}\n`)
+          .join(""),
+      );
+    }
+    await run({ out, mode: "resume" });
+    expect(resultHashes(out)).toEqual(expected);
+    const tables = readFileSync(join(out, "answers.jsonl"), "utf8").trimEnd().split("\n");
+    expect(tables.map((line) => JSON.parse(line).step)).toEqual([0, 20]);
+  });
+
   it("returns the summary of a finished run without touching it", async () => {
     const before = fileHashes(reference.runDir);
     const again = await run({ out: reference.runDir, mode: "resume" });

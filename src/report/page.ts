@@ -37,7 +37,7 @@ code{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-size:
 .facts dt{color:var(--muted);font-size:.8125rem;line-height:1.35}
 .facts dd{margin:.1rem 0 0;font-size:1.1875rem;line-height:1.3;font-weight:600;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
 .facts small{display:block;font-size:.8125rem;font-weight:400;color:var(--muted)}
-.figures,.columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:2.25rem 2rem}
+.figures,.columns{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,440px),1fr));gap:2.25rem 2rem}
 .figures{margin-top:1.25rem}
 .quadrant figure+figure{margin-top:.25rem}
 .quadrants h3{margin:0}

@@ -102,6 +102,7 @@ function uncertainty(run: RunData, { meanPrediction }: LabelledRun): Chapter[] {
   const { peakMutualInformation, fall } = detector;
   const now = formatNumber(records.at(-1)?.ensemble.unseenTasks?.mutualInformation);
   const members = membersOf(run);
+  const when = run.summary ? "at the end" : "now";
   if (members === 1)
     return [
       {
@@ -110,16 +111,14 @@ function uncertainty(run: RunData, { meanPrediction }: LabelledRun): Chapter[] {
       },
     ];
   if (peak === null)
-    return [
-      { event: "Uncertainty", text: `shows no peak: ${now} nats between ${members} members at the end.` },
-    ];
+    return [{ event: "Uncertainty", text: `shows no peak: ${now} nats between ${members} members ${when}.` }];
   const steps = events.memorisedStep ? `, ${times(peak, events.memorisedStep)} the memorised step` : "";
   const peaked = {
     event: "Uncertainty peaked",
     text: `at step ${formatStep(peak)}${steps}: ${formatNumber(peakMutualInformation)} nats of mutual information between ${members} members.`,
   };
   if (collapse === null)
-    return [peaked, { event: "No collapse", text: `of uncertainty: ${now} nats at the end.` }];
+    return [peaked, { event: "No collapse", text: `of uncertainty: ${now} nats ${when}.` }];
   const against = [
     [events.grokStep, "the grok step"],
     [meanPrediction.grokStep, "that of the mean prediction"],
@@ -134,7 +133,7 @@ function uncertainty(run: RunData, { meanPrediction }: LabelledRun): Chapter[] {
     peaked,
     {
       event: "Uncertainty collapsed",
-      text: `at step ${formatStep(collapse)}${relations.length > 0 ? `, ${relations.join(", ")}` : ""}${sharpness}; ${now} nats at the end.`,
+      text: `at step ${formatStep(collapse)}${relations.length > 0 ? `, ${relations.join(", ")}` : ""}${sharpness}; ${now} nats ${when}.`,
     },
   ];
 }

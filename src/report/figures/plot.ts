@@ -133,6 +133,8 @@ function lines({ x, y, points }: LinePlot, series: Series[]) {
           labelExpr: `format(datum.value, "${x.format}")`,
           labelFlush: false,
           tickCount: 5,
+          // Steps and examples are counted.
+          tickMinStep: 1,
           ...(x.ticks ? { values: x.ticks } : {}),
         },
       },
