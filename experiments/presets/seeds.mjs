@@ -80,7 +80,7 @@ for (const seed of seeds.filter((seed) => !done.has(`${name} ${seed}`))) {
     summary.perMember.map(({ accuracy }) => accuracy.unseenTasks.toFixed(3)).join(" "),
     ceiling.toFixed(3),
     ((performance.now() - started) / 1000).toFixed(0),
-    [values.preset ?? values.config ?? "", ...values.set].join(" ").trim(),
+    [values.preset && `--preset ${values.preset}`, values.config, ...values.set].filter(Boolean).join(" "),
   ].join("\t");
   appendFileSync(values.out, `${row}\n`);
   console.log(row);
