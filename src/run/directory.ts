@@ -153,7 +153,7 @@ export class RunDirectory {
     step: number,
     members: readonly MemberEvaluation[],
     which: "last" | "all",
-    shape: { prompts: number; classes: number },
+    shape: { positions: number; classes: number },
   ): Promise<void> {
     await this.#write(predictionsFile(step), encodePredictions(step, members, which, shape));
   }

@@ -4,17 +4,17 @@ import { encodeSafetensors, type Tensor } from "../safetensors.ts";
 
 /**
  * A tensor for each probe set, (members, prompts, positions, classes), or (members, prompts, classes) if only the last
- * position is kept.
+ * position is kept. That of a small prompt pool has fewer prompts than the others.
  */
 export function encodePredictions(
   step: number,
   members: readonly MemberEvaluation[],
   which: "last" | "all",
-  { prompts, classes }: { prompts: number; classes: number },
+  { positions, classes }: { positions: number; classes: number },
 ): Uint8Array {
   const tensors = members[0].predictions.map(({ set }, i): [string, Tensor] => {
     const parts = members.map((m) => m.predictions[i].probabilities);
-    const positions = parts[0].length / (prompts * classes);
+    const prompts = parts[0].length / (positions * classes);
     return which === "all"
       ? [set, { shape: [parts.length, prompts, positions, classes], data: concatenate(parts) }]
       : [

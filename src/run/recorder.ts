@@ -119,7 +119,7 @@ export class Recorder {
       posteriorSamples: evaluation.posteriorSamples,
     });
     if (evaluation.savePredictions !== "none") {
-      const shape = { prompts: evaluation.prompts, classes: task.modulus };
+      const shape = { positions: task.examples, classes: task.modulus };
       await this.#directory.savePredictions(step, members, evaluation.savePredictions, shape);
     }
     await this.#saveAnswers(step, members);
