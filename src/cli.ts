@@ -71,10 +71,12 @@ function chooseWidth({ simd }: { simd?: SimdChoice }): void {
   if (simdChoice() !== "128") enableWideSimd();
 }
 
-// A reader such as `head` may close the pipe before everything is printed.
+// A reader such as `head` may close its pipe, a terminal may go away: what is being computed goes on.
+process.stderr.on("error", () => {});
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code === "EPIPE") process.exit(0);
-  throw error;
+  if (error.code === "EPIPE") return;
+  console.error(`epigrok: the output is incomplete: ${messageOf(error)}`);
+  process.exitCode = 1;
 });
 
 try {

@@ -1,6 +1,8 @@
-import type { ChildProcess } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { type ChildProcess, spawnSync } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { constants } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
 import { epigrok } from "./fixtures/cli.ts";
 import { FRESH_ASSIGNMENTS } from "./fixtures/config.ts";
@@ -22,6 +24,8 @@ const SETTINGS = [
   "evaluation.prompts=8",
   "ensemble.members=3",
 ].flatMap((assignment) => ["--set", assignment]);
+/** Next to no training. */
+const LIGHT = ["--set", "training.steps=60", "--set", "evaluation.every=5"];
 const command = (out: string, ...more: string[]) => ["run", ...SETTINGS, "--out", out, "--quiet", ...more];
 
 const evaluations = (out: string) => {
@@ -54,10 +58,11 @@ const memberStep = (out: string, member: number): number => {
 };
 
 /** Signals that stop a run, and its exit codes then. */
-const STOPS: [NodeJS.Signals, number][] = [
-  ["SIGINT", 130],
-  ["SIGTERM", 143],
-];
+const STOPS = (
+  ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGALRM", "SIGPWR"] as const
+)
+  .filter((signal) => signal in constants.signals)
+  .map((signal): [NodeJS.Signals, number] => [signal, 128 + constants.signals[signal]]);
 
 describe("an interrupted epigrok run", () => {
   let expected: Record<string, string>;
@@ -90,7 +95,7 @@ describe("an interrupted epigrok run", () => {
     expect(resultHashes(join(root, out))).toEqual(expected);
   });
 
-  it.each(STOPS)(
+  it.each(STOPS.slice(0, 2))(
     "stopped with %s saves its state in the middle of a segment that would take minutes",
     async (signal, code) => {
       const out = `endless-${signal}`;
@@ -110,11 +115,92 @@ describe("an interrupted epigrok run", () => {
     },
   );
 
+  it("takes signals that schedulers repeat, and a Ctrl-C that npm passes on, for one", async () => {
+    for (const [i, signals] of [
+      ["SIGINT", "SIGINT"],
+      ["SIGTERM", "SIGTERM", "SIGXCPU", "SIGXCPU"],
+    ].entries()) {
+      const out = `repeated-${i}`;
+      const outcome = await signalled(out, 2, ...(signals as NodeJS.Signals[]));
+      expect(outcome.code).toBe(i === 0 ? 130 : 143);
+      expect(outcome.stderr).toBe(`Stopped, nothing is lost. Continue with: epigrok run --resume ${out}\n`);
+    }
+  });
+
   it("ends at once with the second signal, and can be resumed then too", async () => {
     const outcome = await signalled("twice", 1, "SIGINT", "SIGTERM");
     expect([130, 143]).toContain(outcome.code);
     const resumed = await epigrok(["run", "--resume", "twice", "--quiet"], { cwd: root });
     expect(resumed.code).toBe(0);
     expect(resultHashes(join(root, "twice"))).toEqual(expected);
+  });
+});
+
+describe("what nobody reads", () => {
+  /** Runs `epigrok ARGS` by a shell, with what happens to its output. */
+  const shell = (script: string) =>
+    spawnSync("bash", ["-c", script], { cwd: root, encoding: "utf8", env: { ...process.env, EPIGROK: cli } });
+  const cli = `${process.execPath} ${fileURLToPath(new URL("../dist/cli.js", import.meta.url))}`;
+  const args = (out: string) => `run ${[...SETTINGS, ...LIGHT].join(" ")} --out ${out} --workers 1`;
+
+  it.each([
+    ["a stderr that is closed", "2>&1 | head -1 > /dev/null"],
+    ["a stderr without a reader", "2> >(true)"],
+    ["an stdout without a reader", "| true"],
+    ["streams that are closed", ">&- 2>&-"],
+  ])("%s does not end a run", (_, redirection) => {
+    const out = `unread-${redirection.length}`;
+    shell(`$EPIGROK ${args(out)} ${redirection}`);
+    expect(existsSync(join(root, out, "summary.json"))).toBe(true);
+    expect(existsSync(join(root, out, "report.html"))).toBe(true);
+  });
+
+  it.runIf(existsSync("/dev/full"))("an output that is full does not either, and is told", () => {
+    const { status, stderr } = shell(`$EPIGROK ${args("full")} --quiet > /dev/full`);
+    expect(stderr).toMatch(/the output is incomplete: ENOSPC/);
+    expect(status).toBe(1);
+    expect(existsSync(join(root, "full", "summary.json"))).toBe(true);
+    const everything = shell(`$EPIGROK ${args("full-2")} > /dev/full 2> /dev/full`);
+    expect(everything.status).toBe(1);
+    expect(existsSync(join(root, "full-2", "summary.json"))).toBe(true);
+  });
+});
+
+describe("a run whose posteriors are being fitted", () => {
+  /** Makes the run one of hours by its own account, so that there is time for posteriors. */
+  const prolong = (out: string) => {
+    const file = join(root, out, "timing.jsonl");
+    const lines = readFileSync(file, "utf8").trimEnd().split("\n");
+    const last = { ...JSON.parse(lines.at(-1)!), trainSeconds: 10_000 };
+    writeFileSync(file, `${[...lines.slice(0, -1), JSON.stringify(last)].join("\n")}\n`);
+  };
+
+  it.each<[NodeJS.Signals, number]>([
+    ["SIGTERM", 143],
+    ["SIGUSR2", 140],
+  ])("stopped with %s keeps what is done, and goes on with a resume", async (signal, code) => {
+    const out = `posterior-${signal}`;
+    expect((await epigrok(command(out, ...LIGHT, "--no-posterior"), { cwd: root })).code).toBe(0);
+    prolong(out);
+    const records = () => {
+      const file = join(root, out, "posteriors.jsonl");
+      return existsSync(file) ? readFileSync(file, "utf8").split("\n").length - 1 : 0;
+    };
+    const outcome = await epigrok(["run", "--resume", out, "--quiet"], {
+      cwd: root,
+      running: async (child: ChildProcess) => {
+        while (records() < 1 && child.exitCode === null) await pause(5);
+        child.kill(signal);
+      },
+    });
+    expect(outcome).toMatchObject({ code, stdout: "" });
+    expect(outcome.stderr).toContain(
+      `Stopped after the training, which is complete. Continue with: epigrok run --resume ${out}\n`,
+    );
+    expect(existsSync(join(root, out, "lock"))).toBe(false);
+    const before = records();
+    const resumed = await epigrok(["run", "--resume", out, "--quiet"], { cwd: root });
+    expect(resumed.code).toBe(0);
+    expect(records()).toBeGreaterThan(before);
   });
 });

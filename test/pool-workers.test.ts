@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import { loadCoreModule } from "../src/core/build.ts";
 import { createWorkerPool, startThreads } from "../src/pool/pool.ts";
-import type { WorkerPool } from "../src/pool/segments.ts";
+import type { Threads, WorkerPool } from "../src/pool/segments.ts";
 import type { SegmentRequest } from "../src/training/messages.ts";
 import { trainSegment } from "../src/training/segment.ts";
 import { fakeConfig } from "./fixtures/fake-trainer.ts";
@@ -112,6 +112,38 @@ describe("a worker that dies", () => {
     await expect(pool.runSegment(sent)).rejects.toThrow(message);
     const { member, state, toStep } = sent;
     expect(await pool.runSegment(sent)).toEqual({ member, state, toStep });
+  });
+
+  describe.each(["exit", "throw"])("before it is ready, by %s,", (way) => {
+    const stillborn = fileURLToPath(new URL("./fixtures/stillborn-worker.mjs", import.meta.url));
+    let count = 0;
+    const start = (times: number) => {
+      const workerData = { way, times, marker: join(root, `stillborn-${way}-${count++}`) };
+      threads = startThreads({ workers: 2, atOnce: 1, filename: stillborn, workerData });
+    };
+    const attempt = (member: number) =>
+      threads.run<{ member: number }>({ request: { member } }).then(
+        (result) => result.member,
+        (error: Error) => error.message,
+      );
+    let threads: Threads;
+    afterEach(() => threads.close());
+
+    it("fails its segment, every time", async () => {
+      start(1000);
+      for (let i = 0; i < 3; i++)
+        for (const message of await Promise.all([attempt(0), attempt(1)]))
+          expect(message).toMatch(/exited with code: 7|cannot be loaded|before it was ready/);
+    });
+
+    it("is replaced, once there is a next attempt", async () => {
+      start(2);
+      const member = async (m: number) => {
+        for (let i = 0; i < 6; i++) if ((await attempt(m)) === m) return true;
+        return false;
+      };
+      expect(await Promise.all([member(0), member(1)])).toEqual([true, true]);
+    });
   });
 
   it("because it was never built is reported at once", () => {

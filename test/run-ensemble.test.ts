@@ -248,6 +248,71 @@ describe("runEnsemble", async () => {
     ).toEqual([1, 2, 3]);
   });
 
+  describe("after crashes of a member's workers", () => {
+    const crashes: [string, Record<number, number>][] = [
+      ["in the middle", { 1: 12 }],
+      ["at the beginning", { 0: 0 }],
+      ["of two members at different steps", { 0: 16, 3: 8 }],
+      ["of too many members to go on", { 0: 4, 1: 8, 3: 4 }],
+      ["of all members", { 0: 0, 1: 0, 2: 0, 3: 0 }],
+    ];
+    it.each(crashes)("%s, a resume comes to what would have been", async (_, crash) => {
+      const { runDir, status, summary } = await run({ fake: { crash } });
+      expect(status).toBe("finished");
+      for (const member of Object.keys(crash).map(Number))
+        expect(summary?.perMember[member].failedStep).not.toBeNull();
+      const again = await run({ out: runDir, mode: "resume", fake: { crash } });
+      expect(again.summary?.perMember).toEqual(summary?.perMember);
+      const healthy = await run({ out: runDir, mode: "resume" });
+      expect(healthy.summary?.perMember.map((m) => m.failedStep)).toEqual([null, null, null, null]);
+      expect(resultHashes(runDir)).toEqual(expected);
+      expect(existsSync(join(runDir, "waiting"))).toBe(false);
+      const { tokensPerSecond, runDir: _dir, ...rest } = healthy.summary!;
+      const { tokensPerSecond: _speed, runDir: _other, ...undisturbed } = reference.summary!;
+      expect(rest).toEqual(undisturbed);
+    });
+
+    it("a resume that is killed, or stopped, while it tries again loses nothing", async () => {
+      const { runDir } = await run({ fake: { crash: { 0: 16, 3: 8 } } });
+      const copies: string[] = [];
+      const snapshot = () => {
+        const copy = fresh();
+        cpSync(runDir, copy, { recursive: true });
+        rmSync(join(copy, "lock"), { recursive: true });
+        copies.push(copy);
+      };
+      const stop = (_: number, step: number) => {
+        if (step === 9 || step === 17) snapshot();
+        return false;
+      };
+      await run({ out: runDir, mode: "resume", observer: { evaluated: snapshot }, fake: { stop } });
+      expect(copies.length).toBeGreaterThan(4);
+      for (const copy of copies) {
+        await run({ out: copy, mode: "resume", workers: 1 });
+        expect(resultHashes(copy)).toEqual(expected);
+      }
+    });
+
+    it("a member whose loss was not finite stays out, and the crashed one comes back", async () => {
+      const fake = { nonFinite: { 2: 10 } };
+      const undisturbed = await run({ fake });
+      const { runDir } = await run({ fake: { ...fake, crash: { 1: 4 } } });
+      const { summary } = await run({ out: runDir, mode: "resume", fake });
+      expect(summary?.perMember.map((m) => m.failedStep)).toEqual([null, null, 10, null]);
+      expect(resultHashes(runDir)).toEqual(resultHashes(undisturbed.runDir));
+    });
+
+    it("a resume says so where parts of the evaluations without it are gone, and goes on", async () => {
+      const { runDir } = await run({ fake: { crash: { 1: 12 } } });
+      rmSync(join(runDir, "waiting"), { recursive: true });
+      const warnings: string[] = [];
+      const observer = { warned: (message: string) => void warnings.push(message) };
+      const { summary } = await run({ out: runDir, mode: "resume", observer });
+      expect(warnings).toEqual(["evaluations up to step 20 were made without member 1, and stay so"]);
+      expect(summary?.perMember[1].failedStep).toBeNull();
+    });
+  });
+
   it("has not survived when fewer than two members are left, or the only one is lost", async () => {
     const most = await run({ fake: { nonFinite: { 0: 2, 1: 5, 3: 9 } } });
     expect(most.status).toBe("finished");

@@ -3,7 +3,7 @@ import type { JobsOutcome, RunnerOptions } from "../analysis/job-runner.ts";
 import { type CheckpointArguments, type CheckpointChoice, checkpointChoice } from "./checkpoint-options.ts";
 import { type JobTexts, jobProgress } from "./job-progress.ts";
 import { reportOn } from "./report-on.ts";
-import { EXIT_CODES, stopOnSignal } from "./signals.ts";
+import { stopOnSignal } from "./signals.ts";
 
 interface AnalysisCommand<Job, Record extends Job> extends JobTexts<Job, Record> {
   /** Of the JSON object. */
@@ -30,7 +30,7 @@ export async function analyse<Job, Record extends Job>(
     progress.close();
     if (status === "stopped") {
       console.error("Stopped; what is done is kept. The same command goes on with the rest.");
-      process.exitCode = EXIT_CODES[interruption.received() ?? "SIGINT"];
+      process.exitCode = interruption.exitCode();
       return;
     }
     const { json, text } = await results(records);

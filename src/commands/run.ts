@@ -1,5 +1,5 @@
 /** `epigrok run`: train an ensemble, or continue a run. */
-import { basename, extname } from "node:path";
+import { basename, extname, relative } from "node:path";
 import type { Argv, CommandModule } from "yargs";
 import type { ConfigLayer } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
@@ -9,8 +9,9 @@ import type { RunPlan } from "../run/plan.ts";
 import type { RunSummary } from "../run/records.ts";
 import type { RunOptions } from "../run/run.ts";
 import { workerCount } from "./flags.ts";
+import type { Progress } from "./progress.ts";
 import { reportOn } from "./report-on.ts";
-import { EXIT_CODES, quoted, stopOnSignal } from "./signals.ts";
+import { type Interruption, quoted, stopOnSignal } from "./signals.ts";
 
 interface RunArguments {
   preset?: string;
@@ -82,17 +83,25 @@ export const runCommand: CommandModule<object, RunArguments> = {
       .option("quiet", { type: "boolean", default: false, describe: "no progress" })
       .epilogue(
         "Precedence: defaults, preset, config, EPIGROK_* variables (EPIGROK_TRAINING__STEPS=100), --set, flags.\n" +
-          "Exit codes: 0 done, 1 failed, 2 usage or configuration, 130/143 stopped by a signal and resumable.",
+          "Exit codes: 0 done, 1 failed, 2 usage or configuration, 128 + n stopped by signal n (130 Ctrl-C, 143 TERM,\n" +
+          "140 USR2) and resumable. HUP, QUIT, USR1, XCPU, ALRM and PWR stop a run in this way, too.",
       ) as unknown as Argv<RunArguments>,
   handler: async (args) => {
     const workers = workerCount(args.workers);
     if (args.dryRun) return dryRun(args, workers);
+    let progress: Progress | undefined;
+    const interruption = stopOnSignal(() => progress?.close());
     const { createWorkerPool, startThreads } = await import("../pool/pool.ts");
     // One thread gets ready while this one reads the configuration: together they keep two cores busy.
     const threads = startThreads({ workers, atOnce: 1 });
     try {
-      await train(args, workers, (options) => createWorkerPool({ ...options, threads }));
+      const { createProgress } = await import("./progress.ts");
+      progress = createProgress(process.stderr, args.quiet);
+      const createPool: RunOptions["createPool"] = (options) => createWorkerPool({ ...options, threads });
+      await train(args, { workers, createPool, interruption, progress });
     } finally {
+      progress?.close();
+      interruption.dispose();
       await threads.close();
     }
   },
@@ -107,49 +116,51 @@ async function dryRun(args: RunArguments, workers: number): Promise<void> {
   );
 }
 
+interface TrainOptions {
+  workers: number;
+  createPool: RunOptions["createPool"];
+  interruption: Interruption;
+  progress: Progress;
+}
+
 async function train(
   args: RunArguments,
-  workers: number,
-  createPool: NonNullable<RunOptions["createPool"]>,
+  { workers, createPool, interruption, progress }: TrainOptions,
 ): Promise<void> {
-  const { config, layers, out, mode } = await resolveRun(args);
+  const { config, layers, given, name, mode } = await resolveRun(args);
+  const { makeDefaultRunDirectory } = await import("../run/directory.ts");
   const { runEnsemble } = await import("../run/run.ts");
   const { survived } = await import("../run/summary.ts");
-  const { createProgress } = await import("./progress.ts");
-  const progress = createProgress(process.stderr, args.quiet);
-  const interruption = stopOnSignal(() => progress.close());
-  try {
-    const { runDir, summary } = await runEnsemble(config, {
-      out,
-      mode,
-      workers,
-      overrides: layers,
-      commandLine: process.argv.slice(2),
-      signal: interruption.signal,
-      observer: progress,
-      createPool,
-    });
-    progress.close();
-    if (!summary) {
-      console.error(`Stopped, nothing is lost. Continue with: epigrok run --resume ${quoted(out())}`);
-      process.exitCode = EXIT_CODES[interruption.received() ?? "SIGINT"];
-      return;
-    }
-    if (args.posterior) await addPosteriors(runDir, workers, args.quiet, interruption.signal);
-    const report = await reportOn(runDir);
-    console.log(args.json ? JSON.stringify(summary) : summaryText(summary, report));
-    if (!survived(summary)) process.exitCode = 1;
-  } finally {
-    progress.close();
-    interruption.dispose();
+  const { signal } = interruption;
+  const { runDir, summary } = await runEnsemble(config, {
+    out: given ?? (() => makeDefaultRunDirectory(name)),
+    mode,
+    workers,
+    overrides: layers,
+    commandLine: process.argv.slice(2),
+    signal,
+    observer: progress,
+    createPool,
+  });
+  progress.close();
+  if (summary && args.posterior && !signal.aborted) await addPosteriors(runDir, workers, args.quiet, signal);
+  if (!summary || signal.aborted) {
+    const stopped = summary ? "Stopped after the training, which is complete." : "Stopped, nothing is lost.";
+    console.error(`${stopped} Continue with: epigrok run --resume ${quoted(given ?? relative(".", runDir))}`);
+    process.exitCode = interruption.exitCode();
+    return;
   }
+  const report = await reportOn(runDir);
+  console.log(args.json ? JSON.stringify(summary) : summaryText(summary, report));
+  if (!survived(summary)) process.exitCode = 1;
 }
 
 interface ResolvedRun {
   config: Config;
   layers: ConfigLayer[];
-  /** The run directory, made first if it has the default name. */
-  out: () => string;
+  /** The run directory; undefined: one of its own, by this name. */
+  given: string | undefined;
+  name: string;
   mode: OpenMode;
 }
 
@@ -161,7 +172,6 @@ async function resolveRun(args: RunArguments): Promise<ResolvedRun> {
   const { environmentLayers, fileLayer, flagLayer, overrideLayer, resolveConfig } = await import(
     "../config/load.ts"
   );
-  const { makeDefaultRunDirectory } = await import("../run/directory.ts");
   const { readManifest } = await import("../run/read.ts");
   const base: ConfigLayer[] = [];
   if (args.preset !== undefined) base.push((await import("../config/presets.ts")).presetLayer(args.preset));
@@ -187,14 +197,11 @@ async function resolveRun(args: RunArguments): Promise<ResolvedRun> {
   const layers = [...base, ...overrides];
   const name =
     args.preset ?? (args.config === undefined ? "run" : basename(args.config, extname(args.config)));
-  let out = given;
   return {
     config: resolveConfig(layers),
     layers,
-    out: () => {
-      out ??= makeDefaultRunDirectory(name);
-      return out;
-    },
+    given,
+    name,
     mode: resuming ? "resume" : args.overwrite ? "overwrite" : "new",
   };
 }
@@ -246,7 +253,7 @@ async function planText(config: Config, plan: RunPlan): Promise<string> {
     stringify(config).trimEnd(),
     "",
     `# parameters   ${plan.parameters} in each of ${counted(members, "member")}`,
-    `# memory       ${Math.ceil(plan.memoryBytes / 2 ** 20)} MiB for ${counted(plan.workers, "worker")} and all states, Node's own on top`,
+    `# memory       ${Math.ceil(plan.memoryBytes / 2 ** 20)} MiB while it trains, ${Math.ceil(plan.workerBytes / 2 ** 20)} MiB of them for each of ${counted(plan.workers, "worker")}`,
     `# disk         ${shortNumber(plan.diskBytes)}B for the run directory`,
     `# compute      ${shortNumber(plan.flopsPerStep)}FLOP a step, ${shortNumber(plan.totalFlops)}FLOP in all (nominal)`,
     `# evaluations  ${plan.evaluations}`,

@@ -1,24 +1,47 @@
-/** Stopping on SIGINT and SIGTERM. */
+/** Stopping on the signals of terminals, schedulers and service managers. */
+import { constants } from "node:os";
 
-export const EXIT_CODES: Partial<Record<NodeJS.Signals, number>> = { SIGINT: 130, SIGTERM: 143 };
+/** Typed by somebody who waits. A second one ends the process at once. */
+const TYPED: readonly NodeJS.Signals[] = ["SIGINT", "SIGQUIT", "SIGBREAK"];
 
-/** The first SIGINT or SIGTERM asks to stop; the second ends the process at once. */
-export function stopOnSignal(cleanUp: () => void) {
+/** Of a job that is ended or moved, a terminal that goes, a limit that draws near; often sent more than once. */
+const SENT: readonly NodeJS.Signals[] = [
+  ...(["SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"] as const),
+  ...(["SIGXCPU", "SIGALRM", "SIGVTALRM", "SIGPWR"] as const),
+];
+
+/** npm passes on a Ctrl-C that the terminal has sent to the process itself, too: so close together it is one. */
+const SAME_MS = 300;
+
+/** As shells have it. */
+const exitCode = (signal: NodeJS.Signals) => 128 + constants.signals[signal];
+
+export interface Interruption {
+  /** Aborted by the first signal. */
+  signal: AbortSignal;
+  /** What the process ends with once it has stopped. */
+  exitCode(): number;
+  dispose(): void;
+}
+
+/** @param cleanUp called before the process is ended at once */
+export function stopOnSignal(cleanUp: () => void): Interruption {
   const controller = new AbortController();
-  let received: NodeJS.Signals | undefined;
+  let first: { signal: NodeJS.Signals; at: number } | undefined;
   const listener = (signal: NodeJS.Signals) => {
-    if (received !== undefined) {
+    const now = performance.now();
+    if (first && TYPED.includes(signal) && now - first.at > SAME_MS) {
       cleanUp();
-      process.exit(EXIT_CODES[signal]);
+      process.exit(exitCode(signal));
     }
-    received = signal;
+    first ??= { signal, at: now };
     controller.abort();
   };
-  const signals = Object.keys(EXIT_CODES) as NodeJS.Signals[];
+  const signals = [...TYPED, ...SENT].filter((signal) => signal in constants.signals);
   for (const signal of signals) process.on(signal, listener);
   return {
     signal: controller.signal,
-    received: () => received,
+    exitCode: () => exitCode(first?.signal ?? "SIGINT"),
     dispose: () => {
       for (const signal of signals) process.off(signal, listener);
     },

@@ -4,13 +4,15 @@
  */
 import { z } from "zod";
 import { ACT_FNS, ACTIVATIONS } from "../core/activations.ts";
+import { promptLength } from "../tasks/batch.ts";
 import { BOOTSTRAPS } from "../tasks/bootstrap.ts";
 import { taskSchema } from "../tasks/settings.ts";
 import { splitContradictions } from "../tasks/split.ts";
 import type { Contradiction } from "../validate.ts";
 import { IVON_CLIP_RADIUS } from "./defaults.ts";
 
-const count = z.number().int().positive();
+/** As far as the random streams count. */
+const count = z.number().int().positive().max(0xffffffff);
 const fraction = z.number().min(0).max(1);
 const rate = z.number().nonnegative();
 
@@ -231,6 +233,7 @@ function contradictions(config: Resolved): Contradiction[] {
     ...splitContradictions(config.task, config.seed),
     ...modelContradictions(config),
     ...scheduleContradictions(config),
+    ...evaluationContradictions(config),
     ...batchContradictions(config),
     ...posteriorContradictions(config),
     ...bootstrapContradictions(config),
@@ -278,6 +281,31 @@ function batchContradictions({ task, training: { batchSize } }: Resolved): Contr
       allowed: "a multiple of task.trainTasks with task.batching balanced",
       given: ["task.trainTasks", "task.batching"],
     });
+  return found;
+}
+
+/** More would not fit into the memory of whoever reads them. */
+const MOST_EVALUATIONS = 100_000;
+/** In a probe set, for the same reason. */
+const MOST_TOKENS = 2 ** 26;
+
+function evaluationContradictions({ task, training: { steps }, evaluation }: Resolved): Contradiction[] {
+  const { every, prompts } = evaluation;
+  const found: Contradiction[] = [];
+  const report = (path: string, value: number, allowed: string, given: string[]) =>
+    found.push({ path, value, allowed, given });
+  const fewest = Math.ceil(steps / MOST_EVALUATIONS);
+  if (every < fewest)
+    report("evaluation.every", every, `at least ${fewest}, for ${MOST_EVALUATIONS} evaluations at most`, [
+      "training.steps",
+    ]);
+  const length = promptLength(task.variables, task.examples);
+  const most = Math.floor(MOST_TOKENS / length);
+  if (prompts > most)
+    report("evaluation.prompts", prompts, `at most ${most}, of ${length} tokens each`, [
+      "task.variables",
+      "task.examples",
+    ]);
   return found;
 }
 

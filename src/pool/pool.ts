@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Piscina } from "piscina";
+import { messageOf } from "../errors.ts";
 import { type SegmentOptions, segmentPool, type Threads, type WorkerPool } from "./segments.ts";
 
 /** Workers are threads of compiled JavaScript, also when this file itself runs from source. */
@@ -24,9 +25,33 @@ export function startThreads(options: ThreadsOptions): Threads {
   if (!existsSync(filename)) throw new Error(`${filename} does not exist: run "npm run build" first`);
   const idleTimeout = Number.POSITIVE_INFINITY;
   const pool = new Piscina({ filename, minThreads: atOnce, maxThreads: workers, idleTimeout, workerData });
+  const unfinished = new Set<AbortController>();
+  let lastError: unknown = "it ended";
   // A thread that dies between tasks is replaced; the task that then fails reports it.
-  pool.on("error", () => {});
-  return { run: (task, options) => pool.run(task, options), close: () => pool.destroy() };
+  pool.on("error", (error) => {
+    lastError = error;
+  });
+  // Unless it dies before it is ready: then the pool starts no other one until it gets another task.
+  pool.on("workerDestroy", () =>
+    queueMicrotask(() => {
+      if (pool.threads.length === 0) for (const task of unfinished) task.abort();
+    }),
+  );
+  return {
+    async run(task, options) {
+      const waiting = new AbortController();
+      unfinished.add(waiting);
+      try {
+        return await pool.run(task, { ...options, signal: waiting.signal });
+      } catch (error) {
+        if (!(error instanceof Error && error.name === "AbortError")) throw error;
+        throw new Error(`a worker thread died before it was ready: ${messageOf(lastError)}`);
+      } finally {
+        unfinished.delete(waiting);
+      }
+    },
+    close: () => pool.destroy(),
+  };
 }
 
 export interface WorkerPoolOptions extends SegmentOptions {

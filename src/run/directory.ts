@@ -7,7 +7,7 @@ import { mkdir, readFile, rm, rmdir, truncate } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type { ParameterInfo } from "../core/layout.ts";
 import { messageOf, UsageError } from "../errors.ts";
-import type { MemberEvaluation, MemberProgress } from "../pool/controller.ts";
+import { type MemberEvaluation, type MemberProgress, newMember } from "../pool/controller.ts";
 import type { IvonCurvature } from "../training/ivon.ts";
 import { encodeCheckpoint, encodeIvonCurvature } from "./checkpoints.ts";
 import {
@@ -23,6 +23,8 @@ import {
   modelFile,
   predictionsFile,
   stateFile,
+  WAITING,
+  waitingFile,
 } from "./files.ts";
 import { encodeLine, encodeObject } from "./json.ts";
 import { acquireLock, isLockEntry, type Lock, removeAttempts } from "./lock.ts";
@@ -126,6 +128,30 @@ export class RunDirectory {
 
   async saveMember(progress: MemberProgress): Promise<void> {
     await this.#write(stateFile(progress.member), encodeMember(progress));
+  }
+
+  /** A member's part of an evaluation that was reported without another one, which may come to it later. */
+  async saveWaiting(evaluation: MemberEvaluation): Promise<void> {
+    const part = encodeMember({ ...newMember(evaluation.member), pending: [evaluation] });
+    await this.#write(waitingFile(evaluation), part);
+  }
+
+  async removeWaiting(): Promise<void> {
+    this.#lock.assertHeld();
+    await rm(join(this.path, WAITING), { recursive: true, force: true });
+  }
+
+  /** Takes back the summary, and what the evaluations after `step` came to. */
+  async rewind(step: number): Promise<void> {
+    this.#lock.assertHeld();
+    await rm(join(this.path, "summary.json"), { force: true });
+    for (const name of ["metrics.jsonl", "answers.jsonl"] as const) {
+      const path = join(this.path, name);
+      if (!existsSync(path)) continue;
+      const lines = (await readFile(path, "utf8")).split("\n");
+      const kept = lines.filter((line) => line !== "" && JSON.parse(line).step <= step);
+      await this.#write(name, kept.map((line) => `${line}\n`).join(""));
+    }
   }
 
   /** The parameters of one member, with the model's configuration beside it. */

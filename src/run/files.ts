@@ -25,6 +25,7 @@ const FOLDERS: Readonly<Record<string, RegExp>> = {
   predictions: /^step-\d{8,}\.safetensors$/,
   init: /^member-\d{2,}\.safetensors$/,
   state: /^member-\d{2,}\.safetensors$/,
+  waiting: /^step-\d{8,}\/member-\d{2,}\.safetensors$/,
 };
 
 /** Whether `path`, relative to a run directory, is a file of the run, and may be replaced with it. */
@@ -37,7 +38,8 @@ export function isRunFile(path: string): boolean {
 /** The folders of a run, the inner ones first. */
 export const isRunFolder = (path: string) =>
   Object.hasOwn(FOLDERS, path) ||
-  (path.startsWith(`checkpoints${sep}`) && CHECKPOINT_NAMES.step.test(basename(path)));
+  (["checkpoints", "waiting"].some((folder) => path.startsWith(`${folder}${sep}`)) &&
+    CHECKPOINT_NAMES.step.test(basename(path)));
 
 /** Whose checkpoint, and at which step. */
 export interface CheckpointKey {
@@ -76,3 +78,8 @@ export const initialFile = (member: number) => join("init", `${memberName(member
 
 /** What a member needs to go on. */
 export const stateFile = (member: number) => join("state", `${memberName(member)}.safetensors`);
+
+/** Parts of evaluations that were reported without a member that crashed, for when it comes to them. */
+export const WAITING = "waiting";
+export const waitingFile = ({ step, member }: CheckpointKey) =>
+  join(WAITING, stepName(step), `${memberName(member)}.safetensors`);

@@ -3,7 +3,6 @@ import type { Config } from "../config/schema.ts";
 import { loadCoreModule } from "../core/build.ts";
 import { microBatchSequences } from "../core/layout.ts";
 import { resolveShape } from "../core/shape.ts";
-import { instantiateTransformer } from "../core/transformer.ts";
 import { createWorkerPool } from "../pool/pool.ts";
 import type { WorkerPool } from "../pool/segments.ts";
 import { answerTableSize } from "../tasks/answer-table.ts";
@@ -12,8 +11,10 @@ import { probeSetsOf } from "../tasks/probe-sets.ts";
 import { type Cost, estimateCost, gradientsPerStep } from "../training/cost.ts";
 import type { SegmentResult } from "../training/messages.ts";
 import { transformerShape } from "../training/model.ts";
-import { teamSizeOf, threadsFor, trainingSharding } from "../training/team-size.ts";
+import { threadsFor, trainingSharding } from "../training/team-size.ts";
+import { requireRunnable } from "./check.ts";
 import { readInitial } from "./initial.ts";
+import { runMemory } from "./memory.ts";
 import { answerSteps, evaluationSteps } from "./schedule.ts";
 import { runBytes } from "./space.ts";
 
@@ -29,11 +30,10 @@ export interface RunPlan extends Cost {
   /** Threads that share the steps of one member. */
   threadsPerMember: number;
   evaluations: number;
-  /**
-   * WebAssembly memory of all workers, what threads that share a step exchange, and the controller's copies of all
-   * members' states, in bytes. Node's own memory comes on top.
-   */
+  /** Of the whole process while it trains, about. */
   memoryBytes: number;
+  /** Of each worker, about. */
+  workerBytes: number;
   /** What the run directory takes in the end, about. */
   diskBytes: number;
   /** Prompts of a batch that the measured steps had: all, or part of a large batch. */
@@ -47,18 +47,17 @@ export interface RunPlan extends Cost {
 /**
  * Measures for about a second, with all workers busy at once because they share memory bandwidth and power.
  *
- * @throws UsageError for checkpoints to begin with that are missing or of another model
+ * @throws UsageError for what `runEnsemble` refuses before it writes
  */
 export async function planRun(config: Config, wantedWorkers: number): Promise<RunPlan> {
   const { ensemble, training, task, evaluation } = config;
   const core = await loadCoreModule(config.math);
+  requireRunnable(config, core, wantedWorkers);
   await readInitial(config, core);
   const { used, perMember } = threadsFor(config, wantedWorkers);
   const workers = Math.min(used, ensemble.members);
   const cost = estimateCost(config);
-  const { memoryBytes, parameterCount } = instantiateTransformer(core, transformerShape(config), {
-    optimizer: training.optimizer,
-  });
+  const memory = runMemory(config, core, wantedWorkers);
   const pool = createWorkerPool({ workers, members: ensemble.members, core });
   try {
     const { shards } = trainingSharding(config);
@@ -72,10 +71,6 @@ export async function planRun(config: Config, wantedWorkers: number): Promise<Ru
     const answers = answerSteps(config).size * answerTableSize(task);
     const evaluationSeconds = (predictions * evaluation.prompts + answers) * promptSeconds;
     const memberSeconds = training.steps * secondsPerStep + evaluationSeconds;
-    const team = used > 1 ? teamSizeOf(config, wantedWorkers) : null;
-    const parameterBytes = 4 * parameterCount;
-    // The parameters that a team's leader publishes, and the gradients that wait for it.
-    const teamBytes = team ? (1 + team.slots) * parameterBytes : 0;
     return {
       ...cost,
       math: core.math,
@@ -83,7 +78,8 @@ export async function planRun(config: Config, wantedWorkers: number): Promise<Ru
       workers: used,
       threadsPerMember: perMember,
       evaluations,
-      memoryBytes: used * memoryBytes + workers * teamBytes + ensemble.members * 3 * parameterBytes,
+      memoryBytes: memory.totalBytes,
+      workerBytes: memory.workerBytes,
       diskBytes: runBytes(config),
       measuredPrompts: measured.prompts,
       secondsPerStep,

@@ -1,15 +1,15 @@
 /** Reading a run directory; one that is still being written can be read too. */
-import { readFile, stat } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { storedConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { messageOf } from "../errors.ts";
-import type { MemberProgress } from "../pool/controller.ts";
+import type { MemberEvaluation, MemberProgress } from "../pool/controller.ts";
 import { createProbeSets } from "../tasks/probes.ts";
 import type { DetectorState } from "../uncertainty/detector.ts";
 import { ForeignRunError, MissingRunError } from "./errors.ts";
 import { readEvents } from "./events.ts";
-import { stateFile, type WholeFile } from "./files.ts";
+import { isRunFile, stateFile, WAITING, type WholeFile } from "./files.ts";
 import { parseLines, parseObject, type RecordFile } from "./json.ts";
 import type { Manifest } from "./manifest.ts";
 import { decodeMember } from "./member-file.ts";
@@ -168,6 +168,23 @@ export async function readMember(directory: string, member: number): Promise<Mem
   } catch (error) {
     throw new ForeignRunError(`${path} is damaged: ${messageOf(error)}`);
   }
+}
+
+/** Parts of evaluations that were reported without a member that had crashed. */
+export async function readWaiting(directory: string): Promise<MemberEvaluation[]> {
+  const folder = join(directory, WAITING);
+  const names = (await readdir(folder, { recursive: true }).catch(nullIfAbsent)) ?? [];
+  const paths = names.filter((name) => isRunFile(join(WAITING, name))).map((name) => join(folder, name));
+  const parts = await Promise.all(
+    paths.map(async (path) => {
+      try {
+        return decodeMember(await readFile(path)).pending;
+      } catch (error) {
+        throw new ForeignRunError(`${path} is damaged: ${messageOf(error)}`);
+      }
+    }),
+  );
+  return parts.flat();
 }
 
 async function readObject<T extends object>(directory: string, file: WholeFile): Promise<T | null> {

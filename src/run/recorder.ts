@@ -32,6 +32,8 @@ export class Recorder {
   #answered: number;
   readonly #timing: TimingRecord;
   readonly #startedAt = performance.now();
+  /** Members that a resume will try again. */
+  readonly #crashed = new Set<number>();
   #probes: ProbeSet[] | null = null;
   #table: AnswerTable | null = null;
   #parameters: readonly ParameterInfo[] | null = null;
@@ -108,6 +110,7 @@ export class Recorder {
       });
     }
     await this.#directory.saveMember(progress);
+    if (progress.failure?.reason === "crash") this.#crashed.add(progress.member);
     if (progress.failure) this.#observer.memberFailed?.(progress.failure);
   }
 
@@ -122,6 +125,9 @@ export class Recorder {
       const shape = { positions: task.examples, classes: task.modulus };
       await this.#directory.savePredictions(step, members, evaluation.savePredictions, shape);
     }
+    const present = new Set(members.map(({ member }) => member));
+    if ([...this.#crashed].some((member) => !present.has(member)))
+      for (const part of members) await this.#directory.saveWaiting(part);
     await this.#saveAnswers(step, members);
     await this.#directory.appendLine("metrics.jsonl", record);
     const timing = { ...this.#timing, step, seconds: this.#seconds() };

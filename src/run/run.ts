@@ -3,16 +3,14 @@
 import { differingKeys } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { loadCoreModule } from "../core/build.ts";
-import { memoryBytes } from "../core/layout.ts";
 import type { CoreModule } from "../core/module.ts";
-import { messageOf, UsageError } from "../errors.ts";
+import { UsageError } from "../errors.ts";
 import { type MemberProgress, quorum, trainEnsemble } from "../pool/controller.ts";
 import { createWorkerPool, type WorkerPoolOptions } from "../pool/pool.ts";
 import type { WorkerPool } from "../pool/segments.ts";
-import { reserveProbePrompts } from "../tasks/reserved.ts";
-import { transformerShape } from "../training/model.ts";
 import { threadsFor } from "../training/team-size.ts";
-import { requireConsistent, requireCount } from "../validate.ts";
+import { requireCount } from "../validate.ts";
+import { requireRunnable } from "./check.ts";
 import { type OpenMode, RUNS, RunDirectory } from "./directory.ts";
 import { describeEnvironment } from "./environment.ts";
 import { initialMembers, readInitial } from "./initial.ts";
@@ -21,6 +19,7 @@ import type { RunObserver } from "./observer.ts";
 import { readEnvironment, readManifest, readMember, readSummary } from "./read.ts";
 import { Recorder } from "./recorder.ts";
 import type { RunSummary } from "./records.ts";
+import { canRetry, retryCrashed } from "./retry.ts";
 import { evaluationSteps } from "./schedule.ts";
 import { requireSpace } from "./space.ts";
 
@@ -58,17 +57,17 @@ export interface RunOutcome {
  * a finished run only returns its summary.
  *
  * A member whose loss becomes non-finite, or whose worker keeps crashing, drops out and the others go on; a run that
- * keeps fewer than two members (of more than one) ends early. See `survived`.
+ * keeps fewer than two members (of more than one) ends early. See `survived`. `resume` tries members again whose workers
+ * crashed, of a finished run, too.
  * @throws UsageError, before anything is written, if the task leaves too few prompts to train on, if the model does not
- *   fit 4 GiB, if it is to begin with checkpoints that are missing or of another model, or if the directory cannot be used or holds a run of another configuration; Error if writing fails or
+ *   fit 4 GiB or the run the machine's memory, if it is to begin with checkpoints that are missing or of another model, or if the directory cannot be used or holds a run of another configuration; Error if writing fails or
  *   the core cannot be loaded.
  */
 export async function runEnsemble(config: Config, options: RunOptions): Promise<RunOutcome> {
   const { mode = "new", workers } = options;
   requireCount("workers", workers);
-  requireTrainingPrompts(config);
   const core = await loadCoreModule(config.math);
-  requireMemory(core, config);
+  requireRunnable(config, core, workers);
   const given = typeof options.out === "string" ? options.out : undefined;
   await requireSpace(given ?? RUNS, config);
   // What a run begins with has to be there before anything is written; one that is resumed has its copies.
@@ -82,28 +81,11 @@ export async function runEnsemble(config: Config, options: RunOptions): Promise<
     const summary = await readSummary(directory.path);
     // The directory may have been moved since.
     const runDir = directory.path;
-    if (summary) return { runDir, status: "finished", summary: { ...summary, runDir } };
+    if (summary && !(await canRetry(runDir, summary)))
+      return { runDir, status: "finished", summary: { ...summary, runDir } };
     return await train(config, core, directory, manifest === null, options);
   } finally {
     directory.close();
-  }
-}
-
-/** Refuse a task whose probe sets leave too little to train on, before anything runs. */
-function requireTrainingPrompts({ task, seed, evaluation }: Config): void {
-  try {
-    requireConsistent(reserveProbePrompts(task, seed, evaluation.prompts).contradictions);
-  } catch (error) {
-    throw new UsageError(messageOf(error));
-  }
-}
-
-/** Refuse a model that no worker could hold, before anything runs. */
-function requireMemory(core: CoreModule, config: Config): void {
-  try {
-    memoryBytes(core, transformerShape(config), { optimizer: config.training.optimizer });
-  } catch (error) {
-    throw new UsageError(messageOf(error));
   }
 }
 
@@ -135,10 +117,8 @@ async function train(
     if (fresh) await directory.writeManifest({ config, hash: configHash(config), overrides, commandLine });
     const initial = await initialMembers(directory, config, core);
     const saved = initial.map(async (first) => (await readMember(directory.path, first.member)) ?? first);
-    const [recorder, members] = await Promise.all([
-      Recorder.open(config, core, directory, observer),
-      Promise.all(saved),
-    ]);
+    const members = await retryCrashed(directory, await Promise.all(saved), observer.warned);
+    const recorder = await Recorder.open(config, core, directory, observer);
     const aggregated = recorder.records.at(-1)?.step ?? -1;
     const steps = evaluationSteps(config);
     observer.started?.({

@@ -37,14 +37,19 @@ export function reserveProbePrompts(task: TaskConfig, seed: number, probePrompts
     ({ name }) => PROBE_SETS[name].inputs === "seen",
   );
   const reserved = new PromptSet(2 * probePrompts * reachable.length);
+  const { seen } = splitInputs(task, seed);
+  const total = countTrainingPrompts(task, seen.length);
   let taken = 0;
-  for (const { batch, inputs } of reachable) {
-    for (let b = 0; b < probePrompts; b++) {
-      const at = b * examples;
+  let enough = probePrompts;
+  // Probe sets begin alike, however many prompts they have: what the first ones take tells how many may be.
+  for (let b = 0; b < probePrompts; b++) {
+    const at = b * examples;
+    for (const { batch, inputs } of reachable) {
       const prompt = inputs.subarray(at, at + examples);
       const clean = batch.targets.subarray(at, at + examples);
       if (reserved.add(prompt, clean)) taken += countFits(family, trainTasks, prompt, clean);
     }
+    if (taken / total > MAX_SHARE) enough = Math.min(enough, b);
   }
   for (const { inputs, outputs } of reachable) {
     for (let b = 0; b < probePrompts; b++) {
@@ -52,11 +57,8 @@ export function reserveProbePrompts(task: TaskConfig, seed: number, probePrompts
       reserved.add(inputs.subarray(at, at + examples), outputs.subarray(at, at + examples));
     }
   }
-  const { seen } = splitInputs(task, seed);
-  const total = countTrainingPrompts(task, seen.length);
-  const share = taken / total;
-  if (share > MAX_SHARE)
-    return { reserved, contradictions: [probesTooMany({ probePrompts, taken, total, share })] };
+  if (enough < probePrompts)
+    return { reserved, contradictions: [probesTooMany({ probePrompts, taken, total, enough })] };
   // Even without prompts that are kept out for what they show under noise, a quarter of all is always there.
   if (promptPool === 0 || 4 * promptPool <= total) return { reserved, contradictions: [] };
   const available = countUnreserved(task, family, trainTasks, seen, reserved);
@@ -70,16 +72,16 @@ function probesTooMany(counts: {
   probePrompts: number;
   taken: number;
   total: number;
-  share: number;
+  enough: number;
 }): Contradiction {
-  const { probePrompts, taken, total, share } = counts;
-  const fewer = Math.max(1, Math.floor((probePrompts * MAX_SHARE) / share));
+  const { probePrompts, taken, total, enough } = counts;
+  const fewer = enough > 0 ? `lower, about ${enough}, or` : "of another task,";
   return {
     path: "evaluation.prompts",
     value: probePrompts,
     allowed:
-      `lower, about ${fewer}, or task.examples or task.trainTasks higher: the probe sets would keep ${taken} of ` +
-      `the ${total} training prompts out of training, more than ${100 * MAX_SHARE} %`,
+      `${fewer} task.examples or task.trainTasks higher: the probe sets would keep ${taken} of the ${total} training ` +
+      `prompts out of training, more than ${100 * MAX_SHARE} %`,
     given: ["task.examples", "task.trainTasks"],
   };
 }
