@@ -125,11 +125,11 @@ describe("golden bytes", () => {
         "dropout": "af766d765447ae17",
         "ensemble": "da2622f39f1d38ed",
         "ivon": "23a3a1ed49557b65",
-        "laplace-diagonal": "b374c57550445645",
-        "laplace-kfac": "209bad7cfedee679",
-        "laplace-last-layer": "5dedb2f54e5c0cb9",
-        "laplace-low-rank": "695c757e5b66b845",
-        "sgld": "15104fb6ec317858",
+        "laplace-diagonal": "f3ad39831e606eb8",
+        "laplace-kfac": "849cdaabedca1bde",
+        "laplace-last-layer": "09eaeeaae6861c74",
+        "laplace-low-rank": "a6155e8d2c552a66",
+        "sgld": "57388d994f3a078d",
         "snapshot-ensemble": "3206ddfcd356553d",
         "swag": "f79c6b942908031d",
       }
@@ -139,11 +139,11 @@ describe("golden bytes", () => {
         "dropout": "e3b8ac569fd4f192",
         "ensemble": "0f30f80bdbb295e7",
         "ivon": "656c688a59e74ba1",
-        "laplace-diagonal": "cd03012dbc35defc",
-        "laplace-kfac": "719ec8f862420f96",
-        "laplace-last-layer": "2d29b594d994fa74",
-        "laplace-low-rank": "09eb82c3fce236d2",
-        "sgld": "273b0751fc37da4c",
+        "laplace-diagonal": "bd7c9e06e426fc5d",
+        "laplace-kfac": "dd5596e7140ddf8f",
+        "laplace-last-layer": "629ef743546924b8",
+        "laplace-low-rank": "b45a3d5af4dabc12",
+        "sgld": "f2829680b67defd7",
         "snapshot-ensemble": "88ee54d5164f28fe",
         "swag": "f1462b72173879a9",
       }
@@ -165,8 +165,8 @@ describe("golden bytes", () => {
       readLines(join(out, "spectrum.jsonl")).map(withoutTimes).map(asVersion0).sort().map(sha256),
     ).toMatchInlineSnapshot(`
       [
-        "d17a1bbaa03cef57",
-        "f25f2c635e843fc3",
+        "369e9c6f75d2893e",
+        "9945f1dbf0dce676",
       ]
     `);
   });

@@ -16,6 +16,7 @@ import type { LaplacePosterior } from "../src/posterior/laplace/laplace.ts";
 import { loadPosterior } from "../src/posterior/load.ts";
 import {
   METHOD_DEFINITIONS,
+  type MethodOptions,
   methodNamed,
   POSTERIOR_METHODS,
   type PosteriorMethod,
@@ -62,13 +63,19 @@ const checkpoints = [0, 1, 2].map(
 );
 const data = recentBatches(config, 0, 300, 4);
 
+/** Small ones, of the methods that have any. */
+const OPTIONS: Partial<Record<PosteriorMethod, MethodOptions>> = {
+  ...{ "laplace-kfac": { probes: 2 }, "laplace-diagonal": { probes: 2 }, "laplace-low-rank": { rank: 5 } },
+  ...{ swag: { steps: 60 }, ivon: { steps: 60 }, sgld: { steps: 60 }, dropout: { dropout: 0.1 } },
+};
+
 function request(method: PosteriorMethod, overrides: Partial<PosteriorRequest> = {}): PosteriorRequest {
   return {
     ...{ config, method, member: 0, step: 300, checkpoints: checkpoints.slice(0, 1), data, probes },
     ...{
       nSamples: 6,
       seed: 1,
-      options: { steps: 60, rank: 5, probes: 2, ...(method === "dropout" && { dropout: 0.1 }) },
+      options: OPTIONS[method],
     },
     ...overrides,
   };
@@ -186,7 +193,7 @@ it.each(["laplace-last-layer", "swag"] as const)(
   "a job of a run: %s of its member and seed, reduced to measures",
   (method) => {
     const sets = createProbeSets(config);
-    const options = { steps: 10 };
+    const options = method === "swag" ? { steps: 10 } : {};
     const stored = { checkpoints: checkpoints.slice(0, 1) };
     const job = { method, step: 300, member: 2, samples: 4, batches: 3, options, ...stored };
     const { laplace, sets: measures, ...rest } = posteriorJob(job, { config, core, probes: sets });
@@ -244,7 +251,7 @@ it("Laplace: evidence is maximal at the chosen prior, and a stated prior is kept
     expect(effectiveParameters).toBeLessThan(
       method === "laplace-last-layer" ? 11 * 16 : posterior.parameterCount,
     );
-    const fixed = outcome(request(method, { options: { priorPrecision: 7, rank: 5 } }));
+    const fixed = outcome(request(method, { options: { ...OPTIONS[method], priorPrecision: 7 } }));
     expect(fixed.laplace[0].priorPrecision).toBe(7);
   }
 });

@@ -122,9 +122,19 @@ export function crossentropy_backward(
   }
 }
 
+/** The place of the largest of the row's V probabilities. */
+export function likeliest(row: usize): i32 {
+  let top = 0;
+  for (let c = 1; c < V; c++) {
+    if (load<f32>(row + ((<usize>c) << 2)) > load<f32>(row + ((<usize>top) << 2))) top = c;
+  }
+  return top;
+}
+
 /**
  * The tangent z' (rows, VS) of the logits becomes weight count (diag p - p p^T) z', p being the probabilities and count
  * the predictions of the row: the tangent of the loss's gradient by the logits, and the cotangent of the Gauss-Newton product.
+ * z' is taken relative to that of the likeliest class, so that nothing cancels where that is nearly certain.
  */
 export function crossentropy_backward_jvp(probabilities: usize, counts: usize, rows: i32, weight: f32): void {
   const bytes = (<usize>VS) << 2;
@@ -132,18 +142,22 @@ export function crossentropy_backward_jvp(probabilities: usize, counts: usize, r
     const weight4 = splatOnce(weight * <f32>load<i32>(counts + ((<usize>r) << 2)));
     const logitsTangent = probabilities + TANGENT;
     for (let c = V; c < VS; c++) store<f32>(logitsTangent + ((<usize>c) << 2), 0);
+    const origin = load<f32>(logitsTangent + ((<usize>likeliest(probabilities)) << 2));
+    const origin4 = f32x4.splat(origin);
     let sum4 = f32x4.splat(0);
     for (let c: usize = 0; c < bytes; c += 16) {
-      sum4 = madd(v128.load(probabilities + c), v128.load(logitsTangent + c), sum4);
+      const relative = f32x4.sub(v128.load(logitsTangent + c), origin4);
+      sum4 = madd(v128.load(probabilities + c), relative, sum4);
     }
-    const mean4 = splatOnce(horizontalSum(sum4));
+    const from4 = splatOnce(origin),
+      mean4 = splatOnce(horizontalSum(sum4));
     for (let c: usize = 0; c < bytes; c += STEP) {
       const from = probabilities + c,
         to = logitsTangent + c;
       const p0 = f32x4.mul(v128.load(from), weight4),
         p1 = f32x4.mul(upperHalf(from), weight4);
-      const centred0 = f32x4.sub(v128.load(to), mean4),
-        centred1 = f32x4.sub(upperHalf(to), mean4);
+      const centred0 = f32x4.sub(f32x4.sub(v128.load(to), from4), mean4),
+        centred1 = f32x4.sub(f32x4.sub(upperHalf(to), from4), mean4);
       storeHalves(to, f32x4.mul(p0, centred0), f32x4.mul(p1, centred1));
     }
     probabilities += bytes;

@@ -4,8 +4,16 @@
 import { V, VS, dLogits } from "../layout";
 import { SIGNS, philox } from "../random";
 import { at } from "../rows";
+import { likeliest } from "./crossentropy";
 
 const words: usize = memory.data(64, 16);
+
+/** 1 - p of class c of the row: the sum of the others, since for a class that is nearly certain the difference cancels. */
+function others(row: usize, c: i32): f32 {
+  let sum: f32 = 0;
+  for (let j = 0; j < V; j++) if (j != c) sum += load<f32>(at(row, j));
+  return sum;
+}
 
 /** dLogits = column c at prediction `position` of each sequence of `perSequence` rows, 0 at all others. */
 export function logit_root_column(
@@ -20,8 +28,8 @@ export function logit_root_column(
     const row = r * VS;
     const root = Mathf.sqrt(load<f32>(at(probabilities, row + c)));
     for (let j = 0; j < V; j++) {
-      const p = load<f32>(at(probabilities, row + j));
-      store<f32>(at(dLogits, row + j), j == c ? root * (1 - p) : -root * p);
+      const p = j == c ? -others(at(probabilities, row), c) : load<f32>(at(probabilities, row + j));
+      store<f32>(at(dLogits, row + j), -root * p);
     }
   }
 }
@@ -42,17 +50,25 @@ export function logit_root_signs(
 ): void {
   for (let r = 0; r < rows; r++) {
     const row = r * VS;
-    let sum: f32 = 0;
+    const top = likeliest(at(probabilities, row));
+    // Of the roots with their signs: of all classes but the likeliest.
+    let rest: f32 = 0;
     for (let c = 0; c < V; c++) {
       if ((c & 15) == 0) philox(words, c >> 4, first + r, SIGNS, probe, seed, stream);
       const root = Mathf.sqrt(load<f32>(at(probabilities, row + c)));
       const signed = load<i32>(at(words, c & 15)) < 0 ? -root : root;
       store<f32>(at(dLogits, row + c), signed);
-      sum += signed;
+      if (c != top) rest += signed;
     }
+    const topRoot = load<f32>(at(dLogits, row + top));
+    const sum = topRoot + rest;
     for (let c = 0; c < V; c++) {
       const d = at(dLogits, row + c);
-      store<f32>(d, weight * (load<f32>(d) - load<f32>(at(probabilities, row + c)) * sum));
+      const p = load<f32>(at(probabilities, row + c));
+      // Of the likeliest, root - p (root + rest) as it does not cancel.
+      const column =
+        c == top ? topRoot * others(at(probabilities, row), top) - p * rest : load<f32>(d) - p * sum;
+      store<f32>(d, weight * column);
     }
   }
 }

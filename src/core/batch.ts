@@ -55,6 +55,20 @@ export function termsOf({ batchSize, positions }: Batch): number {
   return batchSize * positions.length;
 }
 
+/** The batch in parts of at most `sequences` sequences: views, not copies. */
+export function* partsOf(batch: Batch, sequences: number): Generator<Batch> {
+  const { tokens, targets, batchSize, length, positions } = batch;
+  for (let first = 0; first < batchSize; first += sequences) {
+    const end = Math.min(batchSize, first + sequences);
+    yield {
+      ...batch,
+      tokens: tokens.subarray(first * length, end * length),
+      targets: targets.subarray(first * positions.length, end * positions.length),
+      batchSize: end - first,
+    };
+  }
+}
+
 /**
  * The batch with its sequences in lexicographic order of their tokens, so that equal prefixes are neighbours, which the
  * core computes once. A mean over the batch does not depend on the order.

@@ -4,71 +4,139 @@
  * eigenvalues would come back as ghosts.
  */
 import { normals, type RandomGenerator } from "../random.ts";
-import { requireCount, requireLength, requireOneOf, requirePositive } from "../validate.ts";
+import { requireCount, requireInteger, requireLength, requireOneOf, requirePositive } from "../validate.ts";
 import type { LinearOperator } from "./operators.ts";
-import {
-  addScaled,
-  dot,
-  norm,
-  orthogonalise,
-  type SymmetricEigen,
-  scale,
-  tridiagonalEigen,
-} from "./vector.ts";
+import { addScaled, dot, norm, orthogonalise, type SymmetricEigen, scale, symmetricEigen } from "./vector.ts";
 
-/** Off-diagonal elements below this fraction of the tridiagonal matrix' norm mean an invariant subspace. */
+/** Off-diagonal elements below this fraction of the largest eigenvalue mean an invariant subspace. */
 const BREAKDOWN = 1e-12;
 
-/** Grows an orthonormal basis Q of a Krylov space in which A is tridiagonal: Q' A Q = T. */
+/**
+ * Grows an orthonormal basis Q of a Krylov space in which A is tridiagonal: Q' A Q = T. Of an operator with a root the
+ * projection is (R Q)' R Q instead: rounding of its products then leaves eigenvalues near 0 what its square does.
+ */
 class LanczosProcess {
   readonly basis: Float64Array[] = [];
-  /** Diagonal of T. */
-  readonly alpha: number[] = [];
-  /** beta[j] couples basis vectors j and j+1; the last one belongs to the vector that comes next. */
-  readonly beta: number[] = [];
   readonly #operator: LinearOperator;
+  readonly #locked: readonly Float64Array[];
+  /** R Q. */
+  readonly #images: Float64Array[] = [];
+  /** The lower triangle of the projection, by rows: those of T, or of (R Q)' R Q. */
+  readonly #rows: number[][] = [];
+  /** Length of what is left of A q of the newest vector, the next one. */
+  #beta = Number.POSITIVE_INFINITY;
   #next: Float64Array;
-  #scale = 0;
+  #largest: number;
 
-  constructor(operator: LinearOperator, start: Float64Array) {
+  /**
+   * @param locked orthonormal vectors to whose complement A is restricted
+   * @param largest of the |eigenvalues| of A, as far as they are known
+   */
+  constructor(
+    operator: LinearOperator,
+    start: Float64Array,
+    { locked = [], largest = 0 }: { locked?: readonly Float64Array[]; largest?: number } = {},
+  ) {
     requireLength("start", start, operator.size);
-    const length = requirePositive("norm of start", norm(start));
     this.#operator = operator;
-    this.#next = start.map((x) => x / length);
+    this.#locked = locked;
+    this.#largest = largest;
+    this.#next = start.slice();
+    orthogonalise(this.#next, locked);
+    scale(this.#next, 1 / requirePositive("norm of start", norm(this.#next)));
   }
 
   /** Whether the space is invariant: there is no next vector. */
   get complete(): boolean {
-    return this.beta.length > 0 && this.beta[this.beta.length - 1] === 0;
+    return this.#beta === 0;
+  }
+
+  /** Largest |eigenvalue| seen, a lower bound. */
+  get largest(): number {
+    return this.#largest;
   }
 
   step(): void {
     const q = this.#next;
-    const w = this.#operator.matvec(q);
-    const alpha = dot(q, w);
-    if (!Number.isFinite(alpha)) throw new RangeError("the operator gave a product that is not finite");
-    this.basis.push(q);
+    const w = this.#project(q);
+    const m = this.basis.push(q);
+    orthogonalise(w, this.#locked);
     orthogonalise(w, this.basis);
-    let beta = norm(w);
-    this.#scale = Math.max(this.#scale, Math.abs(alpha), beta);
-    if (beta <= BREAKDOWN * this.#scale || this.basis.length === this.#operator.size) beta = 0;
-    else scale(w, 1 / beta);
-    this.alpha.push(alpha);
-    this.beta.push(beta);
+    const beta = norm(w);
+    this.#largest = Math.max(this.#largest, Math.abs(this.#rows[m - 1][m - 1]));
+    const whole = m + this.#locked.length === this.#operator.size;
+    // Of the first vector alone nothing says how large A is.
+    const size = Math.max(this.#largest, beta);
+    this.#beta = whole || beta <= BREAKDOWN * size ? 0 : beta;
+    if (this.#beta > 0) scale(w, 1 / beta);
     this.#next = w;
   }
 
-  /** Go on from a random direction orthogonal to the invariant space found so far. */
-  restart(rng: RandomGenerator): void {
-    normals(rng, this.#next as Float64Array<ArrayBuffer>);
-    orthogonalise(this.#next, this.basis);
-    scale(this.#next, 1 / norm(this.#next));
+  /** Appends the row of q to the projection; returns A q. */
+  #project(q: Float64Array): Float64Array {
+    const { root } = this.#operator;
+    const row = new Array<number>(this.basis.length).fill(0);
+    let w: Float64Array;
+    if (root) {
+      const y = root.product(q);
+      this.#images.forEach((image, i) => {
+        row[i] = dot(image, y);
+      });
+      row.push(dot(y, y));
+      this.#images.push(y);
+      w = root.transposed(y);
+    } else {
+      w = this.#operator.matvec(q);
+      if (row.length > 0) row[row.length - 1] = this.#beta;
+      row.push(dot(q, w));
+    }
+    if (!Number.isFinite(row[row.length - 1]))
+      throw new RangeError("the operator gave a product that is not finite");
+    this.#rows.push(row);
+    return w;
   }
 
-  /** Eigen-decomposition of T from row `first` on. */
-  ritz(first = 0): SymmetricEigen {
-    return tridiagonalEigen(this.alpha.slice(first), this.beta.slice(first, -1));
+  /** Eigen-decomposition of the projection of A. */
+  ritz(): SymmetricEigen {
+    const m = this.#rows.length;
+    const matrix = new Float64Array(m * m);
+    this.#rows.forEach((row, i) => {
+      row.forEach((x, j) => {
+        matrix[i * m + j] = matrix[j * m + i] = x;
+      });
+    });
+    return symmetricEigen(matrix, m);
   }
+
+  /** Eigenpairs of the projection; in the order of their eigenvalues times `sign`, descending. */
+  pairs(sign: number): RitzPair[] {
+    const { eigenvalues, eigenvectors } = this.ritz();
+    for (const value of eigenvalues) this.#largest = Math.max(this.#largest, Math.abs(value));
+    const pairs = Array.from(eigenvalues, (value, i): RitzPair => {
+      const coefficients = eigenvectors[i];
+      return {
+        value,
+        residual: this.#beta * Math.abs(coefficients[coefficients.length - 1]),
+        vector: () => combine(this.basis, coefficients),
+      };
+    });
+    return pairs.sort((a, b) => sign * (b.value - a.value));
+  }
+}
+
+/** An eigenpair (value, u) of a projection of A, with |A u - value u|. */
+interface RitzPair {
+  value: number;
+  residual: number;
+  /** Makes u. */
+  vector: () => Float64Array;
+}
+
+/** An eigenpair taken in. */
+interface Eigenpair {
+  value: number;
+  residual: number;
+  u: Float64Array;
 }
 
 /** At most `steps` steps from `start`; fewer if the Krylov space ends before. */
@@ -86,7 +154,7 @@ export interface EigenpairOptions {
   which?: "largest" | "smallest";
   /** Largest residual |A u - lambda u| as a fraction of the largest |eigenvalue|. Default 1e-6. */
   tolerance?: number;
-  /** Products with A at most. Default 10 k + 100. */
+  /** Products with A at most, at least k. Default 20 k + 200. */
   maxIterations?: number;
 }
 
@@ -100,76 +168,107 @@ export interface Eigenpairs {
   residuals: Float64Array;
   /** Products with A. */
   iterations: number;
-  /** Whether all residuals met the tolerance; if not, the pairs are the best found. */
+  /**
+   * Whether all residuals met the tolerance and a search on the complement of the pairs, from a random direction, found
+   * nothing beyond them. If not, the pairs are the best found: others may be missing among them.
+   */
   converged: boolean;
 }
 
 /**
- * The k largest or smallest eigenpairs. A multiple eigenvalue shows up once per invariant subspace, so after each one
- * the process goes on in a random new direction until that finds nothing better than the k pairs there are.
+ * The k largest or smallest eigenpairs. One Krylov space knows a multiple eigenvalue once, and of near copies only one
+ * for long. So once k pairs are accurate they are locked, and a new process from a random direction searches their
+ * complement; what it finds beyond them takes its place among them, until a search finds nothing.
  *
- * @throws RangeError if k is not in 1 .. size
+ * @throws RangeError if k is not in 1 .. size, or fewer products are allowed than pairs are asked for
  */
 export function extremeEigenpairs(
   operator: LinearOperator,
-  { k, rng, which = "largest", tolerance = 1e-6, maxIterations = 10 * k + 100 }: EigenpairOptions,
+  { k, rng, which = "largest", tolerance = 1e-6, maxIterations = 20 * k + 200 }: EigenpairOptions,
 ): Eigenpairs {
   const { size } = operator;
   requireCount("k", k, size);
   requireOneOf("which", which, ["largest", "smallest"]);
   requirePositive("tolerance", tolerance);
-  const most = Math.min(size, Math.max(k, requireCount("maxIterations", maxIterations)));
+  requireInteger("maxIterations", maxIterations, k);
   const sign = which === "largest" ? 1 : -1;
-  const start = new Float64Array(size);
-  normals(rng, start);
-  const process = new LanczosProcess(operator, start);
-  /** First row of the part of T that is coupled to the newest vector. */
-  let block = 0;
-  for (;;) {
-    process.step();
-    const m = process.basis.length;
-    const due = m === most || process.complete || (m >= 2 * k && m % Math.max(5, Math.ceil(m / 10)) === 0);
-    if (due && m >= k) {
-      const all = process.ritz();
-      const order = Array.from(all.eigenvalues, (_, i) => i)
-        .sort((a, b) => sign * (all.eigenvalues[b] - all.eigenvalues[a]))
-        .slice(0, k);
-      const residual = (vector: Float64Array) => process.beta[m - 1] * Math.abs(vector[vector.length - 1]);
-      const largest = all.eigenvalues.reduce((max, x) => Math.max(max, Math.abs(x)), 0);
-      const residuals = Float64Array.from(order, (i) => residual(all.eigenvectors[i]));
-      const accurate = residuals.every((r) => r <= tolerance * largest);
-      const worst = sign * all.eigenvalues[order[k - 1]];
-      const exhausted =
-        block === 0 || !improves(process.ritz(block), sign, worst, tolerance * largest, residual);
-      const converged = m === size || (accurate && (process.complete ? block > 0 && exhausted : exhausted));
-      if (converged || m === most) {
-        return {
-          eigenvalues: Float64Array.from(order, (i) => all.eigenvalues[i]),
-          eigenvectors: order.map((i) => combine(process.basis, all.eigenvectors[i])),
-          residuals,
-          iterations: m,
-          converged,
-        };
-      }
+  let found: Eigenpair[] = [];
+  let [iterations, largest, converged] = [0, 0, false];
+  while (!converged && iterations < maxIterations) {
+    const start = new Float64Array(size);
+    normals(rng, start);
+    const process = new LanczosProcess(operator, start, { locked: found.map(({ u }) => u), largest });
+    const worst = found.length === k ? found[k - 1].value : undefined;
+    let search: Search | undefined;
+    while (!search) {
+      process.step();
+      search = searched(process, { sign, worst, wanted: k - found.length, tolerance });
+      if (++iterations === maxIterations) search ??= { pairs: process.pairs(sign), over: false };
     }
-    if (process.complete) {
-      process.restart(rng);
-      block = m;
-    }
+    largest = process.largest;
+    found = [...found, ...search.pairs.map(({ vector, ...pair }) => ({ ...pair, u: vector() }))]
+      .sort((a, b) => sign * (b.value - a.value))
+      .slice(0, k);
+    const accurate = found.length === k && found.every(({ residual }) => residual <= tolerance * largest);
+    converged = accurate && (search.over || k === size);
   }
+  return {
+    eigenvalues: Float64Array.from(found, ({ value }) => value),
+    eigenvectors: found.map(({ u }) => u),
+    residuals: Float64Array.from(found, ({ residual }) => residual),
+    iterations,
+    converged,
+  };
 }
 
-/** Whether the newest part of T has, or may still get, a value beyond the worst of the k kept. */
-function improves(
-  part: SymmetricEigen,
-  sign: number,
-  worst: number,
-  tolerance: number,
-  residual: (vector: Float64Array) => number,
-): boolean {
-  const best = sign > 0 ? part.eigenvalues.length - 1 : 0;
-  const reach = sign * part.eigenvalues[best] + residual(part.eigenvectors[best]);
-  return reach > worst + tolerance;
+/** What a process on the complement of the pairs found so far has come to. */
+interface Search {
+  /** To be taken in. */
+  pairs: RitzPair[];
+  /** Whether there is nothing beyond the pairs there are. */
+  over: boolean;
+}
+
+/** undefined: not done yet. `worst` is the last of k pairs, undefined as long as pairs are `wanted`. */
+function searched(
+  process: LanczosProcess,
+  { sign, worst, wanted, tolerance }: { sign: number; worst?: number; wanted: number; tolerance: number },
+): Search | undefined {
+  const m = process.basis.length;
+  const due = m >= 2 * wanted && m % Math.max(5, Math.ceil(m / 10)) === 0;
+  if (!due && !process.complete) return undefined;
+  const pairs = process.pairs(sign);
+  const resolution = tolerance * process.largest;
+  const accurate = ({ residual }: RitzPair) => residual <= resolution;
+  if (worst === undefined) {
+    const top = pairs.slice(0, wanted);
+    const enough = top.length === wanted && top.every(accurate);
+    return enough || process.complete ? { pairs: top, over: false } : undefined;
+  }
+  const beyond = pairs.filter(({ value }) => sign * (value - worst) > resolution);
+  if (beyond.length > 0)
+    return accurate(beyond[0]) ? { pairs: beyond.filter(accurate), over: false } : undefined;
+  const nothing =
+    process.complete ||
+    accurate(pairs[0]) ||
+    furthest(pairs, sign, process.basis[0].length) <= sign * worst + resolution;
+  return nothing ? { pairs: [], over: true } : undefined;
+}
+
+/** Probability with which an eigenvalue may lie beyond `furthest`. */
+const OVERSIGHT = 1e-6;
+
+/**
+ * How far out (times `sign`) the end of a spectrum may be, by the Ritz pairs of m steps from a random direction of n
+ * dimensions: the relative error of the outermost one exceeds e with a probability of at most 1.648 sqrt(n)
+ * exp(-sqrt(e) (2 m - 1)) (Kuczynski and Wozniakowski 1992).
+ */
+function furthest(pairs: readonly RitzPair[], sign: number, n: number): number {
+  const error = (Math.log((1.648 * Math.sqrt(n)) / OVERSIGHT) / (2 * pairs.length - 1)) ** 2;
+  if (error >= 0.5) return Number.POSITIVE_INFINITY;
+  const [first, last] = [sign * pairs[0].value, sign * pairs[pairs.length - 1].value];
+  // The other end of the spectrum is known as well as this one.
+  return first + (error * (first - last)) / (1 - 2 * error);
 }
 
 /** sum_j coefficients[j] basis[j]. */

@@ -78,6 +78,14 @@ export function totalTerms(batches: readonly Batch[]): number {
   return terms;
 }
 
+/** Where counts stop being whole numbers in float64. */
+const MOST_TERMS = Number.MAX_SAFE_INTEGER;
+
+/** A number of terms of a likelihood, N: above 0, not necessarily whole. */
+export function requireTerms(name: string, value: number): number {
+  return value > 0 && value <= MOST_TERMS ? value : refuse(name, value, `above 0 and at most ${MOST_TERMS}`);
+}
+
 /** Mean NLL of all predictions of the batches, nats. */
 export function meanLoss(model: PredictiveModel, batches: readonly Batch[]): number {
   const terms = totalTerms(batches);
@@ -118,24 +126,100 @@ function logSumExp(z: Vector): number {
   return max + Math.log(sum);
 }
 
-/** Softmax of each row of logits (rows, classes), in float64. */
+/**
+ * Softmax of each row of logits (rows, classes), in float64.
+ * @throws RangeError for logits that are not finite
+ */
 export function softmaxRows(logits: Vector, classes: number): Float64Array {
   const p = new Float64Array(logits.length);
   for (let start = 0; start < logits.length; start += classes) {
     const z = logits.subarray(start, start + classes);
     const normaliser = logSumExp(z);
+    if (!Number.isFinite(normaliser))
+      refuse("logits", `${normaliser} at prediction ${start / classes}`, "finite numbers");
     for (let c = 0; c < classes; c++) p[start + c] = Math.exp(z[c] - normaliser);
   }
   return p;
 }
 
-/** (diag p - p p') u for each row of p and u (rows, classes): the Hessian of the NLL in the logits. */
+/** Place of the largest of p[start .. start + classes). */
+function likeliest(p: Vector, start: number, classes: number): number {
+  let top = start;
+  for (let c = start + 1; c < start + classes; c++) if (p[c] > p[top]) top = c;
+  return top;
+}
+
+/**
+ * 1 - p for each element of p (rows, classes). Of a class that is nearly certain it is the sum of the others: the
+ * difference would cancel.
+ */
+export function complements(p: Vector, classes: number): Float64Array {
+  const out = Float64Array.from(p, (x) => 1 - x);
+  for (let start = 0; start < p.length; start += classes) {
+    const top = likeliest(p, start, classes);
+    out[top] = 0;
+    for (let c = start; c < start + classes; c++) if (c !== top) out[top] += p[c];
+  }
+  return out;
+}
+
+/**
+ * (diag p - p p') u for each row of p and u (rows, classes): the Hessian of the NLL in the logits. Taken relative to u of
+ * the likeliest class, so that nothing cancels where that is nearly certain.
+ */
 export function logitHessianProduct(p: Vector, u: Vector, classes: number): Float64Array {
   const out = new Float64Array(u.length);
   for (let start = 0; start < u.length; start += classes) {
+    const origin = u[likeliest(p, start, classes)];
     let mean = 0;
-    for (let c = start; c < start + classes; c++) mean += p[c] * u[c];
-    for (let c = start; c < start + classes; c++) out[c] = p[c] * (u[c] - mean);
+    for (let c = start; c < start + classes; c++) mean += p[c] * (u[c] - origin);
+    for (let c = start; c < start + classes; c++) out[c] = p[c] * (u[c] - origin - mean);
   }
   return out;
+}
+
+/**
+ * S = diag sqrt p - p sqrt(p)' of each row of p (rows, classes): a root of the Hessian of the NLL in the logits, S S' =
+ * diag p - p p'. Nothing cancels where a class is nearly certain.
+ */
+export class LogitRoot {
+  readonly p: Float64Array;
+  readonly #classes: number;
+  readonly #others: Float64Array;
+
+  constructor(p: Float64Array, classes: number) {
+    this.p = p;
+    this.#classes = classes;
+    this.#others = complements(p, classes);
+  }
+
+  /** S' u, row by row. */
+  transposed(u: Vector): Float64Array {
+    const { p } = this;
+    const out = new Float64Array(u.length);
+    for (let start = 0; start < u.length; start += this.#classes) {
+      const end = start + this.#classes;
+      const origin = u[likeliest(p, start, this.#classes)];
+      let mean = 0;
+      for (let c = start; c < end; c++) mean += p[c] * (u[c] - origin);
+      for (let c = start; c < end; c++) out[c] = Math.sqrt(p[c]) * (u[c] - origin - mean);
+    }
+    return out;
+  }
+
+  /** S y, row by row. */
+  product(y: Vector): Float64Array {
+    const { p } = this;
+    const out = new Float64Array(y.length);
+    for (let start = 0; start < y.length; start += this.#classes) {
+      const end = start + this.#classes;
+      const top = likeliest(p, start, this.#classes);
+      let rest = 0;
+      for (let c = start; c < end; c++) if (c !== top) rest += Math.sqrt(p[c]) * y[c];
+      const ofTop = Math.sqrt(p[top]) * y[top];
+      for (let c = start; c < end; c++) out[c] = Math.sqrt(p[c]) * y[c] - p[c] * (ofTop + rest);
+      out[top] = ofTop * this.#others[top] - p[top] * rest;
+    }
+    return out;
+  }
 }

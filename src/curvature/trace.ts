@@ -68,7 +68,9 @@ export function complementTrace(
     Array.from({ length: samples }, () => {
       const z = rademacher(rng, operator.size);
       orthogonalise(z, basis);
-      return dot(z, operator.matvec(z));
+      if (!operator.root) return dot(z, operator.matvec(z));
+      const y = operator.root.product(z);
+      return dot(y, y);
     }),
   );
 }

@@ -1,5 +1,6 @@
 /** Dense vectors and small dense symmetric matrices in float64. */
 import { EigenvalueDecomposition, Matrix } from "ml-matrix";
+import { refuse } from "../validate.ts";
 
 export type Vector = Float32Array | Float64Array;
 
@@ -67,8 +68,13 @@ export interface SymmetricEigen {
   eigenvectors: Float64Array[];
 }
 
-/** Eigen-decomposition of a symmetric matrix (n, n), row-major: about 10 n^3 multiplications. */
+/**
+ * Eigen-decomposition of a symmetric matrix (n, n), row-major: about 10 n^3 multiplications.
+ * @throws RangeError for an element that is not finite
+ */
 export function symmetricEigen(matrix: Float64Array, n: number): SymmetricEigen {
+  const strange = matrix.find((x) => !Number.isFinite(x));
+  if (strange !== undefined) refuse("element of a matrix", strange, "finite");
   const rows = Matrix.zeros(n, n);
   for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) rows.set(i, j, matrix[i * n + j]);
   const decomposition = new EigenvalueDecomposition(rows, { assumeSymmetric: true });
@@ -77,18 +83,4 @@ export function symmetricEigen(matrix: Float64Array, n: number): SymmetricEigen 
     eigenvalues: Float64Array.from(decomposition.realEigenvalues),
     eigenvectors: Array.from({ length: n }, (_, i) => Float64Array.from(columns.getColumn(i))),
   };
-}
-
-/** Eigen-decomposition of the symmetric tridiagonal matrix with this diagonal and off-diagonal (one shorter). */
-export function tridiagonalEigen(
-  diagonal: readonly number[],
-  offDiagonal: readonly number[],
-): SymmetricEigen {
-  const n = diagonal.length;
-  const matrix = new Float64Array(n * n);
-  for (let i = 0; i < n; i++) {
-    matrix[i * n + i] = diagonal[i];
-    if (i + 1 < n) matrix[i * n + i + 1] = matrix[(i + 1) * n + i] = offDiagonal[i];
-  }
-  return symmetricEigen(matrix, n);
 }

@@ -4,12 +4,15 @@ import type { Curvature } from "./curvature.ts";
 /** H = diag(H_1, H_2, ...): blocks over consecutive ranges of the flat vector. */
 export class BlockCurvature implements Curvature {
   readonly size: number;
+  /** The coarsest of the blocks'. */
+  readonly resolution: number;
   readonly blocks: readonly Curvature[];
 
   constructor(blocks: readonly Curvature[]) {
     requireCount("number of blocks", blocks.length);
     this.blocks = blocks;
     this.size = blocks.reduce((sum, block) => sum + block.size, 0);
+    this.resolution = Math.max(...blocks.map(({ resolution }) => resolution));
   }
 
   apply(f: (eigenvalue: number) => number, v: Float64Array): Float64Array {

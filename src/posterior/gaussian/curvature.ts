@@ -7,6 +7,8 @@
 export interface Curvature {
   /** n */
   readonly size: number;
+  /** Smallest eigenvalue that the arithmetic behind H tells from 0: those below count as 0. */
+  readonly resolution: number;
   /** f(H) v. */
   apply(f: (eigenvalue: number) => number, v: Float64Array): Float64Array;
   /** tr f(H). */
@@ -15,18 +17,30 @@ export interface Curvature {
   diagonal(f: (eigenvalue: number) => number): Float64Array;
 }
 
+/** More negative than products in float32 explain, as a fraction of the largest. */
+const INDEFINITE = -1e-4;
+
+/** @throws RangeError unless it is finite, and not more negative than rounding explains where the largest is `largest` */
+export function requireNotNegative(eigenvalue: number, largest: number): void {
+  if (!(eigenvalue >= INDEFINITE * largest && Number.isFinite(eigenvalue)))
+    throw new RangeError(
+      `eigenvalue: got ${eigenvalue} with largest ${largest}, a curvature must be positive semi-definite`,
+    );
+}
+
 /**
- * Rounding can leave eigenvalues of a positive semi-definite matrix slightly below 0: they are set to 0.
+ * Rounding leaves eigenvalues slightly off, those that are 0 on either side of it: what it explains is set to 0.
+ * @param noise what rounding may leave of 0, as a fraction of the largest; 0, where they stand each for itself, clears
+ *   the negative ones only
  * @throws RangeError if one is more negative than float32 products explain, or not finite
  */
-export function requireSemiDefinite(eigenvalues: Float64Array): Float64Array {
-  const largest = eigenvalues.reduce((max, x) => Math.max(max, Math.abs(x)), 0);
-  for (const x of eigenvalues) {
-    if (!(x >= -1e-4 * largest && Number.isFinite(x))) {
-      throw new RangeError(
-        `eigenvalue: got ${x} with largest ${largest}, a curvature must be positive semi-definite`,
-      );
-    }
-  }
-  return eigenvalues.map((x) => Math.max(0, x));
+export function requireSemiDefinite(eigenvalues: Float64Array, noise = 0): Float64Array {
+  const largest = largestOf(eigenvalues);
+  for (const x of eigenvalues) requireNotNegative(x, largest);
+  return eigenvalues.map((x) => (x > noise * largest ? x : 0));
+}
+
+/** Largest magnitude. */
+export function largestOf(eigenvalues: Float64Array): number {
+  return eigenvalues.reduce((max, x) => Math.max(max, Math.abs(x)), 0);
 }

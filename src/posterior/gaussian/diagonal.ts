@@ -4,6 +4,8 @@ import { type Curvature, requireSemiDefinite } from "./curvature.ts";
 /** H = diag(values). */
 export class DiagonalCurvature implements Curvature {
   readonly size: number;
+  /** Each value is as accurate as it is large. */
+  readonly resolution = 0;
   readonly values: Float64Array;
 
   /** @throws RangeError for a negative or non-finite value */

@@ -2,8 +2,18 @@
 
 import { addScaled, dot } from "../../curvature/vector.ts";
 import { normals, type RandomGenerator } from "../../random.ts";
-import { requirePositive } from "../../validate.ts";
+import { refuse } from "../../validate.ts";
 import type { Curvature } from "./curvature.ts";
+
+/** Beyond these, draws leave the range of float32. */
+const [SMALLEST, LARGEST] = [1e-30, 1e30];
+
+/** A prior precision, delta. */
+export function requirePriorPrecision(name: string, value: number): number {
+  return value >= SMALLEST && value <= LARGEST
+    ? value
+    : refuse(name, value, `from ${SMALLEST} to ${LARGEST}`);
+}
 
 /** A Gaussian over parameters around 0, of precision H + delta I with a structured curvature H. */
 export class Gaussian {
@@ -11,10 +21,10 @@ export class Gaussian {
   /** delta */
   readonly priorPrecision: number;
 
-  /** @throws RangeError unless the prior precision is positive */
+  /** @throws RangeError unless the prior precision is from 1e-30 to 1e30 */
   constructor(curvature: Curvature, priorPrecision: number) {
     this.curvature = curvature;
-    this.priorPrecision = requirePositive("priorPrecision", priorPrecision);
+    this.priorPrecision = requirePriorPrecision("priorPrecision", priorPrecision);
   }
 
   get size(): number {

@@ -1,6 +1,7 @@
+import { spectralNoise } from "../../curvature/rounding.ts";
 import { type SymmetricEigen, symmetricEigen } from "../../curvature/vector.ts";
 import { requireLength } from "../../validate.ts";
-import { type Curvature, requireSemiDefinite } from "./curvature.ts";
+import { type Curvature, largestOf, requireSemiDefinite } from "./curvature.ts";
 
 /**
  * H = B (x) A for a weight matrix W (rows, columns), row-major: H vec(W) = vec(B W A), with B (rows, rows) and
@@ -9,6 +10,7 @@ import { type Curvature, requireSemiDefinite } from "./curvature.ts";
  */
 export class KroneckerCurvature implements Curvature {
   readonly size: number;
+  readonly resolution: number;
   readonly left: Factor;
   readonly right: Factor;
 
@@ -16,15 +18,25 @@ export class KroneckerCurvature implements Curvature {
     this.left = left;
     this.right = right;
     this.size = left.size * right.size;
+    this.resolution = Math.max(left.noise, right.noise) * largestOf(left.values) * largestOf(right.values);
   }
 
-  /** From the factors B (rows, rows) and A (columns, columns), symmetric and positive semi-definite, row-major. */
-  static fromFactors(b: Float64Array, rows: number, a: Float64Array, columns: number): KroneckerCurvature {
+  /**
+   * From the factors B (rows, rows) and A (columns, columns), symmetric and positive semi-definite, row-major.
+   * @param noise of a size: what rounding may have left of an eigenvalue 0 of a factor, as a fraction of its largest
+   */
+  static fromFactors(
+    b: Float64Array,
+    rows: number,
+    a: Float64Array,
+    columns: number,
+    noise: (size: number) => number = spectralNoise,
+  ): KroneckerCurvature {
     requireLength("b", b, rows * rows);
     requireLength("a", a, columns * columns);
     return new KroneckerCurvature(
-      new Factor(symmetricEigen(b, rows)),
-      new Factor(symmetricEigen(a, columns)),
+      new Factor(symmetricEigen(b, rows), noise(rows)),
+      new Factor(symmetricEigen(a, columns), noise(columns)),
     );
   }
 
@@ -67,6 +79,8 @@ export class KroneckerCurvature implements Curvature {
 /** One factor in its eigenbasis. */
 export class Factor {
   readonly size: number;
+  /** What rounding may have left of an eigenvalue 0, as a fraction of the largest. */
+  readonly noise: number;
   /** (size) */
   readonly values: Float64Array;
   /** (size, size): eigenvector i is row i. */
@@ -74,9 +88,10 @@ export class Factor {
   /** (size, size): eigenvector i is column i. */
   readonly transposed: Float64Array;
 
-  constructor({ eigenvalues, eigenvectors }: SymmetricEigen) {
+  constructor({ eigenvalues, eigenvectors }: SymmetricEigen, noise = 0) {
     this.size = eigenvalues.length;
-    this.values = requireSemiDefinite(eigenvalues);
+    this.noise = noise;
+    this.values = requireSemiDefinite(eigenvalues, noise);
     this.vectors = new Float64Array(this.size ** 2);
     this.transposed = new Float64Array(this.size ** 2);
     eigenvectors.forEach((u, i) => {

@@ -5,11 +5,12 @@ import {
   spectralTrace,
 } from "../../curvature/lanczos.ts";
 import type { LinearOperator } from "../../curvature/operators.ts";
+import { spectralNoise } from "../../curvature/rounding.ts";
 import { rademacher } from "../../curvature/trace.ts";
 import { addScaled } from "../../curvature/vector.ts";
 import { stream } from "../../random.ts";
 import { requireCount } from "../../validate.ts";
-import type { Curvature } from "./curvature.ts";
+import { type Curvature, largestOf, requireNotNegative } from "./curvature.ts";
 
 export interface MatrixFreeOptions {
   /** Lanczos steps of each product f(H) v; exact at the number of different eigenvalues. Default 50. */
@@ -26,23 +27,38 @@ export interface MatrixFreeOptions {
  */
 export class MatrixFreeCurvature implements Curvature {
   readonly size: number;
+  readonly resolution: number;
   readonly #operator: LinearOperator;
   readonly #steps: number;
   readonly #probes: number;
   readonly #seed: number;
+  readonly #largest: number;
   #density: SpectralDensity | undefined;
 
+  /** @throws RangeError for an operator in which as many Lanczos steps find a negative eigenvalue, or options outside their range */
   constructor(operator: LinearOperator, { steps = 50, probes = 8, seed = 0 }: MatrixFreeOptions = {}) {
     this.size = operator.size;
     this.#operator = operator;
     this.#steps = requireCount("steps", steps);
     this.#probes = requireCount("probes", probes);
     this.#seed = seed;
+    const rng = stream(seed, 0, "matrixFreeTrace");
+    const [{ nodes }] = spectralDensity(operator, { probes: 1, steps, rng }).quadratures;
+    this.#largest = largestOf(nodes);
+    for (const x of nodes) requireNotNegative(x, this.#largest);
+    this.resolution = (operator.noise ?? spectralNoise(operator.size)) * this.#largest;
   }
 
-  /** f sees no negative eigenvalue: those of a semi-definite H come from rounding. */
+  /** f at an eigenvalue, 0 where rounding explains it. */
+  #at(f: (eigenvalue: number) => number): (eigenvalue: number) => number {
+    return (x) => {
+      requireNotNegative(x, Math.max(this.#largest, x));
+      return f(x > this.resolution ? x : 0);
+    };
+  }
+
   apply(f: (eigenvalue: number) => number, v: Float64Array): Float64Array {
-    return applyFunction(this.#operator, (x) => f(Math.max(0, x)), v, this.#steps);
+    return applyFunction(this.#operator, this.#at(f), v, this.#steps);
   }
 
   trace(f: (eigenvalue: number) => number): number {
@@ -56,7 +72,7 @@ export class MatrixFreeCurvature implements Curvature {
       steps: this.#steps,
       rng: stream(this.#seed, 0, "matrixFreeTrace"),
     });
-    return spectralTrace(this.#density, (x) => f(Math.max(0, x)));
+    return spectralTrace(this.#density, this.#at(f));
   }
 
   diagonal(f: (eigenvalue: number) => number): Float64Array {

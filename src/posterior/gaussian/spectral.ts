@@ -1,6 +1,7 @@
+import { spectralNoise } from "../../curvature/rounding.ts";
 import { addScaled, dot, symmetricEigen } from "../../curvature/vector.ts";
 import { requireCount, requireLength, requireNonNegative } from "../../validate.ts";
-import { type Curvature, requireSemiDefinite } from "./curvature.ts";
+import { type Curvature, largestOf, requireSemiDefinite } from "./curvature.ts";
 
 /**
  * H = U diag(lambda) U' + mu (I - U U') with k orthonormal eigenvectors: low rank for k < n, the full matrix for k = n.
@@ -9,6 +10,7 @@ import { type Curvature, requireSemiDefinite } from "./curvature.ts";
  */
 export class SpectralCurvature implements Curvature {
   readonly size: number;
+  readonly resolution: number;
   /** (k) */
   readonly eigenvalues: Float64Array;
   /** k vectors (n) */
@@ -16,14 +18,18 @@ export class SpectralCurvature implements Curvature {
   /** mu */
   readonly remainder: number;
 
-  /** @throws RangeError for a negative eigenvalue or remainder, no eigenvector, or more than n */
-  constructor(eigenvalues: Float64Array, eigenvectors: readonly Float64Array[], remainder = 0) {
+  /**
+   * @param noise what rounding may have left of an eigenvalue 0, as a fraction of the largest
+   * @throws RangeError for a negative eigenvalue or remainder, no eigenvector, or more than n
+   */
+  constructor(eigenvalues: Float64Array, eigenvectors: readonly Float64Array[], remainder = 0, noise = 0) {
     requireCount("number of eigenvectors", eigenvectors.length);
     requireLength("eigenvalues", eigenvalues, eigenvectors.length);
     this.size = eigenvectors[0].length;
     requireCount("number of eigenvectors", eigenvectors.length, this.size);
     for (const u of eigenvectors) requireLength("eigenvector", u, this.size);
-    this.eigenvalues = requireSemiDefinite(eigenvalues);
+    this.eigenvalues = requireSemiDefinite(eigenvalues, requireNonNegative("noise", noise));
+    this.resolution = noise * largestOf(eigenvalues);
     this.eigenvectors = eigenvectors;
     this.remainder = requireNonNegative("remainder", remainder);
   }
@@ -32,7 +38,7 @@ export class SpectralCurvature implements Curvature {
   static fromMatrix(matrix: Float64Array, n: number): SpectralCurvature {
     requireLength("matrix", matrix, n * n);
     const { eigenvalues, eigenvectors } = symmetricEigen(matrix, n);
-    return new SpectralCurvature(eigenvalues, eigenvectors);
+    return new SpectralCurvature(eigenvalues, eigenvectors, 0, spectralNoise(n));
   }
 
   /** f on the complement. Not evaluated for the full matrix, where it may be huge and has no place to act. */

@@ -16,6 +16,10 @@ export interface LaplaceEvidence {
   /** delta of the prior N(0, I / delta). */
   priorPrecision: number;
   effectiveParameters: number;
+  /** Smallest eigenvalue of the curvature that the arithmetic tells from 0. Absent in earlier records. */
+  resolution?: number;
+  /** What speaks against these numbers, in words; empty where nothing does. Absent in earlier records. */
+  warnings?: readonly string[];
 }
 
 export interface EvidenceTerms {
@@ -44,12 +48,12 @@ export function logEvidenceSlope({ curvature, squaredNorm }: EvidenceTerms, prio
 }
 
 /** Prior precisions between which the evidence is maximised. */
-const PRIOR_PRECISION_RANGE = [1e-10, 1e10] as const;
+export const PRIOR_PRECISION_RANGE = [1e-10, 1e10] as const;
 
 /**
  * The prior precision of largest evidence. The effective number of parameters falls with delta and delta |theta*|^2
  * rises, so the slope changes sign once at most and bisection in log delta finds the only maximum; without a change of
- * sign it is the end of the range.
+ * sign it is the end of the range, 1e-10 or 1e10: there the evidence has no maximum, and the number is none of its.
  */
 export function maximiseEvidence(terms: EvidenceTerms): number {
   requireNonNegative("squaredNorm", terms.squaredNorm);

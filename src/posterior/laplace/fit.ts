@@ -6,16 +6,25 @@ import {
   meanLoss,
   type PredictiveModel,
   requireCurvature,
+  requireTerms,
   totalTerms,
 } from "../../curvature/model.ts";
-import { denseMatrix, ggnOperator, type LinearOperator, scaledOperator } from "../../curvature/operators.ts";
+import {
+  denseGgn,
+  ggnOperator,
+  type LinearOperator,
+  rootedGgnOperator,
+  scaledOperator,
+} from "../../curvature/operators.ts";
+import { spectralNoise } from "../../curvature/rounding.ts";
 import { complementTrace } from "../../curvature/trace.ts";
 import { stream } from "../../random.ts";
-import { requireCount, requireLength, requireOneOf, requirePositive } from "../../validate.ts";
+import { refuse, requireCount, requireLength, requireOneOf } from "../../validate.ts";
 import type { Curvature } from "../gaussian/curvature.ts";
+import { requirePriorPrecision } from "../gaussian/gaussian.ts";
 import { MatrixFreeCurvature } from "../gaussian/matrix-free.ts";
 import { SpectralCurvature } from "../gaussian/spectral.ts";
-import { maximiseEvidence } from "./evidence.ts";
+import { maximiseEvidence, PRIOR_PRECISION_RANGE } from "./evidence.ts";
 import { kroneckerFactored } from "./kfac.ts";
 import {
   type HessianStructure,
@@ -93,13 +102,54 @@ export interface HeldOutChoice {
 const KFAC_PROBES = 8;
 const DEFAULT_GRID = Array.from({ length: 21 }, (_, i) => 10 ** (-4 + 0.4 * i));
 
+/** Options that have a meaning for some structures only, and those. */
+const SPECIAL: Partial<
+  Record<keyof LaplaceOptions, { structures: readonly HessianStructure[]; subset?: SubsetOfWeights }>
+> = {
+  rank: { structures: ["lowRank"] },
+  remainder: { structures: ["lowRank"] },
+  probes: { structures: ["kron", "diag"], subset: "all" },
+  chunk: { structures: ["diag"], subset: "all" },
+  lanczosSteps: { structures: ["matrixFree"] },
+  traceProbes: { structures: ["lowRank", "matrixFree"] },
+};
+
+const GENERAL: readonly (keyof LaplaceOptions)[] = [
+  ...(["subsetOfWeights", "hessianStructure", "priorPrecision", "trainingTerms", "seed"] as const),
+];
+
+/** @throws RangeError for an option that there is none of, or that the structure has no use for */
+function requireUse(options: LaplaceOptions, subset: SubsetOfWeights, structure: HessianStructure): void {
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined || (GENERAL as readonly string[]).includes(name)) continue;
+    const special = SPECIAL[name as keyof LaplaceOptions];
+    if (!special)
+      refuse("option of fitLaplace", name, `one of ${[...GENERAL, ...Object.keys(SPECIAL)].join(", ")}`);
+    const { structures, subset: only = subset } = special;
+    if (structures.includes(structure) && subset === only) continue;
+    const whole = only === subset ? "" : ` and subsetOfWeights ${only}`;
+    refuse(
+      name,
+      typeof value === "object" ? "a value" : value,
+      `left out with ${structure} over ${subset}: it is for hessianStructure ${structures.join(" or ")}${whole}`,
+    );
+  }
+}
+
+/** A curvature, and what speaks against it. */
+interface Found {
+  curvature: Curvature;
+  warnings: string[];
+}
+
 /**
  * Gaussian posterior with precision N x mean GGN + delta I around `parameters`, which need not be an optimum. The GGN
  * over the batches is that of all their predictions. Decoupled weight decay is not a Gaussian prior; the prior is the
- * one stated by delta, whatever the training did.
+ * one stated by delta, whatever the training did. What speaks against the result is in its `warnings`.
  *
- * @throws RangeError for an empty list of batches, a checkpoint of another shape, a prior precision that is not
- *   positive, a rank above the number of parameters, or a full structure that is too large
+ * @throws RangeError for an empty list of batches, a checkpoint of another shape, a prior precision outside 1e-30 .. 1e30,
+ *   a rank above the number of parameters, a full structure that is too large, or an option that the structure has no use
+ *   for
  */
 export function fitLaplace(
   model: PredictiveModel,
@@ -111,32 +161,52 @@ export function fitLaplace(
   const { priorPrecision = "marginalLikelihood", trainingTerms = totalTerms(batches) } = options;
   requireOneOf("subsetOfWeights", subsetOfWeights, SUBSETS);
   requireOneOf("hessianStructure", hessianStructure, STRUCTURES);
-  requirePositive("trainingTerms", trainingTerms);
+  requireUse(options, subsetOfWeights, hessianStructure);
+  requireTerms("trainingTerms", trainingTerms);
   requireLength("parameters", parameters, model.parameterCount);
-  if (typeof priorPrecision === "number") requirePositive("priorPrecision", priorPrecision);
+  if (typeof priorPrecision === "number") requirePriorPrecision("priorPrecision", priorPrecision);
   else if (typeof priorPrecision === "string")
     requireOneOf("priorPrecision", priorPrecision, ["marginalLikelihood"]);
   model.setParameters(parameters);
-  const posterior = new LaplacePosterior({
+  const { curvature, warnings } =
+    subsetOfWeights === "all"
+      ? allParameterCurvature(model, parameters, batches, trainingTerms, hessianStructure, options)
+      : lastLayerCurvature(model, batches, trainingTerms, hessianStructure, options);
+  model.setParameters(parameters);
+  const fixed = new LaplacePosterior({
     mean: parameters.slice(),
     subsetOfWeights,
     hessianStructure,
     offset: subsetOfWeights === "all" ? 0 : unembeddingOffset(model),
     tiedEmbeddings: model.shape.tiedEmbeddings,
-    curvature:
-      subsetOfWeights === "all"
-        ? allParameterCurvature(model, parameters, batches, trainingTerms, hessianStructure, options)
-        : lastLayerCurvature(model, batches, trainingTerms, hessianStructure, options),
+    curvature,
     priorPrecision: typeof priorPrecision === "number" ? priorPrecision : 1,
     logLikelihood: -trainingTerms * meanLoss(model, batches),
     trainingTerms,
+    warnings,
   });
-  if (typeof priorPrecision === "number") return posterior;
-  if (priorPrecision === "marginalLikelihood")
-    return posterior.withPriorPrecision(
-      maximiseEvidence({ ...posterior.fields, squaredNorm: posterior.squaredNorm }),
-    );
-  return posterior.withPriorPrecision(bestOnHeldOut(model, posterior, priorPrecision, seed));
+  if (typeof priorPrecision === "number") return fixed;
+  if (priorPrecision !== "marginalLikelihood")
+    return chosen(fixed, bestOnHeldOut(model, fixed, priorPrecision, seed), {
+      range: priorPrecision.grid ?? DEFAULT_GRID,
+      what: "held-out NLL",
+    });
+  const best = maximiseEvidence({ ...fixed.fields, squaredNorm: fixed.squaredNorm });
+  return chosen(fixed, best, { range: PRIOR_PRECISION_RANGE, what: "evidence" });
+}
+
+/** With the best prior precision of a range; at an end of it there may be a better one beyond. */
+function chosen(
+  posterior: LaplacePosterior,
+  best: number,
+  { range, what }: { range: readonly number[]; what: string },
+): LaplacePosterior {
+  const [low, high] = [Math.min(...range), Math.max(...range)];
+  // The bisection comes as near to an end as this.
+  const near = (end: number) => Math.abs(Math.log(best / end)) < 1e-6;
+  const atEnd = low < high && (near(low) || near(high));
+  const warning = `prior precision ${best.toPrecision(3)} is the end of its range, ${low} to ${high}: the ${what} has no best value inside`;
+  return posterior.withPriorPrecision(best, atEnd ? [warning] : []);
 }
 
 function unembeddingOffset(model: PredictiveModel): number {
@@ -146,18 +216,21 @@ function unembeddingOffset(model: PredictiveModel): number {
   return tensor.offset;
 }
 
+const certain = (curvature: Curvature): Found => ({ curvature, warnings: [] });
+
 function lastLayerCurvature(
   model: PredictiveModel,
   batches: readonly Batch[],
   terms: number,
   structure: HessianStructure,
   options: LaplaceOptions,
-): Curvature {
+): Found {
   const data = lastLayerData(model, batches);
-  if (structure === "full") return lastLayerFull(data, terms);
-  if (structure === "diag") return lastLayerDiagonal(data, terms);
-  if (structure === "kron") return lastLayerKronecker(data, terms);
-  return productCurvature(scaledOperator(lastLayerOperator(data), terms), structure, options);
+  if (structure === "full") return certain(lastLayerFull(data, terms));
+  if (structure === "diag") return certain(lastLayerDiagonal(data, terms));
+  if (structure === "kron") return certain(lastLayerKronecker(data, terms));
+  const ggn = scaledOperator(lastLayerOperator(data), terms);
+  return productCurvature({ ggn, rooted: ggn }, structure, options);
 }
 
 function allParameterCurvature(
@@ -167,53 +240,67 @@ function allParameterCurvature(
   terms: number,
   structure: HessianStructure,
   options: LaplaceOptions,
-): Curvature {
+): Found {
   requireCurvature(model);
   const { chunk = 16, seed = 0 } = options;
   if (structure === "kron")
-    return kroneckerFactored(model, batches, terms, { probes: options.probes ?? KFAC_PROBES, seed });
+    return certain(kroneckerFactored(model, batches, terms, { probes: options.probes ?? KFAC_PROBES, seed }));
   if (structure === "diag") {
     const chunks = batches.reduce((sum, batch) => sum + Math.ceil(batch.batchSize / chunk), 0);
     const { probes = Math.ceil(256 / chunks) } = options;
-    return sampledDiagonal(model, batches, terms, { probes, chunk, seed });
+    return certain(sampledDiagonal(model, batches, terms, { probes, chunk, seed }));
   }
+  if (structure === "full") {
+    const ggn = denseGgn(model, parameters, batches).map((x) => terms * x);
+    return certain(SpectralCurvature.fromMatrix(ggn, model.parameterCount));
+  }
+  const rooted = scaledOperator(rootedGgnOperator(model, parameters, batches), terms);
   const ggn = scaledOperator(ggnOperator(model, batches), terms);
-  if (structure === "full") return SpectralCurvature.fromMatrix(denseMatrix(ggn), ggn.size);
-  const pinned: LinearOperator = {
-    size: ggn.size,
-    matvec(v) {
-      // A matrix-free structure is asked for products long after the fit, when the model may hold other parameters.
-      model.setParameters(parameters);
-      return ggn.matvec(v);
-    },
-  };
-  return productCurvature(structure === "matrixFree" ? pinned : ggn, structure, options);
+  return productCurvature({ ggn, rooted }, structure, options);
 }
 
-/** The structures that need nothing but products. */
+/**
+ * The structures that need nothing but products.
+ * @param ggn where the largest eigenvalues are looked for: half the cost of one with a root
+ * @param rooted the same matrix, for what lies near 0
+ */
 function productCurvature(
-  operator: LinearOperator,
+  { ggn, rooted }: { ggn: LinearOperator; rooted: LinearOperator },
   structure: HessianStructure,
-  { rank = 20, remainder = "trace", lanczosSteps = 50, traceProbes = 8, seed = 0 }: LaplaceOptions,
-): Curvature {
+  {
+    rank = Math.min(20, ggn.size),
+    remainder = "trace",
+    lanczosSteps = 50,
+    traceProbes = 8,
+    seed = 0,
+  }: LaplaceOptions,
+): Found {
   requireCount("traceProbes", traceProbes);
   requireCount("lanczosSteps", lanczosSteps);
   if (structure === "matrixFree")
-    return new MatrixFreeCurvature(operator, { steps: lanczosSteps, probes: traceProbes, seed });
-  requireCount("rank", rank, operator.size);
+    return certain(new MatrixFreeCurvature(rooted, { steps: lanczosSteps, probes: traceProbes, seed }));
+  requireCount("rank", rank, ggn.size);
   requireOneOf("remainder", remainder, ["trace", "zero"]);
   const rng = stream(seed, 0, "lowRankCurvature");
-  const { eigenvalues, eigenvectors } = extremeEigenpairs(operator, {
+  const pairs = extremeEigenpairs(ggn, {
     k: rank,
     rng,
     // What products in float32 allow for; sampling needs no more.
     tolerance: 1e-4,
-    maxIterations: 4 * rank + 40,
+    maxIterations: 8 * rank + 80,
   });
-  if (remainder === "zero" || rank === operator.size) return new SpectralCurvature(eigenvalues, eigenvectors);
-  const { estimate } = complementTrace(operator, eigenvectors, { samples: traceProbes, rng });
-  // Rounding may leave a GGN of low rank a trace slightly below 0.
-  return new SpectralCurvature(eigenvalues, eigenvectors, Math.max(0, estimate) / (operator.size - rank));
+  const { eigenvalues, eigenvectors, residuals, iterations, converged } = pairs;
+  const largest = Math.max(...residuals) / eigenvalues[0];
+  const warnings = converged
+    ? []
+    : [
+        `the ${rank} largest eigenpairs have not converged in ${iterations} products (residual ${largest.toPrecision(2)} of the largest eigenvalue): others may be missing among them`,
+      ];
+  const spectral = (rest: number) =>
+    new SpectralCurvature(eigenvalues, eigenvectors, rest, ggn.noise ?? spectralNoise(ggn.size));
+  if (remainder === "zero" || rank === ggn.size) return { curvature: spectral(0), warnings };
+  const { estimate } = complementTrace(rooted, eigenvectors, { samples: traceProbes, rng });
+  return { curvature: spectral(Math.max(0, estimate) / (ggn.size - rank)), warnings };
 }
 
 function bestOnHeldOut(

@@ -5,6 +5,7 @@
  */
 import type { FactorSums, KroneckerSums } from "../../core/kronecker.ts";
 import { type Batch, type PredictiveModel, requireKronecker, totalTerms } from "../../curvature/model.ts";
+import { spectralNoise, unitRoundoff } from "../../curvature/rounding.ts";
 import { addScaled, type Vector } from "../../curvature/vector.ts";
 import { requireCount } from "../../validate.ts";
 import { BlockCurvature } from "../gaussian/block.ts";
@@ -31,6 +32,7 @@ export function kroneckerFactored(
   const mean = factor / totalTerms(batches);
   if (probes !== "exact") requireCount("probes", probes);
   requireKronecker(model);
+  const roundoff = unitRoundoff(model);
   const layers = sumOverBatches(
     batches.map((batch, stream) =>
       model.kroneckerFactors(batch, probes === "exact" ? probes : { probes, seed, stream }),
@@ -47,6 +49,7 @@ export function kroneckerFactored(
         rows,
         right,
         columns,
+        (size) => spectralNoise(size, roundoff),
       );
     }),
   );

@@ -48,6 +48,8 @@ export interface LaplaceFields {
   logLikelihood: number;
   /** N, number of terms of the likelihood. */
   trainingTerms: number;
+  /** What the fit itself found to speak against it. Absent in files of earlier versions. */
+  warnings?: readonly string[];
 }
 
 export class LaplacePosterior implements Posterior {
@@ -76,14 +78,29 @@ export class LaplacePosterior implements Posterior {
     return mean.subarray(offset, offset + curvature.size).reduce((sum, x) => sum + x * x, 0);
   }
 
+  /** What speaks against the fit and its evidence, in words; empty where nothing does. */
+  get warnings(): readonly string[] {
+    const { curvature, priorPrecision, warnings = [] } = this.fields;
+    if (priorPrecision >= curvature.resolution) return warnings;
+    const [delta, noise] = [priorPrecision, curvature.resolution].map((x) => x.toPrecision(3));
+    return [
+      ...warnings,
+      `prior precision ${delta} is below ${noise}, what rounding leaves of the curvature: directions between the two count as not determined by the data`,
+    ];
+  }
+
   /** Log evidence, nats, at the posterior's prior precision or another. */
   logMarginalLikelihood(priorPrecision = this.fields.priorPrecision): number {
     return logEvidence({ ...this.fields, squaredNorm: this.squaredNorm }, priorPrecision);
   }
 
-  /** The same curvature under another prior. */
-  withPriorPrecision(priorPrecision: number): LaplacePosterior {
-    return new LaplacePosterior({ ...this.fields, priorPrecision });
+  /** The same curvature under another prior, and what speaks against that besides. */
+  withPriorPrecision(priorPrecision: number, warnings: readonly string[] = []): LaplacePosterior {
+    return new LaplacePosterior({
+      ...this.fields,
+      priorPrecision,
+      warnings: [...(this.fields.warnings ?? []), ...warnings],
+    });
   }
 
   /** @throws RangeError for the last layer with tied embeddings, where only the use as unembedding varies */

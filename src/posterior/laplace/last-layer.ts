@@ -6,6 +6,7 @@
 
 import {
   type Batch,
+  complements,
   logitHessianProduct,
   type PredictiveModel,
   softmaxRows,
@@ -26,6 +27,8 @@ export interface LastLayerData {
   width: number;
   features: Float64Array;
   probabilities: Float64Array;
+  /** 1 - p, (n, V). */
+  others: Float64Array;
 }
 
 /** @throws RangeError for an empty list of batches */
@@ -41,7 +44,8 @@ export function lastLayerData(model: PredictiveModel, batches: readonly Batch[])
     probabilities.set(softmaxRows(model.logits(batch), dVocab), row * dVocab);
     row += f.length / dModel;
   }
-  return { terms, classes: dVocab, width: dModel, features, probabilities };
+  const others = complements(probabilities, dVocab);
+  return { terms, classes: dVocab, width: dModel, features, probabilities, others };
 }
 
 /**
@@ -49,12 +53,13 @@ export function lastLayerData(model: PredictiveModel, batches: readonly Batch[])
  * ever held one by one: over all parameters they would not fit.
  */
 export function lastLayerGradients(model: PredictiveModel, batch: Batch): Float64Array {
-  const { terms, classes, width, features, probabilities } = lastLayerData(model, [batch]);
+  const { terms, classes, width, features, probabilities, others } = lastLayerData(model, [batch]);
   requireLength("targets", batch.targets, terms);
   const out = new Float64Array(terms * classes * width);
   for (let n = 0; n < terms; n++) {
     for (let c = 0; c < classes; c++) {
-      const weight = probabilities[n * classes + c] - (c === batch.targets[n] ? 1 : 0);
+      const at = n * classes + c;
+      const weight = c === batch.targets[n] ? -others[at] : probabilities[at];
       for (let i = 0; i < width; i++) out[(n * classes + c) * width + i] = weight * features[n * width + i];
     }
   }
@@ -96,7 +101,7 @@ export function lastLayerOperator({
 
 /** factor x mean GGN as a dense matrix, decomposed. */
 export function lastLayerFull(data: LastLayerData, factor: number): SpectralCurvature {
-  const { terms, classes, width, features, probabilities } = data;
+  const { terms, classes, width, features, probabilities, others } = data;
   const size = requireCount("size of the full last-layer curvature", classes * width, MAX_DENSE_SIZE);
   const matrix = new Float64Array(size * size);
   const outer = new Float64Array(width);
@@ -108,7 +113,7 @@ export function lastLayerFull(data: LastLayerData, factor: number): SpectralCurv
       for (let a = 0; a < classes; a++) {
         const row = (a * width + i) * size;
         for (let b = 0; b <= a; b++) {
-          const weight = (a === b ? p[a] : 0) - p[a] * p[b];
+          const weight = p[a] * (a === b ? others[n * classes + a] : -p[b]);
           const at = row + b * width;
           for (let j = 0; j < width; j++) matrix[at + j] += weight * outer[j];
         }
@@ -122,12 +127,12 @@ export function lastLayerFull(data: LastLayerData, factor: number): SpectralCurv
 
 /** factor x the diagonal of the mean GGN: mean of p_c (1 - p_c) f_i^2. */
 export function lastLayerDiagonal(data: LastLayerData, factor: number): DiagonalCurvature {
-  const { terms, classes, width, features, probabilities } = data;
+  const { terms, classes, width, features, probabilities, others } = data;
   const values = new Float64Array(classes * width);
   for (let n = 0; n < terms; n++) {
     for (let c = 0; c < classes; c++) {
-      const p = probabilities[n * classes + c];
-      const weight = (factor / terms) * p * (1 - p);
+      const at = n * classes + c;
+      const weight = (factor / terms) * probabilities[at] * others[at];
       for (let i = 0; i < width; i++) values[c * width + i] += weight * features[n * width + i] ** 2;
     }
   }
@@ -136,16 +141,15 @@ export function lastLayerDiagonal(data: LastLayerData, factor: number): Diagonal
 
 /** factor x mean(diag p - p p') (x) mean(f f'): the Kronecker-factored approximation (Martens and Grosse 2015). */
 export function lastLayerKronecker(data: LastLayerData, factor: number): KroneckerCurvature {
-  const { terms, classes, width, features, probabilities } = data;
+  const { terms, classes, width, features, probabilities, others } = data;
   const b = new Float64Array(classes * classes);
   const a = new Float64Array(width * width);
   for (let n = 0; n < terms; n++) {
     const p = probabilities.subarray(n * classes, (n + 1) * classes);
     const f = features.subarray(n * width, (n + 1) * width);
-    for (let i = 0; i < classes; i++) {
-      b[i * classes + i] += (factor / terms) * p[i];
-      for (let j = 0; j < classes; j++) b[i * classes + j] -= (factor / terms) * p[i] * p[j];
-    }
+    for (let i = 0; i < classes; i++)
+      for (let j = 0; j < classes; j++)
+        b[i * classes + j] += (factor / terms) * p[i] * (i === j ? others[n * classes + i] : -p[j]);
     for (let i = 0; i < width; i++) for (let j = 0; j < width; j++) a[i * width + j] += (f[i] * f[j]) / terms;
   }
   return KroneckerCurvature.fromFactors(b, classes, a, width);

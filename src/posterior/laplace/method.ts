@@ -37,5 +37,7 @@ function evidenceOf(posterior: LaplacePosterior): LaplaceEvidence {
     logMarginalLikelihood: posterior.logMarginalLikelihood(),
     priorPrecision: posterior.fields.priorPrecision,
     effectiveParameters: posterior.gaussian.effectiveParameters(),
+    resolution: posterior.fields.curvature.resolution,
+    warnings: posterior.warnings,
   };
 }
