@@ -6,7 +6,7 @@
  */
 import { xoroshiro128plusFromState } from "pure-rand/generator/xoroshiro128plus";
 import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
-import { requireWhole } from "./validate.ts";
+import { refuse, requireWhole } from "./validate.ts";
 
 export type { RandomGenerator };
 
@@ -138,9 +138,30 @@ export function uniformInt(rng: RandomGenerator, n: number): number {
   return value;
 }
 
+/** The same for a generator that may be anybody's. */
+export function uniformIndex(rng: RandomGenerator, n: number): number {
+  return uniformInt({ ...rng, next: () => nextInteger(rng) }, n);
+}
+
+/**
+ * The next number of a generator, an integer from -2^31 to 2^31 - 1.
+ * @throws RangeError for a generator that gives anything else, such as Math.random, of which draws would be of nothing
+ */
+export function nextInteger(rng: RandomGenerator): number {
+  if (typeof rng?.next !== "function") refuse("rng", rng, "a generator of pure-rand, such as stream() makes");
+  const value = rng.next();
+  if ((value | 0) !== value)
+    refuse(
+      "number of rng",
+      value,
+      "an integer from -2147483648 to 2147483647, as the generators of pure-rand give",
+    );
+  return value;
+}
+
 /** Uniform multiple of 2^-32 in [0, 1). */
 export function uniform(rng: RandomGenerator): number {
-  return (rng.next() >>> 0) / TWO_32;
+  return (nextInteger(rng) >>> 0) / TWO_32;
 }
 
 /**
@@ -170,8 +191,8 @@ export function normals(rng: RandomGenerator, out: Float32Array | Float64Array):
     let r2 = 1;
     while (r2 >= 1) {
       // Centred in (-1, 1): symmetric, and the origin is never hit.
-      x = (rng.next() + 0.5) / 2147483648;
-      y = (rng.next() + 0.5) / 2147483648;
+      x = (nextInteger(rng) + 0.5) / 2147483648;
+      y = (nextInteger(rng) + 0.5) / 2147483648;
       r2 = x * x + y * y;
     }
     const scale = Math.sqrt((-2 * portableLog(r2)) / r2);

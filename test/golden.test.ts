@@ -165,8 +165,8 @@ describe("golden bytes", () => {
       readLines(join(out, "spectrum.jsonl")).map(withoutTimes).map(asVersion0).sort().map(sha256),
     ).toMatchInlineSnapshot(`
       [
-        "369e9c6f75d2893e",
-        "9945f1dbf0dce676",
+        "bb7ccf6289e21dc7",
+        "1b9fc0a5b8545348",
       ]
     `);
   });

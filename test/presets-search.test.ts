@@ -61,7 +61,7 @@ it("tells the events of an ensemble with a pool, as those of the run itself", as
   );
   expect(row).toMatchObject({
     ...{ members: "2", steps: "300", collapse: String(collapseStep ?? "-") },
-    MI: mutualInformation.final.toFixed(3),
+    MI: mutualInformation.final!.toFixed(3),
     "mean prediction": short(summary.meanPrediction!),
     "each member": summary.perMember.map(short).join(" "),
   });

@@ -17,6 +17,8 @@ export interface MethodPoint {
   evidencePerTerm: number | null;
   priorPrecision: number | null;
   effectiveParameters: number | null;
+  /** What speaks against the evidence of one of them, in words. */
+  warnings: string[];
 }
 
 export interface MethodComparison {
@@ -25,11 +27,13 @@ export interface MethodComparison {
   samples: number;
   members: number;
   points: MethodPoint[];
-  /** Where the mutual information is largest. */
-  peakStep: number;
-  peakMutualInformation: number;
-  /** From 90 % to 50 % of that; null if it does not fall to half within the steps. */
+  /** Where the mutual information is largest. null where there is none to speak of, see `noFall`. */
+  peakStep: number | null;
+  peakMutualInformation: number | null;
+  /** From 90 % to 50 % of that; null for the reason in `noFall`. */
   fall: Fall | null;
+  /** Why there is no fall, in words; null where there is one. */
+  noFall: string | null;
   /** Step of the fall to 50 % minus the grok step: negative where it leads. null without either. */
   lead: number | null;
   /** The detector's collapse, which wants a peak of a quarter of min(log S, log C); null if it sees none. */
@@ -76,8 +80,12 @@ function compareMethod(
   const peak = points.reduce((best, point) =>
     point.mean.mutualInformation > best.mean.mutualInformation ? point : best,
   );
-  const fall = fallOf(points.map(({ step, mean }) => ({ step, value: mean.mutualInformation })));
   const { samples } = records[0];
+  // The MI of a single draw is 0 whatever the posterior.
+  const some = samples > 1 && peak.mean.mutualInformation > 0;
+  const fall = some
+    ? fallOf(points.map(({ step, mean }) => ({ step, value: mean.mutualInformation })))
+    : null;
   const detector = detectGrokking(
     points.map(({ step, mean }) => ({
       step,
@@ -99,15 +107,23 @@ function compareMethod(
       ? samples
       : new Set(records.map(({ member }) => member)).size,
     points,
-    peakStep: peak.step,
-    peakMutualInformation: peak.mean.mutualInformation,
+    peakStep: some ? peak.step : null,
+    peakMutualInformation: samples > 1 ? peak.mean.mutualInformation : null,
     fall,
+    noFall: fall ? null : reasonForNone(samples, some, points.length),
     lead: fall && grokStep !== null ? fall.end - grokStep : null,
     collapseStep: detector.collapseStep,
     peakDetected: detector.uncertaintyPeakStep !== null,
     secondsEach: seconds / records.length,
     secondsTotal: seconds,
   };
+}
+
+function reasonForNone(samples: number, some: boolean, points: number): string {
+  if (samples < 2) return "mutual information is between draws, and there is one";
+  if (!some) return "the draws agree entirely: mutual information is 0 throughout";
+  if (points < 2) return "there is one checkpoint";
+  return "mutual information does not fall to half of its maximum within these steps";
 }
 
 function pointOf(step: number, records: readonly PosteriorRecord[]): MethodPoint {
@@ -123,6 +139,7 @@ function pointOf(step: number, records: readonly PosteriorRecord[]): MethodPoint
     evidencePerTerm: ofLaplace((l) => l.logMarginalLikelihood / l.terms),
     priorPrecision: ofLaplace((l) => l.priorPrecision),
     effectiveParameters: ofLaplace((l) => l.effectiveParameters),
+    warnings: [...new Set(laplace.flatMap(({ warnings = [] }) => warnings))],
   };
 }
 
@@ -136,11 +153,12 @@ function meanStatistics(measures: readonly EnsembleMeasures[]): StatisticValues 
 
 /**
  * The first fall from the largest value to half of it: the last crossing of 90 % and the crossing of 50 %, interpolated
- * linearly. null if the values do not fall so far.
+ * linearly. null if the values do not fall so far, or have nothing to fall from.
  */
 export function fallOf(values: readonly { step: number; value: number }[]): Fall | null {
   const peak = values.reduce((best, v, i) => (v.value > values[best].value ? i : best), 0);
   const top = values[peak]?.value ?? 0;
+  if (!(top > 0)) return null;
   const after = values.findIndex((v, i) => i > peak && v.value <= top / 2);
   if (after < 0) return null;
   const before = values.findLastIndex((v, i) => i < after && v.value >= FALL_START * top);

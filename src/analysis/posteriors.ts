@@ -8,7 +8,13 @@ import { type JobsOutcome, type RunnerOptions, runOpenJobs } from "./job-runner.
 import { batchesFor, type OpenRun, settingsHash, withRun } from "./open-run.ts";
 import type { PosteriorJob, PosteriorOutcome, PosteriorRecord } from "./posterior-job.ts";
 import { POSTERIORS } from "./records.ts";
-import { type CheckpointSelection, requireSelection, selectMembers, selectSteps } from "./selection.ts";
+import {
+  type CheckpointSelection,
+  requireMembers,
+  requireSelection,
+  selectMembers,
+  selectSteps,
+} from "./selection.ts";
 
 /** How the methods are fitted: the same for every checkpoint of a comparison. */
 export interface PosteriorSettings extends MethodSettings {
@@ -96,7 +102,9 @@ export async function runPosteriors(
   for (const method of methods) methodNamed(method);
   requireSelection(options);
   requireSettings(settings);
+  if (named) requireUses(methods, settings);
   return withRun(runDir, (run) => {
+    requireMembers(options.members, run.config.ensemble.members);
     const chosen = selectSteps(run.kept, options.steps, run.events, options.checkpoints);
     const jobs = posteriorJobs(run, methods, chosen, options.members, settings);
     const without = named?.find((name) => !jobs.some(({ method }) => method === name));
@@ -116,6 +124,23 @@ function requireSettings({ samples, data, dropout, fitSteps }: PosteriorSettings
   requireCount("data", data);
   if (dropout !== null) requireOpenFraction("dropout", dropout);
   if (fitSteps !== null) requireCount("fitSteps", fitSteps);
+}
+
+/** @throws UsageError for a setting that none of the methods takes */
+function requireUses(methods: readonly PosteriorMethod[], { dropout, fitSteps }: PosteriorSettings): void {
+  const takes = (option: string) =>
+    METHOD_DEFINITIONS.filter(({ name, defaults }) =>
+      option === "steps" ? option in defaults : name === option,
+    ).map(({ name }) => name);
+  for (const [setting, value, option] of [
+    ["dropout", dropout, "dropout"],
+    ["fitSteps", fitSteps, "steps"],
+  ] as const) {
+    if (value !== null && !takes(option).some((name) => methods.includes(name)))
+      throw new UsageError(
+        `${setting}: got ${value}, must be left out with ${methods.join(", ")}: it is for ${takes(option).join(", ")}`,
+      );
+  }
 }
 
 export const methodOf = ({ method }: PosteriorJob): string => method;

@@ -68,6 +68,12 @@ function checkpointAt(kept: readonly CheckpointStep[], step: number): Checkpoint
   throw new UsageError(`there is no checkpoint at step ${step}; the nearest are at ${nearest}`);
 }
 
+/** @throws UsageError for more members than the run has */
+export function requireMembers(count: number | "all", members: number): void {
+  if (count !== "all" && count > members)
+    throw new UsageError(`members: got ${count}, must be at most ${members}, the members of the run`);
+}
+
 /** The members analysed at one step: the first `count` that have a checkpoint. */
 export function selectMembers({ members }: CheckpointStep, count: number | "all"): number[] {
   return count === "all" ? members : members.slice(0, count);

@@ -6,7 +6,13 @@ import { requireCount, requireNonEmpty, requireOneOf } from "../validate.ts";
 import { type JobsOutcome, type RunnerOptions, runOpenJobs } from "./job-runner.ts";
 import { batchesFor, settingsHash, withRun } from "./open-run.ts";
 import { SPECTRA } from "./records.ts";
-import { type CheckpointSelection, requireSelection, selectMembers, selectSteps } from "./selection.ts";
+import {
+  type CheckpointSelection,
+  requireMembers,
+  requireSelection,
+  selectMembers,
+  selectSteps,
+} from "./selection.ts";
 import {
   OPERATORS,
   type OperatorName,
@@ -64,6 +70,7 @@ export async function runSpectra(
   requireCount("k", options.k);
   return withRun(runDir, async (run) => {
     const { directory, config, kept, events, table } = run;
+    requireMembers(options.members, config.ensemble.members);
     const parameters = table.reduce((sum, { length }) => sum + length, 0);
     if (options.k > parameters)
       throw new UsageError(`k: got ${options.k}, must be at most ${parameters}, the number of parameters`);

@@ -4,7 +4,12 @@ import type { CoreModule } from "../core/module.ts";
 import { instantiateTransformer } from "../core/transformer.ts";
 import { extremeEigenpairs, spectralDensity } from "../curvature/lanczos.ts";
 import { DivergedChainError } from "../curvature/langevin.ts";
-import { type ChainDiagnostics, learningCoefficient } from "../curvature/llc.ts";
+import {
+  type ChainDiagnostics,
+  failedDiagnostics,
+  learningCoefficient,
+  type Nullable,
+} from "../curvature/llc.ts";
 import { type CurvatureModel, totalTerms } from "../curvature/model.ts";
 import { ggnOperator, hessianOperator } from "../curvature/operators.ts";
 import { hutchPlusPlusTrace, type TraceEstimate } from "../curvature/trace.ts";
@@ -33,7 +38,12 @@ export interface SpectrumRequest extends SpectrumJob {
 }
 
 export interface LearningCoefficientRecord {
-  llc: number;
+  /** The estimate; null where a diagnostic fails, for the reasons in `failures`. */
+  llc: number | null;
+  /** Mean over the chains, an estimate only where `llc` is. Absent in earlier records, whose `llc` it is. */
+  chainMean?: number;
+  /** Why there is no estimate, in words. Absent in earlier records. */
+  failures?: string[];
   stepSize: number;
   /** null for a single chain. */
   standardError: number | null;
@@ -41,7 +51,8 @@ export interface LearningCoefficientRecord {
   trainingTerms: number;
   nBeta: number;
   localisation: number;
-  diagnostics: ChainDiagnostics;
+  /** null: there are too few draws, or they do not vary. */
+  diagnostics: Nullable<ChainDiagnostics>;
 }
 
 export interface SpectrumOutcome {
@@ -50,7 +61,12 @@ export interface SpectrumOutcome {
   parameters: number;
   /** Descending. */
   largest: number[];
-  /** Whether all of them, and the smallest, met the tolerance, a thousandth of the largest magnitude. */
+  /** Largest residual |A u - lambda u| of these, as a fraction of the largest. Absent in earlier records. */
+  residual?: number;
+  /**
+   * Whether all of them, and the smallest, met the tolerance, a thousandth of the largest magnitude, and a search found no
+   * others beyond. If not, they are bounds: eigenvalues at least so far out.
+   */
   converged: boolean;
   /** The most negative eigenvalue (or the smallest); null for the GGN, which has none below 0. */
   smallest: number | null;
@@ -97,6 +113,7 @@ export function spectrumJob(
     terms: totalTerms(data),
     parameters: model.parameterCount,
     largest: Array.from(top.eigenvalues),
+    residual: Math.max(...top.residuals) / (Math.max(...top.eigenvalues.map(Math.abs)) || 1),
     converged: top.converged && bottom?.converged !== false,
     smallest: bottom?.eigenvalues[0] ?? null,
     trace,
@@ -106,6 +123,19 @@ export function spectrumJob(
     })),
     llc: estimateLlc ? coefficient(model, parameters, data, top.eigenvalues[0], config, member) : null,
     seconds: (performance.now() - started) / 1000,
+  };
+}
+
+const finite = (x: number) => (Number.isFinite(x) ? x : null);
+
+/** A record as it is to be shown: one of an earlier version without an estimate that fails its diagnostics. */
+export function withoutFailedEstimate(record: SpectrumRecord): SpectrumRecord {
+  const { llc, parameters } = record;
+  if (llc === null || llc.failures || llc.llc === null) return record;
+  const failures = failedDiagnostics({ ...llc, llc: llc.llc }, parameters);
+  return {
+    ...record,
+    llc: { ...llc, llc: failures.length === 0 ? llc.llc : null, chainMean: llc.llc, failures },
   };
 }
 
@@ -132,11 +162,21 @@ function coefficient(
   let stepSize = 1 / (nBeta * Math.max(0, largest) + LOCALISATION);
   for (let halved = 0; ; halved++, stepSize /= 2) {
     try {
-      const { llc, standardError, diagnostics } = learningCoefficient(model, parameters, data, {
+      const { llc, failures, standardError, diagnostics } = learningCoefficient(model, parameters, data, {
         ...{ trainingTerms, nBeta, localisation: LOCALISATION, seed, member, stepSize },
         ...CHAINS,
       });
-      return { llc, standardError, trainingTerms, nBeta, localisation: LOCALISATION, stepSize, diagnostics };
+      return {
+        ...{ llc: failures.length === 0 ? llc : null, chainMean: llc, failures },
+        standardError: finite(standardError),
+        ...{ trainingTerms, nBeta, localisation: LOCALISATION, stepSize },
+        diagnostics: {
+          rHat: finite(diagnostics.rHat),
+          effectiveSampleSize: finite(diagnostics.effectiveSampleSize),
+          drift: finite(diagnostics.drift),
+          belowBase: finite(diagnostics.belowBase),
+        },
+      };
     } catch (error) {
       if (!(error instanceof DivergedChainError) || halved === HALVINGS) throw error;
     }

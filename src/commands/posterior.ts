@@ -105,9 +105,15 @@ async function comparison(runDir: string, records: readonly PosteriorRecord[]) {
   return {
     json: { grokStep, methods },
     text: async () => {
-      const { calibrationTable, collapseTable, markdown } = await import("../report/posterior-tables.ts");
+      const { calibrationTable, collapseTable, markdown, missingFalls, warningsOf } = await import(
+        "../report/posterior-tables.ts"
+      );
       const tables = [collapseTable(methods, run), calibrationTable(methods)];
-      return tables.flatMap((table) => (table ? markdown(table) : [])).join("\n\n");
+      const sentences = [...missingFalls(methods), ...warningsOf(methods)];
+      return [
+        ...tables.flatMap((table) => (table ? markdown(table) : [])),
+        ...(sentences.length > 0 ? [sentences.map((sentence) => `- ${sentence}`).join("\n")] : []),
+      ].join("\n\n");
     },
   };
 }

@@ -227,9 +227,9 @@ async function addPosteriors(
 
 function summaryText(summary: RunSummary, report: string | null): string {
   const { verdict, accuracy, mutualInformation, runDir } = summary;
-  // Not finite: without a single evaluation.
-  const percent = (share: number) => (Number.isFinite(share) ? `${(100 * share).toFixed(1)} %` : "-");
-  const nats = (value: number) => (Number.isFinite(value) ? `${value.toFixed(3)} nats` : "-");
+  const none = "none without an evaluation";
+  const percent = (share: number | null) => (share === null ? none : `${(100 * share).toFixed(1)} %`);
+  const nats = (value: number | null) => (value === null ? none : `${value.toFixed(3)} nats`);
   const { trainPrompts } = accuracy;
   const pool = trainPrompts === undefined ? "" : `pool ${percent(trainPrompts)}, `;
   return [

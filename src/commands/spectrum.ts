@@ -55,7 +55,7 @@ export const spectrumCommand: CommandModule<object, SpectrumArguments> = {
     await analyse<KeyedSpectrumJob, SpectrumRecord>(args, {
       schema: "epigrok-spectrum/1",
       run: (options) => runSpectra(args.run, { ...options, ...what }),
-      results: async (records) => table(records),
+      results: table,
       kindOf: operatorOf,
       seconds: ({ seconds }) => seconds,
       describe: ({ operator, step, member, largest }) =>
@@ -64,16 +64,17 @@ export const spectrumCommand: CommandModule<object, SpectrumArguments> = {
   },
 };
 
-function table(records: readonly SpectrumRecord[]) {
-  const sorted = [...records].sort(
-    (a, b) => a.step - b.step || a.member - b.member || a.operator.localeCompare(b.operator),
-  );
+async function table(records: readonly SpectrumRecord[]) {
+  const { withoutFailedEstimate } = await import("../analysis/spectrum-job.ts");
+  const sorted = records
+    .map(withoutFailedEstimate)
+    .sort((a, b) => a.step - b.step || a.member - b.member || a.operator.localeCompare(b.operator));
   return {
     json: { records: sorted },
     text: async () => {
       const { markdown } = await import("../report/posterior-tables.ts");
-      const { spectrumTable } = await import("../report/spectrum-table.ts");
-      return markdown(spectrumTable(sorted));
+      const { failedCoefficients, spectrumTable } = await import("../report/spectrum-table.ts");
+      return [markdown(spectrumTable(sorted)), ...failedCoefficients(sorted)].join("\n\n");
     },
   };
 }

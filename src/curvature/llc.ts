@@ -13,7 +13,7 @@ import {
   requireWhole,
 } from "../validate.ts";
 import { DivergedChainError, LangevinChain } from "./langevin.ts";
-import { type Batch, type CurvatureModel, meanLoss, meanLossAndGradient } from "./model.ts";
+import { type Batch, type CurvatureModel, meanLossAndGradient, requireTerms } from "./model.ts";
 import type { Vector } from "./vector.ts";
 
 /**
@@ -43,8 +43,10 @@ export interface LearningCoefficientOptions {
 
 /** A local learning coefficient with what it was taken from. */
 export interface LearningCoefficient {
-  /** Mean over the chains. */
+  /** Mean over the chains: no estimate unless `failures` is empty. */
   llc: number;
+  /** Why the chains give no estimate, in words; empty where they do. */
+  failures: string[];
   /** Over the chains; NaN for a single one. */
   standardError: number;
   /** One estimate per chain. */
@@ -91,7 +93,7 @@ export function estimateLearningCoefficient(
   options: LearningCoefficientOptions,
 ): LearningCoefficient {
   const { trainingTerms, localisation, stepSize, chains = 4, burnIn, draws, seed, member = 0 } = options;
-  requireAbove("trainingTerms", trainingTerms, 1);
+  requireTerms("trainingTerms", requireAbove("trainingTerms", trainingTerms, 1));
   const nBeta = requirePositive("nBeta", options.nBeta ?? trainingTerms / Math.log(trainingTerms));
   requireNonNegative("localisation", localisation);
   requireCount("chains", chains);
@@ -115,15 +117,18 @@ export function estimateLearningCoefficient(
   const perChain = losses.map((kept) => nBeta * (mean(kept) - baseLoss));
   const llc = mean(perChain);
   const spread = perChain.reduce((sum, x) => sum + (x - llc) ** 2, 0);
+  const diagnostics = chainDiagnostics(losses, baseLoss);
+  const standardError = chains > 1 ? Math.sqrt(spread / (chains - 1) / chains) : Number.NaN;
   return {
     llc,
-    standardError: chains > 1 ? Math.sqrt(spread / (chains - 1) / chains) : Number.NaN,
+    failures: failedDiagnostics({ llc, standardError, diagnostics }, centre.length),
+    standardError,
     perChain,
     baseLoss,
     trainingTerms,
     nBeta,
     losses,
-    diagnostics: chainDiagnostics(losses, baseLoss),
+    diagnostics,
   };
 }
 
@@ -139,13 +144,68 @@ export function learningCoefficient(
 ): LearningCoefficient {
   requireLength("parameters", parameters, model.parameterCount);
   model.setParameters(parameters);
-  const baseLoss = meanLoss(model, batches);
+  // In the arithmetic of the chain: what another leaves different would be multiplied by n beta.
+  const baseLoss = meanLossAndGradient(model, batches).loss;
   const lossAndGradient = (position: Float64Array) => {
     model.setParameters(Float32Array.from(position));
     return meanLossAndGradient(model, batches);
   };
   return estimateLearningCoefficient(parameters, baseLoss, lossAndGradient, options);
 }
+
+/** Beyond these, chains have not come to what they are to sample. */
+const [LARGEST_R_HAT, LARGEST_DRIFT, FEWEST_DRAWS] = [1.1, 1, 10];
+
+/**
+ * Why chains give no learning coefficient, in words; nothing where they do.
+ * @param parameters number of parameters: a learning coefficient is from 0 to half of it
+ */
+export function failedDiagnostics(
+  {
+    llc,
+    standardError,
+    diagnostics: { rHat, effectiveSampleSize, drift, belowBase },
+  }: { llc: number; standardError: number | null; diagnostics: Nullable<ChainDiagnostics> },
+  parameters: number,
+): string[] {
+  const outside = (what: string, x: number | null, beyond: (x: number) => boolean, limit: string) => {
+    if (x === null || Number.isNaN(x))
+      return [`${what} is unknown: too few draws, or losses that do not vary`];
+    return beyond(x) ? [`${what} is ${x.toPrecision(3)}, ${limit}`] : [];
+  };
+  return [
+    ...(belowBase !== null && belowBase < 0.5
+      ? []
+      : [
+          `${Math.round(100 * (belowBase ?? 1))} % of the losses lie below that of the checkpoint, which is no minimum`,
+        ]),
+    ...(llc < 0 ? ["the mean is below 0, which no learning coefficient is"] : []),
+    ...(llc - 2 * (standardError || 0) > parameters / 2
+      ? ["the mean is above half the number of parameters, which no learning coefficient is"]
+      : []),
+    ...outside(
+      "R-hat",
+      rHat,
+      (x) => x > LARGEST_R_HAT,
+      `above ${LARGEST_R_HAT}: the chains have not settled`,
+    ),
+    ...outside(
+      "the drift in standard deviations",
+      drift,
+      (x) => Math.abs(x) > LARGEST_DRIFT,
+      `beyond ${LARGEST_DRIFT}: the chains have not settled`,
+    ),
+    ...outside(
+      "the effective sample size",
+      effectiveSampleSize,
+      (x) => x < FEWEST_DRAWS,
+      `below ${FEWEST_DRAWS}`,
+    ),
+  ];
+}
+
+/** As JSON keeps it, which has no NaN. */
+export type Nullable<T> = { [Key in keyof T]: T[Key] | null };
 
 /** Diagnostics of chains of equal length. */
 export function chainDiagnostics(losses: readonly Float64Array[], baseLoss: number): ChainDiagnostics {

@@ -1,13 +1,13 @@
 /** Stochastic estimates of the trace and the diagonal of a matrix known by its products. */
-import type { RandomGenerator } from "../random.ts";
+import { nextInteger, type RandomGenerator } from "../random.ts";
 import { refuse, requireCount } from "../validate.ts";
 import { meanWithError } from "./lanczos.ts";
 import type { LinearOperator } from "./operators.ts";
-import { addScaled, dot, norm, orthogonalise, scale } from "./vector.ts";
+import { dot, norm, orthogonalise, scale } from "./vector.ts";
 
 /** Independent signs +1 or -1: among all probes with unit variance those of the least variance for a trace. */
 export function rademacher(rng: RandomGenerator, length: number): Float64Array {
-  return Float64Array.from({ length }, () => (rng.next() < 0 ? -1 : 1));
+  return Float64Array.from({ length }, () => (nextInteger(rng) < 0 ? -1 : 1));
 }
 
 export interface TraceEstimate {
@@ -77,7 +77,7 @@ export function complementTrace(
 
 /**
  * Diagonal by Hutchinson's method (Bekas, Kokiopoulou, Saad 2007): mean of z * A z over `samples` sign vectors. The
- * error of element i comes from the off-diagonal elements of row i.
+ * error of element i comes from the off-diagonal elements of row i; its standard error is NaN for a single vector.
  */
 export function hutchinsonDiagonal(
   operator: LinearOperator,
@@ -85,19 +85,17 @@ export function hutchinsonDiagonal(
 ): { estimate: Float64Array; standardError: Float64Array } {
   requireCount("samples", samples);
   const { size } = operator;
-  const sum = new Float64Array(size);
+  const estimate = new Float64Array(size);
   const squares = new Float64Array(size);
-  for (let s = 0; s < samples; s++) {
+  for (let s = 1; s <= samples; s++) {
     const z = rademacher(rng, size);
     const product = operator.matvec(z);
-    for (let i = 0; i < size; i++) product[i] *= z[i];
-    addScaled(sum, 1, product);
-    for (let i = 0; i < size; i++) squares[i] += product[i] ** 2;
+    // Welford's method: the mean square minus the squared mean would cancel.
+    for (let i = 0; i < size; i++) {
+      const before = z[i] * product[i] - estimate[i];
+      estimate[i] += before / s;
+      squares[i] += before * (z[i] * product[i] - estimate[i]);
+    }
   }
-  const estimate = sum.map((x) => x / samples);
-  const standardError = squares.map((square, i) => {
-    const variance = Math.max(0, square - samples * estimate[i] ** 2) / (samples - 1);
-    return Math.sqrt(variance / samples);
-  });
-  return { estimate, standardError };
+  return { estimate, standardError: squares.map((square) => Math.sqrt(square / (samples - 1) / samples)) };
 }

@@ -1,7 +1,7 @@
 /** Equally weighted parameter vectors: a deep ensemble, or the kept states of a Markov chain. */
 
 import type { Batch, PredictiveModel } from "../curvature/model.ts";
-import { type RandomGenerator, uniformInt } from "../random.ts";
+import { type RandomGenerator, uniformIndex } from "../random.ts";
 import type { Safetensors, Tensor } from "../safetensors.ts";
 import { requireCount, requireLength } from "../validate.ts";
 import { vectorTensor } from "./gaussian/tensors.ts";
@@ -24,7 +24,7 @@ export class EmpiricalPosterior implements Posterior {
 
   /** One of the states, uniformly. */
   sample(rng: RandomGenerator): Float32Array {
-    return this.states[uniformInt(rng, this.states.length)].slice();
+    return this.states[uniformIndex(rng, this.states.length)].slice();
   }
 
   /**

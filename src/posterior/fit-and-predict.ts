@@ -5,13 +5,13 @@
 import type { Config } from "../config/schema.ts";
 import type { CoreModule } from "../core/module.ts";
 import { instantiateTransformer } from "../core/transformer.ts";
-import { type Batch, totalTerms } from "../curvature/model.ts";
+import { type Batch, requireTerms, totalTerms } from "../curvature/model.ts";
 import { stream } from "../random.ts";
 import type { ProbeSetName } from "../tasks/probe-sets.ts";
 import type { IvonCurvature } from "../training/ivon.ts";
 import { termsSeenAt } from "../training/loss-terms.ts";
 import { transformerShape } from "../training/model.ts";
-import { refuse, requireCount, requireLength, requirePositive } from "../validate.ts";
+import { refuse, requireCount, requireLength } from "../validate.ts";
 import type { LaplaceEvidence } from "./laplace/evidence.ts";
 import { type MethodOptions, methodNamed, type PosteriorMethod } from "./methods/index.ts";
 import { MixturePosterior } from "./mixture.ts";
@@ -81,7 +81,7 @@ export function fitAndPredict<Method extends PosteriorMethod>(
     request.trainingTerms === undefined
       ? // Early on the data set is larger than what has been trained on.
         Math.max(terms, termsSeenAt(config, step))
-      : requirePositive("trainingTerms", request.trainingTerms);
+      : requireTerms("trainingTerms", request.trainingTerms);
   const shape = { ...transformerShape(config), ...definition.shape?.(options) };
   const model = instantiateTransformer(core, shape, needs.model);
   for (const parameters of checkpoints) requireLength("checkpoint", parameters, model.parameterCount);

@@ -1,7 +1,7 @@
 /** An equally weighted mixture of posteriors, such as an ensemble of Laplace approximations (arXiv 2111.03577). */
 
 import type { Batch, PredictiveModel } from "../curvature/model.ts";
-import { type RandomGenerator, uniformInt } from "../random.ts";
+import { type RandomGenerator, uniformIndex } from "../random.ts";
 import type { Safetensors, Tensor } from "../safetensors.ts";
 import { refuse, requireCount } from "../validate.ts";
 import type { Posterior, PredictOptions } from "./posterior.ts";
@@ -23,7 +23,7 @@ export class MixturePosterior implements Posterior {
   }
 
   sample(rng: RandomGenerator): Float32Array {
-    return this.components[uniformInt(rng, this.components.length)].sample(rng);
+    return this.components[uniformIndex(rng, this.components.length)].sample(rng);
   }
 
   /**

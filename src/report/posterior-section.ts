@@ -6,9 +6,9 @@ import type { Fall } from "../uncertainty/fall.ts";
 import { spectraOf } from "./figures/spectrum.ts";
 import { formatNumber, formatOctaves, formatStep } from "./format.ts";
 import { bulletList, htmlTable, section } from "./page.ts";
-import { calibrationTable, collapseTable } from "./posterior-tables.ts";
+import { calibrationTable, collapseTable, warningsOf } from "./posterior-tables.ts";
 import type { RunData } from "./read-run.ts";
-import { spectrumTable } from "./spectrum-table.ts";
+import { failedCoefficients, spectrumTable } from "./spectrum-table.ts";
 
 /** Those of arXiv 2604.12434, which every run gets as far as they cost little. */
 const PUBLISHED: readonly PosteriorMethod[] = ["ivon", "laplace-last-layer"];
@@ -45,7 +45,12 @@ export function posteriorSection(
 
 export function curvatureSection(run: RunData): string {
   const records = OPERATORS.flatMap((operator) => spectraOf(run, operator));
-  return records.length === 0 ? "" : section("Curvature", htmlTable(spectrumTable(records)));
+  if (records.length === 0) return "";
+  const failed = failedCoefficients(records);
+  return section(
+    "Curvature",
+    [htmlTable(spectrumTable(records)), ...(failed.length > 0 ? [bulletList(failed)] : [])].join("\n"),
+  );
 }
 
 function ensembleInWords({ detector, events, records }: RunData): string {
@@ -56,9 +61,20 @@ function ensembleInWords({ detector, events, records }: RunData): string {
 
 /** Whether the uncertainty of one method collapses, when, and how sharply. */
 export function methodInWords(
-  { method, samples, members, points, peakMutualInformation, peakStep, fall, peakDetected }: MethodComparison,
+  {
+    method,
+    samples,
+    members,
+    points,
+    peakMutualInformation,
+    peakStep,
+    fall,
+    noFall,
+    peakDetected,
+  }: MethodComparison,
   { events }: Pick<RunData, "events">,
 ): string {
+  if (peakMutualInformation === null) return `${method}: ${noFall}.`;
   const last = points[points.length - 1].mean.mutualInformation;
   const small = peakDetected ? "" : " Its peak is too small for the detector.";
   const fitted = `${members} ${members === 1 ? "member" : "members"}, ${samples} draws`;
@@ -90,8 +106,8 @@ function courseInWords({
 function remarks(run: RunData, methods: readonly MethodComparison[]): string[] {
   const names = (of: readonly MethodComparison[]) => of.map(({ method }) => method).join(", ");
   const without = methods.filter(({ peakDetected }) => !peakDetected);
-  const level = methods.filter(({ fall }) => fall === null);
-  const tiny = methods.filter(({ peakMutualInformation }) => peakMutualInformation < NEGLIGIBLE);
+  const reasons = [...new Set(methods.flatMap(({ noFall }) => noFall ?? []))];
+  const tiny = methods.filter(({ peakMutualInformation: peak }) => peak !== null && peak < NEGLIGIBLE);
   const own = METHOD_DEFINITIONS.flatMap(({ name, remark }) => {
     const last = run.posteriors.findLast(({ method }) => method === name);
     return (last && remark?.(last.options, run.config)) ?? [];
@@ -109,14 +125,15 @@ function remarks(run: RunData, methods: readonly MethodComparison[]): string[] {
           `No peak by the detector's standard, which is made for ensembles of separate trainings, for ${names(without)}: their MI stays below a quarter of min(log S, log C), and the half-fall is relative to their own maximum.`,
         ]
       : []),
-    ...(level.length > 0
-      ? [`MI does not fall to half of its maximum within these steps for ${names(level)}.`]
-      : []),
+    ...reasons.map(
+      (why) => `No fall of MI for ${names(methods.filter(({ noFall }) => noFall === why))}: ${why}.`,
+    ),
     ...(tiny.length > 0
       ? [
           `MI never exceeds ${NEGLIGIBLE} nats for ${names(tiny)}: with N as large as the predictions trained on, the posterior is so narrow that rise and fall are within its noise.`,
         ]
       : []),
     ...own,
+    ...warningsOf(methods),
   ];
 }

@@ -68,7 +68,7 @@ export function calibrationTable(methods: readonly MethodComparison[]): TextTabl
   return {
     caption: `Calibration on unseen tasks at step ${formatStep(step)}, of the mean predictive, means over the members.`,
     head: ["method", "accuracy", "NLL (nats)", "ECE", "Brier", "MI (nats)", "expected H (nats)"],
-    rows: methods.map(({ method, points }) => {
+    rows: methods.map(({ method, samples, points }) => {
       const { mean } = points.find((point) => point.step === step)!;
       return [
         method,
@@ -76,7 +76,7 @@ export function calibrationTable(methods: readonly MethodComparison[]): TextTabl
         formatNumber(mean.nll),
         formatNumber(mean.ece),
         formatNumber(mean.brier),
-        formatNumber(mean.mutualInformation),
+        samples > 1 ? formatNumber(mean.mutualInformation) : "–",
         formatNumber(mean.expectedEntropy),
       ];
     }),
@@ -90,6 +90,20 @@ function lastCommonStep(methods: readonly MethodComparison[]): number | null {
     others.every(({ points }) => points.some((point) => point.step === step)),
   );
   return common.at(-1)?.step ?? null;
+}
+
+/** What speaks against the evidence and the prior precision of a method at some of its checkpoints, a sentence each. */
+export function warningsOf(methods: readonly MethodComparison[]): string[] {
+  return methods.flatMap(({ method, points }) =>
+    points.flatMap(({ step, warnings }) =>
+      warnings.map((warning) => `${method} at step ${formatStep(step)}: ${warning}.`),
+    ),
+  );
+}
+
+/** Why there is no fall of a method's mutual information, a sentence each. */
+export function missingFalls(methods: readonly MethodComparison[]): string[] {
+  return methods.flatMap(({ method, noFall }) => (noFall === null ? [] : `${method}: ${noFall}.`));
 }
 
 /** GitHub's Markdown. */

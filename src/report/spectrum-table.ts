@@ -1,18 +1,19 @@
 /** The curvature at the checkpoints as a table of text. */
-import type { SpectrumRecord } from "../analysis/spectrum-job.ts";
-import { formatNumber, formatStep, ordinal } from "./format.ts";
+import { type SpectrumRecord, withoutFailedEstimate } from "../analysis/spectrum-job.ts";
+import { formatNumber, formatPercent, formatStep, ordinal } from "./format.ts";
 import type { TextTable } from "./posterior-tables.ts";
 
 /** A row for each record, in their order. */
-export function spectrumTable(records: readonly SpectrumRecord[]): TextTable {
+export function spectrumTable(all: readonly SpectrumRecord[]): TextTable {
+  const records = all.map(withoutFailedEstimate);
   const further = furtherEigenvalues(records);
   const coefficients = records.some(({ llc }) => llc !== null);
   const terms = [...new Set(records.map((record) => record.terms))].join(", ");
   const learning = records.find(({ llc }) => llc !== null)?.llc;
   return {
-    caption: `Curvature of the mean training loss (nats) over ${terms} predictions. Trace by Hutch++, ± its standard error. Negative: the most negative eigenvalue as a share of the largest one; none below a thousandth, the tolerance.${
+    caption: `Curvature of the mean training loss (nats) over ${terms} predictions. Trace by Hutch++, ± its standard error. Negative: the most negative eigenvalue as a share of the largest one; none below a thousandth, the tolerance. ≥: the search for eigenvalues did not end, and they are bounds.${
       learning
-        ? ` LLC: local learning coefficient at n = ${learning.trainingTerms}, n beta = ${formatNumber(learning.nBeta)}, gamma = ${learning.localisation}; R-hat above 1.1 means that the chains have not settled.`
+        ? ` LLC: local learning coefficient at n = ${learning.trainingTerms}, n beta = ${formatNumber(learning.nBeta)}, gamma = ${learning.localisation}, ± its standard error; none where a diagnostic of its chains fails: R-hat above 1.1, an effective sample size (ESS) below 10, a drift beyond 1 standard deviation, half or more of the losses below that of the checkpoint, or a mean that no learning coefficient can be.`
         : ""
     }`,
     head: [
@@ -23,27 +24,55 @@ export function spectrumTable(records: readonly SpectrumRecord[]): TextTable {
       ...further.map(ordinal),
       "trace",
       "negative",
-      ...(coefficients ? ["LLC", "R-hat"] : []),
+      ...(coefficients ? ["LLC", "R-hat", "ESS", "drift", "below"] : []),
       "s",
     ],
     rows: records.map((r) => [
       r.operator,
       formatStep(r.step),
       String(r.member),
-      formatNumber(r.largest[0]),
-      ...further.map((k) => formatNumber(r.largest[k - 1])),
-      `${formatNumber(r.trace.estimate)} ± ${formatNumber(r.trace.standardError)}`,
+      bound(r, formatNumber(r.largest[0])),
+      ...further.map((k) => bound(r, formatNumber(r.largest[k - 1]))),
+      withError(r.trace.estimate, r.trace.standardError),
       negative(r),
-      ...(coefficients
-        ? [
-            r.llc ? `${formatNumber(r.llc.llc)} ± ${formatNumber(r.llc.standardError)}` : "–",
-            formatNumber(r.llc?.diagnostics.rHat),
-          ]
-        : []),
+      ...(coefficients ? coefficientCells(r) : []),
       formatNumber(r.seconds),
     ]),
   };
 }
+
+/** Of each checkpoint whose chains give no learning coefficient, why. */
+export function failedCoefficients(records: readonly SpectrumRecord[]): string[] {
+  return records
+    .map(withoutFailedEstimate)
+    .flatMap(({ llc, step, member }) =>
+      llc?.failures && llc.failures.length > 0
+        ? [
+            `No learning coefficient at step ${formatStep(step)}, member ${member} (mean of the chains ${formatNumber(llc.chainMean)}): ${llc.failures.join("; ")}.`,
+          ]
+        : [],
+    );
+}
+
+function coefficientCells({ llc }: SpectrumRecord): string[] {
+  if (!llc) return ["–", "–", "–", "–", "–"];
+  const { rHat, effectiveSampleSize, drift, belowBase } = llc.diagnostics;
+  return [
+    llc.llc === null ? "none" : withError(llc.llc, llc.standardError),
+    formatNumber(rHat),
+    formatNumber(effectiveSampleSize),
+    formatNumber(drift),
+    formatPercent(belowBase),
+  ];
+}
+
+function withError(estimate: number, standardError: number | null): string {
+  const error =
+    standardError === null || Number.isNaN(standardError) ? "" : ` ± ${formatNumber(standardError)}`;
+  return `${formatNumber(estimate)}${error}`;
+}
+
+const bound = ({ converged }: SpectrumRecord, text: string) => (converged ? text : `≥ ${text}`);
 
 /** Besides the largest: the second and the last, counted from 1, as far as every record has so many. */
 function furtherEigenvalues(records: readonly SpectrumRecord[]): number[] {
@@ -54,8 +83,11 @@ function furtherEigenvalues(records: readonly SpectrumRecord[]): number[] {
 /** Lanczos finds eigenvalues to a thousandth of the largest. */
 const RESOLUTION = 1e-3;
 
-function negative({ operator, smallest, largest }: SpectrumRecord): string {
+function negative(record: SpectrumRecord): string {
+  const { operator, smallest, largest, converged } = record;
   if (operator === "ggn" || smallest === null) return "–";
+  if (!(largest[0] > 0)) return "all";
   const share = -smallest / largest[0];
-  return share < RESOLUTION ? "none" : formatNumber(share);
+  if (share < RESOLUTION) return converged ? "none" : "not found";
+  return bound(record, formatNumber(share));
 }

@@ -110,11 +110,14 @@ function flatOf({ tensors }: Safetensors, table: readonly ParameterInfo[]): Floa
   for (const name of tensors.keys())
     if (!known.has(name)) throw new RangeError(`tensor ${name} is none of this model`);
   const flat = new Float32Array(table.reduce((size, { length }) => size + length, 0));
-  for (const { name, offset, length } of table) {
-    const data = tensors.get(name)?.data;
-    if (!(data instanceof Float32Array && data.length === length))
-      throw new RangeError(`tensor ${name} of ${length} float32 values is missing or of another shape`);
-    flat.set(data, offset);
+  for (const { name, shape, offset } of table) {
+    const found = tensors.get(name);
+    if (!(found?.data instanceof Float32Array))
+      throw new RangeError(`tensor ${name} of shape [${shape}] is missing or not of float32 values`);
+    // Not only as many values: a transposed matrix has those too.
+    if (found.shape.join() !== shape.join())
+      throw new RangeError(`tensor ${name}: got shape [${found.shape}], must be [${shape}]`);
+    flat.set(found.data, offset);
   }
   return flat;
 }

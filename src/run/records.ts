@@ -82,9 +82,10 @@ export interface RunEvents {
 
 /** At the last evaluation; of the prompts of a pool exactly if there is one. */
 export interface FinalAccuracy {
-  seenTasks: number;
-  unseenTasks: number;
-  trainPrompts?: number;
+  /** null: never evaluated. */
+  seenTasks: number | null;
+  unseenTasks: number | null;
+  trainPrompts?: number | null;
 }
 
 export interface MemberSummary {
@@ -110,7 +111,8 @@ export interface RunSummary extends RunEvents {
   /** Events of the ensemble's mean prediction, as those of the median member above. */
   meanPrediction?: LabelledEvents;
   accuracy: FinalAccuracy;
-  mutualInformation: { peak: number; final: number };
+  /** null without an evaluation. */
+  mutualInformation: { peak: number | null; final: number | null };
   tokensPerSecond: number;
   math: "fast" | "strict";
   /** Width of the arithmetic in the last part of the run, which the numbers do not depend on. */

@@ -40,7 +40,7 @@ export function summarise(input: SummaryInput): RunSummary {
     accuracy: finalAccuracy(last?.ensemble, references),
     mutualInformation: {
       peak: detector.peakMutualInformation ?? largest(information),
-      final: information.at(-1) ?? Number.NaN,
+      final: information.at(-1) ?? null,
     },
     tokensPerSecond,
     math,
@@ -54,7 +54,7 @@ export function summarise(input: SummaryInput): RunSummary {
         memorisedStep: own?.memorisedStep ?? null,
         ...(references.trainPrompts && { generalisedStep: own?.generalisedStep ?? null }),
         grokStep: own?.grokStep ?? null,
-        finalLoss: record?.loss ?? Number.NaN,
+        finalLoss: record?.loss ?? null,
         accuracy: finalAccuracy(record?.sets, references),
         failedStep: failure?.step ?? null,
       };
@@ -63,12 +63,12 @@ export function summarise(input: SummaryInput): RunSummary {
   };
 }
 
-/** NaN without an evaluation. */
+/** null without an evaluation. */
 function finalAccuracy(
   sets: Partial<Record<ProbeSetName, { accuracy: number }>> | undefined,
   { trainPrompts }: RunSummary["references"],
 ): FinalAccuracy {
-  const of = (set: ProbeSetName) => sets?.[set]?.accuracy ?? Number.NaN;
+  const of = (set: ProbeSetName) => sets?.[set]?.accuracy ?? null;
   return {
     seenTasks: of("seenTasks"),
     unseenTasks: of("unseenTasks"),
@@ -76,7 +76,7 @@ function finalAccuracy(
   };
 }
 
-/** NaN if there are none. */
-const largest = (values: number[]) => (values.length === 0 ? Number.NaN : Math.max(...values));
+/** null if there are none. */
+const largest = (values: number[]) => (values.length === 0 ? null : Math.max(...values));
 
 const capital = (text: string) => text[0].toUpperCase() + text.slice(1);

@@ -1,7 +1,7 @@
 /** Monte-Carlo dropout: predictions of one checkpoint under random masks (Gal and Ghahramani 2016). */
 
 import { type Batch, type PredictiveModel, softmaxRows } from "../../curvature/model.ts";
-import { MASK_STREAMS, type RandomGenerator } from "../../random.ts";
+import { MASK_STREAMS, nextInteger, type RandomGenerator } from "../../random.ts";
 import type { Safetensors } from "../../safetensors.ts";
 import { refuse, requireCount } from "../../validate.ts";
 import { vectorTensor } from "../gaussian/tensors.ts";
@@ -36,7 +36,7 @@ export class DropoutPosterior implements Posterior {
     const rate = model.shape.dropout ?? 0;
     if (!(rate > 0)) refuse("dropout", rate, "above 0 for Monte-Carlo dropout");
     model.setParameters(this.parameters);
-    const seed = rng.next() >>> 0;
+    const seed = nextInteger(rng) >>> 0;
     const masks = { seed, stream: MASK_STREAMS.posteriorPredictions.first };
     return Array.from({ length: nSamples }, (_, step) =>
       Float32Array.from(softmaxRows(model.logits(batch, { ...masks, step }), model.shape.dVocab)),

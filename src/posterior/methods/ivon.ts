@@ -100,7 +100,10 @@ export const ivon = {
       : `IVON goes on from each checkpoint for ${steps} steps, not from the initialisation.`,
 } as const satisfies MethodDefinition<"ivon", IvonOptions, typeof MODEL>;
 
-function ownPosterior({ checkpoints: [mean], ivon }: FitInput<IvonOptions, typeof MODEL>): Fitted {
+function ownPosterior({ checkpoints: [mean], ivon, options }: FitInput<IvonOptions, typeof MODEL>): Fitted {
+  for (const name of ["learningRate", "priorPrecision"] as const)
+    if (options[name] !== undefined)
+      refuse(name, options[name], "left out without steps: the posterior is the one that the run trained");
   if (!ivon) refuse("steps", 0, "at least 1 without the IVON posterior of the run");
   return { posterior: ivonPosterior(mean, ivon.hessian, ivon), trainingTerms: ivon.effectiveSampleSize };
 }

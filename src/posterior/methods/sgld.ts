@@ -2,7 +2,7 @@
 
 import { extremeEigenpairs } from "../../curvature/lanczos.ts";
 import { LangevinChain } from "../../curvature/langevin.ts";
-import { type Batch, type CurvatureModel, meanLossAndGradient } from "../../curvature/model.ts";
+import { type Batch, type CurvatureModel, meanLossAndGradient, requireTerms } from "../../curvature/model.ts";
 import { ggnOperator } from "../../curvature/operators.ts";
 import type { Vector } from "../../curvature/vector.ts";
 import type { RandomGenerator } from "../../random.ts";
@@ -41,7 +41,7 @@ export function fitSgld(
   options: SgldChainOptions,
 ): EmpiricalPosterior {
   const { trainingTerms, priorPrecision, temperature = 1, burnIn, thinning, draws, rng } = options;
-  requirePositive("trainingTerms", trainingTerms);
+  requireTerms("trainingTerms", trainingTerms);
   requireNonNegative("priorPrecision", priorPrecision);
   requirePositive("temperature", temperature);
   requireWhole("burnIn", burnIn);
@@ -111,7 +111,13 @@ function sampleFrom(input: FitInput<SgldOptions, typeof MODEL>): EmpiricalPoster
   const priorPrecision = requirePositive("priorPrecision", options.priorPrecision ?? DEFAULTS.priorPrecision);
   if (preconditioned && options.stepSize === undefined)
     refuse("stepSize", "none", "stated for a preconditioned chain");
-  const burnIn = Math.max(1, Math.floor(steps / 4));
+  const burnIn = Math.max(1, Math.floor(requireCount("steps", steps) / 4));
+  if (steps - burnIn < nSamples)
+    refuse(
+      "steps",
+      steps,
+      `at least ${Math.ceil((4 * nSamples) / 3)}, with a quarter of burn-in and S = ${nSamples} draws`,
+    );
   model.setParameters(parameters);
   const stepSize =
     options.stepSize ?? 0.5 / (trainingTerms * largestEigenvalue(model, data, rng) + priorPrecision);
@@ -121,11 +127,13 @@ function sampleFrom(input: FitInput<SgldOptions, typeof MODEL>): EmpiricalPoster
   };
   return fitSgld(parameters, gradientAt, {
     ...{ stepSize, trainingTerms, priorPrecision, burnIn, draws: nSamples, preconditioned, rng },
-    thinning: Math.max(1, Math.floor((requireCount("steps", steps) - burnIn) / nSamples)),
+    thinning: Math.floor((steps - burnIn) / nSamples),
   });
 }
 
-/** To a few percent: it only sets a step size. */
+/** To a few percent, and rather too large: it only sets a step size. */
 function largestEigenvalue(model: CurvatureModel, data: readonly Batch[], rng: RandomGenerator): number {
-  return extremeEigenpairs(ggnOperator(model, data), { k: 1, rng, tolerance: 0.05 }).eigenvalues[0];
+  const operator = ggnOperator(model, data);
+  const { eigenvalues, residuals, converged } = extremeEigenpairs(operator, { k: 1, rng, tolerance: 0.05 });
+  return converged ? eigenvalues[0] : eigenvalues[0] + residuals[0];
 }

@@ -67,7 +67,7 @@ export function relativeInformationFigure(
   axis: StepAxis,
 ): Figure | null {
   const methods = all.filter(
-    ({ points, peakMutualInformation }) => points.length > 1 && peakMutualInformation > 0,
+    ({ points, peakMutualInformation }) => points.length > 1 && (peakMutualInformation ?? 0) > 0,
   );
   if (methods.length === 0) return null;
   return {
@@ -80,7 +80,7 @@ export function relativeInformationFigure(
       x: runAxis(run, axis),
       y: { title: "MI / largest MI", domain: [0, 1] },
       series: lines(methods, ({ points, peakMutualInformation }) =>
-        points.map(({ step, mean }) => ({ x: step, y: mean.mutualInformation / peakMutualInformation })),
+        points.map(({ step, mean }) => ({ x: step, y: mean.mutualInformation / peakMutualInformation! })),
       ),
       marks: eventMarks(run),
     }),

@@ -56,19 +56,36 @@ export async function writeTheoryReport(study: Study, directory: string): Promis
   return resolve(directory, "report.html");
 }
 
-/** The study as JSON. JSON has no infinity: it becomes the string "Infinity"; undefined values (NaN) become null. */
+/** The study as JSON. JSON has no infinity: it becomes the string "Infinity"; what is undefined is null, and `notes` say why. */
 export function studyJson(study: Study): string {
-  return JSON.stringify({ schema: "epigrok-theory/1", ...study }, (_, value) =>
-    value === Infinity ? "Infinity" : value,
+  return JSON.stringify(
+    { schema: "epigrok-theory/1", ...study, notes: undefinedValues(study) },
+    (_, value) => (value === Infinity ? "Infinity" : value),
   );
 }
 
-/** One line per time; columns `model.field`. */
+/** Why values of the study are undefined, a sentence each; none where all are defined. */
+function undefinedValues({ parameters: { lambda, noise, sn2 } }: Study): string[] {
+  return [
+    ...(lambda >= 1
+      ? [
+          "asymptotics.delay and asymptotics.informationPlateau are null: they are defined for lambda below 1.",
+        ]
+      : []),
+    ...(sn2 === 0 && noise.includes("fixed")
+      ? ["MI with fixed noise is null: without label noise its noise is 0, and information has no bound."]
+      : []),
+  ];
+}
+
+/** One line per time; columns `model.field`. Undefined values, such as MI without any noise, are empty cells. */
 export function curvesCsv({ t, curves }: Study): string {
   const columns = Object.entries(curves).flatMap(([model, fields]) =>
     Object.entries(fields).map(([field, values]) => ({ name: `${model}.${field}`, values })),
   );
-  const lines = t.map((time, i) => [time, ...columns.map(({ values }) => values[i])].join(","));
+  const lines = t.map((time, i) =>
+    [time, ...columns.map(({ values }) => (Number.isNaN(values[i]) ? "" : values[i]))].join(","),
+  );
   return `${["t", ...columns.map(({ name }) => name)].join(",")}\n${lines.join("\n")}\n`;
 }
 
