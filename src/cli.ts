@@ -7,6 +7,7 @@ import { commandWords, refuseNegated, refuseRepeated } from "./commands/argument
 import { COMPLETION_REQUEST, proposalsFor } from "./commands/completion.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { posteriorCommand } from "./commands/posterior.ts";
+import { predictCommand } from "./commands/predict.ts";
 import { presetsCommand } from "./commands/presets.ts";
 import { reportCommand } from "./commands/report.ts";
 import { runCommand } from "./commands/run.ts";
@@ -23,6 +24,7 @@ const commands = [
   posteriorCommand,
   spectrumCommand,
   reportCommand,
+  predictCommand,
   unlockCommand,
   presetsCommand,
   schemaCommand,

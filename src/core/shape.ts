@@ -40,6 +40,8 @@ export function resolveShape(shape: TransformerShape): FullShape {
       full.dModel,
       `an even multiple of nHeads = ${full.nHeads}: heads have an even dimension`,
     );
+  if (typeof full.tiedEmbeddings !== "boolean")
+    refuse("tiedEmbeddings", full.tiedEmbeddings, "true or false");
   requireOneOf("actFn", full.actFn, ACT_FNS);
   requireAbove("ropeBase", full.ropeBase, 1);
   requireWhole("roles", full.roles);

@@ -69,7 +69,8 @@ export const ivonFile = ({ step, member }: CheckpointKey) =>
   join(checkpointFolder(step), `${memberName(member)}.ivon.safetensors`);
 
 /** The configuration of the model, beside the checkpoints of a step. */
-export const modelFile = (step: number) => join(checkpointFolder(step), "config.json");
+export const MODEL_FILE = "config.json";
+export const modelFile = (step: number) => join(checkpointFolder(step), MODEL_FILE);
 
 export const predictionsFile = (step: number) => join("predictions", `${stepName(step)}.safetensors`);
 

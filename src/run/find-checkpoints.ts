@@ -1,9 +1,14 @@
 /** Checkpoints that are named by a path: a file, the folder of a step, or a run. */
-import { readdir, stat } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { type FullShape, resolveShape, type TransformerShape } from "../core/shape.ts";
 import { messageOf, UsageError } from "../errors.ts";
+import { promptLength } from "../tasks/batch.ts";
+import { type TaskConfig, taskSchema } from "../tasks/settings.ts";
+import { refuse } from "../validate.ts";
 import { listCheckpoints } from "./checkpoints.ts";
-import { CHECKPOINT_NAMES, checkpointFolder } from "./files.ts";
+import { CHECKPOINT_NAMES, checkpointFolder, MODEL_FILE } from "./files.ts";
+import { parseObject } from "./json.ts";
 
 /** One or more members of one model at one step. */
 export interface FoundCheckpoints {
@@ -41,4 +46,33 @@ async function membersIn(folder: string): Promise<FoundCheckpoints["files"]> {
       return member === undefined ? [] : [{ member: Number(member), path: join(folder, name) }];
     })
     .sort((a, b) => a.member - b.member);
+}
+
+/** What a checkpoint's folder says of its model. */
+export interface FoundModel {
+  shape: FullShape;
+  task: TaskConfig;
+}
+
+/** @throws UsageError if the description is missing, damaged or of no model of this version */
+export async function readModel({ folder }: FoundCheckpoints): Promise<FoundModel> {
+  const path = join(folder, MODEL_FILE);
+  const text = await readFile(path, "utf8").catch((error: unknown) => {
+    throw new UsageError(
+      `the model of a checkpoint is described in ${MODEL_FILE} beside it: ${messageOf(error)}`,
+    );
+  });
+  const { task, seed: _, step: __, ...shape } = parseObject(text, path);
+  const known = taskSchema.safeParse(task);
+  if (!known.success) throw new UsageError(`${path}: task is none of this version`);
+  const { modulus, variables, examples } = known.data;
+  try {
+    const model = resolveShape(shape as unknown as TransformerShape);
+    if (model.dVocab !== modulus) refuse("dVocab", model.dVocab, `task.modulus, ${modulus}`);
+    const length = promptLength(variables, examples);
+    if (model.nCtx !== length) refuse("nCtx", model.nCtx, `${length}, the length of the task's prompts`);
+    return { shape: model, task: known.data };
+  } catch (error) {
+    throw new UsageError(`${path}: ${messageOf(error)}`);
+  }
 }

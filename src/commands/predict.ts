@@ -1,0 +1,69 @@
+/** `epigrok predict`: what a checkpoint predicts for prompts in a file. */
+import { readFile } from "node:fs/promises";
+import { extname } from "node:path";
+import { text } from "node:stream/consumers";
+import type { Argv, CommandModule } from "yargs";
+import { messageOf, UsageError } from "../errors.ts";
+import type { PromptFormat } from "../tasks/prompt-text.ts";
+
+interface PredictArguments {
+  checkpoint: string;
+  prompts?: string;
+  format?: PromptFormat;
+  positions: "last" | "all";
+}
+
+export const predictCommand: CommandModule<object, PredictArguments> = {
+  command: "predict <checkpoint> [prompts]",
+  describe: "predict the z of prompts in a file with a checkpoint",
+  builder: (yargs: Argv) =>
+    yargs
+      .positional("checkpoint", {
+        type: "string",
+        demandOption: true,
+        describe: "checkpoint file; a step's folder, or a run for its newest step: the mean of all members",
+      })
+      .positional("prompts", {
+        type: "string",
+        describe: "file with one prompt a line; without one, standard input",
+      })
+      .option("format", {
+        choices: ["jsonl", "csv"] as const,
+        requiresArg: true,
+        describe: "of the prompts  [default: by the name of the file, else jsonl]",
+      })
+      .option("positions", {
+        choices: ["last", "all"] as const,
+        default: "last",
+        requiresArg: true,
+        describe: "predict the last z of each prompt, or every z",
+      })
+      .epilogue(
+        'A prompt with two variables as JSON: {"x": [[1, 2], [3, 4]], "z": [5]}, or its tokens, [1, 2, 5, 3, 4]; as\n' +
+          "comma-separated values: 1,2,5,3,4. A header, x1,x2,z,x1,x2, is allowed.\n" +
+          "Prints a JSON object a line: line of the prompt, examples before the z, prediction, probabilities, total\n" +
+          "entropy and, of several members, mutual information in nats.",
+      ) as unknown as Argv<PredictArguments>,
+  handler: async ({ checkpoint, prompts: path, format, positions }) => {
+    const { findCheckpoints, readModel } = await import("../run/find-checkpoints.ts");
+    const { parsePrompts } = await import("../tasks/prompt-text.ts");
+    const { predictPrompts } = await import("../analysis/predict.ts");
+    const found = await findCheckpoints(checkpoint);
+    const model = await readModel(found);
+    // Of a lone - yargs makes nothing.
+    const source = path || "standard input";
+    const prompts = parsePrompts(await textOf(path), format ?? formatOf(source), model.task, source);
+    for (const prediction of await predictPrompts(found, model, prompts, positions))
+      process.stdout.write(`${JSON.stringify(prediction)}\n`);
+  },
+};
+
+const formatOf = (path: string): PromptFormat => (extname(path).toLowerCase() === ".csv" ? "csv" : "jsonl");
+
+async function textOf(path: string | undefined): Promise<string> {
+  try {
+    return path ? await readFile(path, "utf8") : await text(process.stdin);
+  } catch (error) {
+    throw new UsageError(`the prompts: ${messageOf(error)}`);
+  }
+}
