@@ -140,7 +140,7 @@ describe("refuses, before anything is written,", () => {
   });
 
   it("a checkpoint of another model, by the tensor", async () => {
-    await refused(tiny(source, { model: { dMlp: 16 } }), /mlp\.c_fc\.weight.*another shape/);
+    await refused(tiny(source, { model: { dMlp: 16 } }), /mlp\.c_fc\.weight: got shape/);
     await refused(tiny(source, { model: { tiedEmbeddings: true } }), /lm_head\.weight is none of this model/);
     await refused(tiny(source, { model: { nLayers: 2 } }), /h\.1\..* missing/);
   });
