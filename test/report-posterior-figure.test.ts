@@ -4,6 +4,7 @@ import { stepFigures } from "../src/report/figures/index.ts";
 import { posteriorFigure } from "../src/report/figures/posterior.ts";
 import type { RunData } from "../src/report/read-run.ts";
 import { renderSvg } from "../src/report/svg.ts";
+import { readEvents } from "../src/run/events.ts";
 import type { MetricsRecord } from "../src/run/records.ts";
 import type { PosteriorMeasures } from "../src/uncertainty/measures.ts";
 import { syntheticRun } from "./fixtures/synthetic-run.ts";
@@ -38,6 +39,7 @@ const runData = (records: MetricsRecord[]): RunData =>
     summary: plain.summary,
     references: plain.summary.references,
     events: plain.summary,
+    detector: readEvents(records, plain.summary.references, plain.config.task.modulus).detector,
     posteriors: [],
     spectra: [],
   }) as unknown as RunData;
