@@ -14,7 +14,7 @@ const FLOAT = 4;
 const DOUBLE = 8;
 const MEBIBYTE = 2 ** 20;
 
-/** Measured on Node 20 to 26: the engine with this program in its main thread, and in one more thread. */
+/** Measured on Node 20: the engine with this program in its main thread, and in one more thread. */
 const MAIN_BYTES = 85 * MEBIBYTE;
 const THREAD_BYTES = 13 * MEBIBYTE;
 
