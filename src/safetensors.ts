@@ -94,7 +94,8 @@ export function decodeSafetensors(bytes: Uint8Array): Safetensors {
     ([, a], [, b]) => (a?.data_offsets?.[0] ?? 0) - (b?.data_offsets?.[0] ?? 0),
   );
   for (const [name, entry] of byOffset) {
-    const width = bytesPerElement(entry?.dtype) ?? bad(`tensor ${name} has type ${entry?.dtype}`);
+    const width =
+      bytesPerElement(entry?.dtype) ?? bad(`tensor ${name} has type ${JSON.stringify(entry?.dtype)}`);
     const { dtype, shape, data_offsets: offsets } = entry;
     if (!Array.isArray(shape) || !shape.every((n) => Number.isSafeInteger(n) && n >= 0))
       bad(`tensor ${name} has shape ${JSON.stringify(shape)}`);

@@ -5,12 +5,24 @@
 
 /** Refuses a value by a rule that no check below states. `allowed` continues "must be". */
 export function refuse(name: string, value: unknown, allowed: string): never {
-  throw new RangeError(`${name}: got ${String(value)}, must be ${allowed}`);
+  throw new RangeError(`${name}: got ${shown(value)}, must be ${allowed}`);
 }
+
+/** Objects by their kind: their content may be of any size, or refuse to be shown. */
+function shown(value: unknown): string {
+  if (typeof value !== "object" || value === null) return String(value);
+  const kind = Object.prototype.toString.call(value).slice("[object ".length, -1);
+  return Array.isArray(value) ? `a list of ${value.length}` : `an object (${kind})`;
+}
+
+/** Comparisons take texts, lists and null for numbers too. */
+const isNumber = (value: unknown) => typeof value === "number";
 
 /** Above `bound` and finite. */
 export function requireAbove(name: string, value: number, bound: number): number {
-  return value > bound && value < Infinity ? value : refuse(name, value, `a finite number above ${bound}`);
+  return isNumber(value) && value > bound && value < Infinity
+    ? value
+    : refuse(name, value, `a finite number above ${bound}`);
 }
 
 /** Above 0 and finite. */
@@ -20,32 +32,34 @@ export function requirePositive(name: string, value: number): number {
 
 /** Above 0; Infinity is allowed. */
 export function requirePositiveOrInfinite(name: string, value: number): number {
-  return value > 0 ? value : refuse(name, value, "a number above 0 or Infinity");
+  return isNumber(value) && value > 0 ? value : refuse(name, value, "a number above 0 or Infinity");
 }
 
 /** At least 0 and finite. */
 export function requireNonNegative(name: string, value: number): number {
-  return value >= 0 && value < Infinity ? value : refuse(name, value, "a finite number of at least 0");
+  return isNumber(value) && value >= 0 && value < Infinity
+    ? value
+    : refuse(name, value, "a finite number of at least 0");
 }
 
 /** From 0 to 1, both included: [0, 1]. */
 export function requireFraction(name: string, value: number): number {
-  return value >= 0 && value <= 1 ? value : refuse(name, value, "from 0 to 1");
+  return isNumber(value) && value >= 0 && value <= 1 ? value : refuse(name, value, "from 0 to 1");
 }
 
 /** Strictly between 0 and 1: (0, 1). */
 export function requireOpenFraction(name: string, value: number): number {
-  return value > 0 && value < 1 ? value : refuse(name, value, "strictly between 0 and 1");
+  return isNumber(value) && value > 0 && value < 1 ? value : refuse(name, value, "strictly between 0 and 1");
 }
 
 /** Above 0 and at most 1: (0, 1]. */
 export function requirePositiveFraction(name: string, value: number): number {
-  return value > 0 && value <= 1 ? value : refuse(name, value, "above 0 and at most 1");
+  return isNumber(value) && value > 0 && value <= 1 ? value : refuse(name, value, "above 0 and at most 1");
 }
 
 /** A rate of decay or of dropout: [0, 1). */
 export function requireRate(name: string, value: number): number {
-  return value >= 0 && value < 1 ? value : refuse(name, value, "at least 0 and below 1");
+  return isNumber(value) && value >= 0 && value < 1 ? value : refuse(name, value, "at least 0 and below 1");
 }
 
 /** An integer from `min` to `max`. */
@@ -82,13 +96,19 @@ export function requireLength(
   length: number,
   meaning?: string,
 ): void {
-  if (array.length !== length)
-    refuse(`length of ${name}`, array.length, meaning ? `${length}, ${meaning}` : `${length}`);
+  if (array?.length !== length)
+    refuse(`length of ${name}`, array?.length, meaning ? `${length}, ${meaning}` : `${length}`);
+}
+
+/** A typed array of one of these kinds, of whatever realm; `Int32Array` for instance. */
+export function requireTypedArray(name: string, array: ArrayLike<number>, ...kinds: string[]): void {
+  const given = Object.prototype.toString.call(array).slice("[object ".length, -1);
+  if (!kinds.includes(given)) refuse(name, given, `of type ${kinds.join(" or ")}`);
 }
 
 /** At least one element. */
 export function requireNonEmpty(name: string, array: ArrayLike<unknown>): void {
-  if (array.length === 0) refuse(`length of ${name}`, 0, "at least 1");
+  if (!(array?.length > 0)) refuse(`length of ${name}`, array?.length, "at least 1");
 }
 
 /** One of a list of words. */

@@ -265,8 +265,17 @@ function modelContradictions({ model: { dModel, nHeads } }: Resolved): Contradic
 }
 
 function batchContradictions({ task, training: { batchSize } }: Resolved): Contradiction[] {
-  const { promptPool, batching, trainTasks } = task;
+  const { promptPool, batching, trainTasks, variables, examples } = task;
   const found: Contradiction[] = [];
+  const length = promptLength(variables, examples);
+  const most = Math.floor(MOST_TOKENS / length);
+  if (batchSize > most)
+    found.push({
+      path: "training.batchSize",
+      value: batchSize,
+      allowed: `at most ${most}, of ${length} tokens each`,
+      given: ["task.variables", "task.examples"],
+    });
   if (promptPool > 0 && promptPool < batchSize)
     found.push({
       path: "task.promptPool",
@@ -286,7 +295,7 @@ function batchContradictions({ task, training: { batchSize } }: Resolved): Contr
 
 /** More would not fit into the memory of whoever reads them. */
 const MOST_EVALUATIONS = 100_000;
-/** In a probe set, for the same reason. */
+/** In a probe set or a batch, for the same reason. */
 const MOST_TOKENS = 2 ** 26;
 
 function evaluationContradictions({ task, training: { steps }, evaluation }: Resolved): Contradiction[] {

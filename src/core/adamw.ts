@@ -1,4 +1,5 @@
 /** Training with AdamW. */
+import { requireCount, requireNonNegative, requireOneOf, requirePositive, requireRate } from "../validate.ts";
 import type { Batch } from "./batch.ts";
 import type { DropoutKey } from "./dropout.ts";
 import type { ModelMemory } from "./memory.ts";
@@ -27,7 +28,7 @@ export interface AdamWTraining extends Trainable {
    * One AdamW step on the batch. The gradient's norm is that before clipping. A non-finite loss leaves parameters and
    * moments as they were.
    *
-   * @throws RangeError for a batch that does not fit the shape, TypeError without the key that dropout needs
+   * @throws RangeError for an option that is not allowed or a batch that does not fit the shape, TypeError without the key that dropout needs
    */
   trainStep(batch: Batch, options: AdamWStepOptions): StepResult;
 }
@@ -35,11 +36,22 @@ export interface AdamWTraining extends Trainable {
 /** Bits of what is left out of the weight decay, as the core takes them. */
 const EXCLUDED = { layerNorm: 1, embeddings: 2 } as const;
 
+function requireStep(options: AdamWStepOptions): void {
+  requireCount("step", options.step);
+  for (const rate of ["learningRate", "weightDecay"] as const) requireNonNegative(rate, options[rate]);
+  for (const decay of ["beta1", "beta2"] as const) requireRate(decay, options[decay]);
+  requirePositive("epsilon", options.epsilon);
+  requireNonNegative("gradientClip", options.gradientClip ?? 0);
+  for (const kind of options.weightDecayExclude ?? [])
+    requireOneOf("weightDecayExclude", kind, ["layerNorm", "embeddings"]);
+}
+
 export function adamw(memory: ModelMemory): Pick<AdamWTraining, "trainStep"> {
   const { core } = memory;
   return {
     trainStep(batch, options) {
       requireMasks(memory, "trainStep", options.dropout);
+      requireStep(options);
       const loss = accumulateGradient(memory, batch, options.dropout);
       const gradientNorm = Math.sqrt(core.gradientSquaredNorm());
       if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) return { loss: Number.NaN, gradientNorm };

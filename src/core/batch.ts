@@ -1,5 +1,13 @@
 /** Batches, and what a model refuses of them. */
-import { requireCount, requireInteger, requireLength, requireNonEmpty, requireWhole } from "../validate.ts";
+import {
+  refuse,
+  requireCount,
+  requireInteger,
+  requireLength,
+  requireNonEmpty,
+  requireTypedArray,
+  requireWhole,
+} from "../validate.ts";
 import type { FullShape } from "./shape.ts";
 
 /** A batch of B sequences of T tokens with P predictions each. */
@@ -20,7 +28,12 @@ export interface Batch {
  * Everything but the targets, which predictions do not use.
  * @throws RangeError naming the first field or element that is not allowed
  */
-export function requireInputs({ tokens, batchSize, length, positions }: Batch, shape: FullShape): void {
+export function requireInputs(batch: Batch, shape: FullShape): void {
+  if (typeof batch !== "object" || batch === null)
+    refuse("batch", batch, "an object with tokens, batchSize, length, positions and targets");
+  const { tokens, batchSize, length, positions } = batch;
+  requireTypedArray("tokens", tokens, "Int32Array");
+  requireTypedArray("positions", positions, "Int32Array");
   requireCount("batchSize", batchSize);
   requireCount("length", length, shape.nCtx);
   requireLength("tokens", tokens, batchSize * length, "batchSize x length");
@@ -34,6 +47,7 @@ export function requireInputs({ tokens, batchSize, length, positions }: Batch, s
 export function requireInputsAndTargets(batch: Batch, shape: FullShape): void {
   requireInputs(batch, shape);
   const { targets, batchSize, positions } = batch;
+  requireTypedArray("targets", targets, "Int32Array");
   requireLength("targets", targets, batchSize * positions.length, "batchSize x positions");
   requireTokens("targets", targets, shape);
 }

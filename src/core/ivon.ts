@@ -1,5 +1,12 @@
 /** Training with IVON, variational online Newton, which keeps a Gaussian posterior N(m, 1 / (lambda (h + delta))). */
-import { refuse, requireCount, requireNonNegative, requirePositive, requireWord } from "../validate.ts";
+import {
+  refuse,
+  requireCount,
+  requireNonNegative,
+  requirePositive,
+  requireRate,
+  requireWord,
+} from "../validate.ts";
 import { type Batch, requireInputsAndTargets } from "./batch.ts";
 import type { DropoutKey } from "./dropout.ts";
 import type { ModelMemory } from "./memory.ts";
@@ -101,6 +108,10 @@ export function ivon(
       const { step, learningRate, effectiveSampleSize, weightDecay, beta1, beta2, dropout } = options;
       const { samples = 1, clipRadius = 0 } = options;
       requirePosterior(options);
+      requireCount("step", step);
+      requireNonNegative("learningRate", learningRate);
+      requireRate("beta1", beta1);
+      requireRate("beta2", beta2);
       requireCount("samples", samples);
       if (!(clipRadius >= 0)) refuse("clipRadius", clipRadius, "at least 0");
       requireMasks(memory, "ivonTrainStep", dropout);

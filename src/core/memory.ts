@@ -1,5 +1,5 @@
 /** One model in the core's memory: views of it, and passes over a batch, one micro-batch at a time. */
-import { requireLength } from "../validate.ts";
+import { requireLength, requireTypedArray } from "../validate.ts";
 import { type Batch, type Sharding, sortedBatch } from "./batch.ts";
 import { type DropoutKey, requireDropoutKey } from "./dropout.ts";
 import type { CoreExports } from "./exports.ts";
@@ -72,8 +72,9 @@ export class ModelMemory {
     this.floats(pointer, this.parameterCount).set(flat);
   }
 
-  /** @throws RangeError naming `name` unless `flat` has parameterCount elements */
+  /** @throws RangeError naming `name` unless `flat` has parameterCount elements; those of a Float64Array are rounded */
   requireFlat(name: string, flat: Float32Array): void {
+    requireTypedArray(name, flat, "Float32Array", "Float64Array");
     requireLength(name, flat, this.parameterCount, "the parameters of this model");
   }
 

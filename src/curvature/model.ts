@@ -5,7 +5,7 @@ import { type Batch, termsOf } from "../core/batch.ts";
 import type { DropoutKey } from "../core/dropout.ts";
 import type { FactorSums } from "../core/kronecker.ts";
 import type { ParameterInfo } from "../core/layout.ts";
-import { refuse } from "../validate.ts";
+import { refuse, requireInteger } from "../validate.ts";
 import type { Vector } from "./vector.ts";
 
 export type { Batch };
@@ -73,6 +73,7 @@ export function requireKronecker(model: PredictiveModel): asserts model is Krone
  * @throws RangeError if there is none
  */
 export function totalTerms(batches: readonly Batch[]): number {
+  if (!Array.isArray(batches)) refuse("batches", batches, "a list of batches");
   const terms = batches.reduce((sum, batch) => sum + termsOf(batch), 0);
   if (terms === 0) refuse("batches", "no prediction", "at least one");
   return terms;
@@ -95,7 +96,7 @@ export function meanLoss(model: PredictiveModel, batches: readonly Batch[]): num
     const { dVocab } = model.shape;
     for (let row = 0; row < termsOf(batch); row++) {
       const z = logits.subarray(row * dVocab, (row + 1) * dVocab);
-      sum += logSumExp(z) - z[batch.targets[row]];
+      sum += logSumExp(z) - z[requireInteger(`targets[${row}]`, batch.targets[row], 0, dVocab - 1)];
     }
   }
   return sum / terms;

@@ -48,7 +48,7 @@ export function parseLines<T>(text: string, path: string, { what, matches }: Rec
       const { version = 0, ...record } = parseObject(line, where);
       if (!(typeof version === "number" && version <= RECORD_VERSION))
         throw new ForeignRunError(
-          `${where}: record version ${version}, from a newer epigrok; this one reads versions up to ${RECORD_VERSION}`,
+          `${where}: record version ${JSON.stringify(version)}, from a newer epigrok; this one reads versions up to ${RECORD_VERSION}`,
         );
       if (!matches(record)) throw new ForeignRunError(`${where}: not ${what}`);
       return [record as T];

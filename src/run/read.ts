@@ -113,11 +113,20 @@ export async function readSummary(directory: string): Promise<RunSummary | null>
   return summary;
 }
 
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** By probe set, objects of measures. */
+const areSets = (value: unknown) => isObject(value) && Object.values(value).every(isObject);
+
 const METRICS: RecordFile = {
   file: "metrics.jsonl",
   what: "an evaluation record (step, members, ensemble)",
   matches: ({ step, members, ensemble }) =>
-    Number.isInteger(step) && Array.isArray(members) && typeof ensemble === "object" && ensemble !== null,
+    Number.isInteger(step) &&
+    Array.isArray(members) &&
+    members.every((each) => isObject(each) && Number.isInteger(each.member) && areSets(each.sets)) &&
+    areSets(ensemble),
 };
 
 /** The evaluations so far, in order of step. */
@@ -130,11 +139,7 @@ const ANSWERS: RecordFile = {
   file: "answers.jsonl",
   what: "a record of the answer table (step, tasks, inputs, fresh)",
   matches: ({ step, tasks, inputs, fresh }) =>
-    Number.isInteger(step) &&
-    Array.isArray(tasks) &&
-    Array.isArray(inputs) &&
-    typeof fresh === "object" &&
-    fresh !== null,
+    Number.isInteger(step) && Array.isArray(tasks) && Array.isArray(inputs) && isObject(fresh),
 };
 
 /** The answer tables so far, in order of step; none for a run of before there were any. */

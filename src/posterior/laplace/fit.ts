@@ -19,7 +19,7 @@ import {
 import { spectralNoise } from "../../curvature/rounding.ts";
 import { complementTrace } from "../../curvature/trace.ts";
 import { stream } from "../../random.ts";
-import { refuse, requireCount, requireLength, requireOneOf } from "../../validate.ts";
+import { refuse, requireCount, requireLength, requireNonEmpty, requireOneOf } from "../../validate.ts";
 import type { Curvature } from "../gaussian/curvature.ts";
 import { requirePriorPrecision } from "../gaussian/gaussian.ts";
 import { MatrixFreeCurvature } from "../gaussian/matrix-free.ts";
@@ -165,7 +165,7 @@ export function fitLaplace(
   requireTerms("trainingTerms", trainingTerms);
   requireLength("parameters", parameters, model.parameterCount);
   if (typeof priorPrecision === "number") requirePriorPrecision("priorPrecision", priorPrecision);
-  else if (typeof priorPrecision === "string")
+  else if (typeof priorPrecision !== "object" || priorPrecision === null)
     requireOneOf("priorPrecision", priorPrecision, ["marginalLikelihood"]);
   model.setParameters(parameters);
   const { curvature, warnings } =
@@ -310,7 +310,7 @@ function bestOnHeldOut(
   seed: number,
 ): number {
   totalTerms(heldOut);
-  requireCount("length of grid", grid.length);
+  requireNonEmpty("grid", grid);
   requireOneOf("rule", rule, ["best", "oneStandardError"]);
   const scores = grid.map((priorPrecision) => {
     const candidate = posterior.withPriorPrecision(priorPrecision);
