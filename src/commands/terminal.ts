@@ -8,8 +8,11 @@ export function canRedraw(stream: ProgressStream): boolean {
   return stream.isTTY === true && process.env.TERM !== "dumb";
 }
 
-/** A terminal that does not know its width says 0, or nothing. */
-export const columnsOf = ({ columns }: ProgressStream) => columns || 80;
+/**
+ * Columns of a line. A terminal that does not know its width says 0, or nothing; the last column stays free, because
+ * clearing what follows a full line clears its last letter.
+ */
+export const columnsOf = ({ columns }: ProgressStream) => (columns || 80) - 1;
 
 /** What cli-progress is told; the lines themselves are made here. */
 export const BAR_STYLE = { hideCursor: true, gracefulExit: false };
