@@ -19,11 +19,12 @@ const IVON = "training.optimizer=ivon";
 
 describe("training.schedule warmup-stable-decay", () => {
   const WSD = "training.schedule=warmup-stable-decay";
+  const COSINE = "training.schedule=cosine";
 
   it("has a share of the steps, a quarter unless set, which other schedules do not have", () => {
     expect(set(WSD).training.decayFraction).toBe(0.25);
     expect(set(WSD, "training.decayFraction=0.1").training.decayFraction).toBe(0.1);
-    expect(set()).not.toHaveProperty("training.decayFraction");
+    expect(set(COSINE)).not.toHaveProperty("training.decayFraction");
     for (const given of [[IVON], []]) {
       const config = set(WSD, ...given);
       expect(JSON.stringify(configSchema.parse(config))).toBe(JSON.stringify(config));
@@ -32,9 +33,9 @@ describe("training.schedule warmup-stable-decay", () => {
   });
 
   it("is the only one with that share", () => {
-    expect(messageFrom("training.decayFraction=0.3")).toBe(
+    expect(messageFrom(COSINE, "training.decayFraction=0.3")).toBe(
       "training.decayFraction: got 0.3 from --set training.decayFraction=0.3, must be absent unless training.schedule is " +
-        'warmup-stable-decay (training.schedule "cosine" by default)',
+        'warmup-stable-decay (training.schedule "cosine" from --set training.schedule=cosine)',
     );
     expect(messageFrom(WSD, "training.decayFraction=0")).toMatch(/must be > 0/);
   });
