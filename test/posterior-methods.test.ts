@@ -283,7 +283,7 @@ it.each(POSTERIOR_METHODS)(
       if (needs.checkpoints === "one") overrides.checkpoints.pop();
       const options = {
         ...request(method).options,
-        ...("steps" in (request(method).options ?? {}) && { steps: 2 }),
+        ...("steps" in (request(method).options ?? {}) && { steps: 3 }),
       };
       const { trainingTerms, laplace, posterior } = outcome(
         request(method, { ...overrides, options, nSamples: 2 }),
