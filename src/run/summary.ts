@@ -54,7 +54,8 @@ export function summarise(input: SummaryInput): RunSummary {
         memorisedStep: own?.memorisedStep ?? null,
         ...(references.trainPrompts && { generalisedStep: own?.generalisedStep ?? null }),
         grokStep: own?.grokStep ?? null,
-        finalLoss: record?.loss ?? null,
+        // NaN at step 0, before there was a loss.
+        finalLoss: Number.isFinite(record?.loss) ? record!.loss : null,
         accuracy: finalAccuracy(record?.sets, references),
         failedStep: failure?.step ?? null,
       };
