@@ -8,9 +8,10 @@ export function refuse(name: string, value: unknown, allowed: string): never {
   throw new RangeError(`${name}: got ${shown(value)}, must be ${allowed}`);
 }
 
-/** Objects by their kind: their content may be of any size, or refuse to be shown. */
+/** Objects by their kind: their content may be of any size, or refuse to be shown. Short vectors as they are. */
 function shown(value: unknown): string {
   if (typeof value !== "object" || value === null) return String(value);
+  if (Array.isArray(value) && value.length <= 8 && value.every(isNumber)) return value.join();
   const kind = Object.prototype.toString.call(value).slice("[object ".length, -1);
   return Array.isArray(value) ? `a list of ${value.length}` : `an object (${kind})`;
 }

@@ -9,7 +9,7 @@ import { PromptSampler } from "../src/tasks/prompts.ts";
 import { type TaskConfig, taskSchema } from "../src/tasks/settings.ts";
 import { splitInputs, splitTasks } from "../src/tasks/split.ts";
 import { recentBatches } from "../src/training/recent-batches.ts";
-import { FRESH, freshConfig } from "./fixtures/config.ts";
+import { FRESH, FRESH_ASSIGNMENTS, freshConfig } from "./fixtures/config.ts";
 
 const SMALL = { modulus: 7, trainTasks: 4, examples: 3 } as const;
 const PROBES = 16;
@@ -112,6 +112,7 @@ describe("the largest pool", () => {
       `task.promptPool: got ${available + 1}, must be 0, for fresh prompts at every step, or at most ${available}, the number of different training prompts`,
     );
     const layers = [
+      ...FRESH_ASSIGNMENTS,
       "task.modulus=7",
       "task.trainTasks=4",
       "evaluation.prompts=16",
