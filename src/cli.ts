@@ -13,8 +13,10 @@ import { reportCommand } from "./commands/report.ts";
 import { runCommand } from "./commands/run.ts";
 import { schemaCommand } from "./commands/schema.ts";
 import { spectrumCommand } from "./commands/spectrum.ts";
+import { statusCommand } from "./commands/status.ts";
 import { theoryCommand } from "./commands/theory.ts";
 import { unlockCommand } from "./commands/unlock.ts";
+import { verifyCommand } from "./commands/verify.ts";
 import { enableWideSimd, SIMD_CHOICES, type SimdChoice, setSimdChoice, simdChoice } from "./core/simd.ts";
 import { messageOf, UsageError } from "./errors.ts";
 import { packageVersion } from "./run/environment.ts";
@@ -25,6 +27,8 @@ const commands = [
   spectrumCommand,
   reportCommand,
   predictCommand,
+  statusCommand,
+  verifyCommand,
   unlockCommand,
   presetsCommand,
   schemaCommand,

@@ -39,8 +39,16 @@ export { runSpectra, type SpectrumOptions } from "./analysis/spectra.ts";
 export { type RunData, readRun } from "./report/read-run.ts";
 export { writeFigures, writeReport } from "./report/report.ts";
 export { ForeignRunError, MissingRunError } from "./run/errors.ts";
-export { loadCheckpoint } from "./run/load-checkpoint.ts";
+export {
+  loadCheckpoint,
+  readStoredCheckpoint as readCheckpoint,
+  type StoredCheckpoint,
+} from "./run/load-checkpoint.ts";
 export type { MetricsRecord, RunSummary } from "./run/records.ts";
+
+// Files of tensors, of runs and of other programs.
+
+export { decodeSafetensors, type Safetensors } from "./safetensors.ts";
 
 // Prompts, and what an exact Bayesian predicts for them.
 

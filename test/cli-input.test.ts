@@ -252,7 +252,7 @@ describe("a stored configuration", () => {
     await expect(readRun(directory)).rejects.toThrow(expected);
     const resumed = await epigrok(["run", "--resume", directory], { cwd: root });
     expect(resumed.code).toBe(2);
-    expect(resumed.stderr).toMatch(/^epigrok: .*stored: unknown key "training\.momentum".*\n$/);
+    expect(resumed.stderr).toMatch(/^epigrok: .*stored.config\.json: unknown key "training\.momentum".*\n$/);
   });
 });
 

@@ -4,6 +4,7 @@ import { constants } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
+import { encodeLine } from "../src/run/json.ts";
 import { epigrok } from "./fixtures/cli.ts";
 import { FRESH_ASSIGNMENTS } from "./fixtures/config.ts";
 import { resultHashes, temporaryDirectory } from "./fixtures/temporary.ts";
@@ -172,7 +173,8 @@ describe("a run whose posteriors are being fitted", () => {
     const file = join(root, out, "timing.jsonl");
     const lines = readFileSync(file, "utf8").trimEnd().split("\n");
     const last = { ...JSON.parse(lines.at(-1)!), trainSeconds: 10_000 };
-    writeFileSync(file, `${[...lines.slice(0, -1), JSON.stringify(last)].join("\n")}\n`);
+    const others = lines.slice(0, -1).map((line) => `${line}\n`);
+    writeFileSync(file, [...others, encodeLine(last, last.run)].join(""));
   };
 
   it.each<[NodeJS.Signals, number]>([

@@ -20,14 +20,15 @@ const root = temporaryDirectory();
 
 const sha256 = (text: string) => createHash("sha256").update(text).digest("hex").slice(0, 16);
 
-/** Of JSON without places, measured times and the width of the arithmetic, which differ between equal runs, and without hashes of all settings. */
+/** Of JSON without places, measured times and the width of the arithmetic, which differ between equal runs, and without hashes of all settings, inputs and bytes. */
 function withoutTimes(json: string): string {
-  const differs = /^(runDir|tokensPerSecond|simd|fitSeconds|predictSeconds|seconds|settings)$/;
+  const differs =
+    /^(runDir|tokensPerSecond|simd|fitSeconds|predictSeconds|seconds|settings|inputs|run|sha256)$/;
   return JSON.stringify(JSON.parse(json), (key, value) => (differs.test(key) ? undefined : value));
 }
 
-/** What records have gained since version 0: their version, and statistics. */
-const ADDED = ["version", ...STATISTIC_NAMES.filter((name) => STATISTICS[name].since > 0)];
+/** What records have gained since version 0: their version, run and checksum, and statistics. */
+const ADDED = ["version", "run", "sha256", ...STATISTIC_NAMES.filter((name) => STATISTICS[name].since > 0)];
 
 /** A line as it would be without that: the rest of it is not to change. */
 const asVersion0 = (json: string) =>
@@ -35,7 +36,10 @@ const asVersion0 = (json: string) =>
 
 /** Without what the first form of summaries did not have: what it had is as it was. */
 function asFirstSummary(json: string): string {
-  const { meanPrediction, ...summary } = JSON.parse(json) as RunSummary;
+  const { meanPrediction, run, sha256, ...summary } = JSON.parse(json) as RunSummary & {
+    run: string;
+    sha256: string;
+  };
   expect(meanPrediction).toBeDefined();
   expect(summary.schema).toBe("epigrok-run/2");
   return JSON.stringify({ ...summary, schema: "epigrok-run/1" });
@@ -99,11 +103,11 @@ describe("golden bytes", () => {
     });
     expect(hashes).toMatchInlineSnapshot(`
       {
-        "answers": "19068949705c7d9f",
-        "checkpoints": "0cb3fa6662b36822",
-        "metrics": "915dd218cfd2dd3a",
+        "answers": "42b7dc9900f29c55",
+        "checkpoints": "8456e617134fd905",
+        "metrics": "cde1c38f197b73ab",
         "metricsAsVersion0": "08833370c62b6596",
-        "predictions": "0efa7bea3944cd20",
+        "predictions": "68368a07d7a81f7c",
         "summary": "ff4a09bf6e4c69cb",
         "tensors": "ff6e06ca8d83f5c2",
       }
@@ -188,11 +192,11 @@ describe("golden bytes", () => {
     });
     expect(hashes).toMatchInlineSnapshot(`
       {
-        "answers": "8f4f434788985315",
-        "checkpoints": "beccd679ad53a9e2",
-        "metrics": "c76aa2a9dde69659",
+        "answers": "41fd4eaa9637ca9d",
+        "checkpoints": "ee7caf74c3430ce2",
+        "metrics": "209786c5a58daf86",
         "metricsAsVersion0": "4c26a5bf89b32365",
-        "predictions": "ad1ac19056f7205c",
+        "predictions": "034071ef3fd30e78",
         "summary": "42b2197b3d69f792",
         "tensors": "f70077f06913c2db",
       }

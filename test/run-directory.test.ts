@@ -2,13 +2,15 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { UsageError } from "../src/errors.ts";
-import { newMember } from "../src/pool/controller.ts";
+import { type MemberProgress, newMember } from "../src/pool/controller.ts";
 import { makeDefaultRunDirectory, type OpenMode, RunDirectory } from "../src/run/directory.ts";
 import { ForeignRunError } from "../src/run/errors.ts";
+import { runHash } from "../src/run/identity.ts";
 import { configHash } from "../src/run/manifest.ts";
 import { decodeMember, encodeMember } from "../src/run/member-file.ts";
 import { readMember, readMetrics, readSummary } from "../src/run/read.ts";
 import { isTemporary } from "../src/run/write-file.ts";
+import { decodeSafetensors } from "../src/safetensors.ts";
 import { RECORD_VERSION } from "../src/uncertainty/statistics.ts";
 import { fakeConfig } from "./fixtures/fake-trainer.ts";
 import { fileHashes, temporaryDirectory } from "./fixtures/temporary.ts";
@@ -19,6 +21,7 @@ let count = 0;
 const fresh = () => join(root, `d${count++}`);
 
 const config = fakeConfig(2);
+const run = runHash(config);
 const manifest = { config, hash: configHash(config), overrides: [], commandLine: [] };
 
 /** What a kill leaves of a file that was to appear. */
@@ -29,14 +32,14 @@ const line = (step: number) => `${JSON.stringify(evaluation(step))}\n`;
 
 async function withRun(): Promise<string> {
   const path = fresh();
-  const directory = await RunDirectory.open(path, "new");
+  const directory = await RunDirectory.open(path, "new", run);
   await directory.writeManifest(manifest);
   await directory.appendLine("metrics.jsonl", evaluation(0));
   directory.close();
   return path;
 }
 
-const open = async (path: string, mode: OpenMode) => (await RunDirectory.open(path, mode)).close();
+const open = async (path: string, mode: OpenMode) => (await RunDirectory.open(path, mode, run)).close();
 
 describe("RunDirectory.open", () => {
   it("creates a new directory, also several levels deep, and uses an empty one", async () => {
@@ -138,7 +141,7 @@ describe("RunDirectory.open", () => {
 
   it("has one writer at a time", async () => {
     const path = await withRun();
-    const first = await RunDirectory.open(path, "resume");
+    const first = await RunDirectory.open(path, "resume", run);
     await expect(open(path, "resume")).rejects.toThrow(`written by process ${process.pid}`);
     first.close();
     await open(path, "resume");
@@ -175,13 +178,16 @@ describe("metrics.jsonl", () => {
     const file = join(path, "metrics.jsonl");
     writeFileSync(file, `${line(0)}${line(4)}{"step":8,"tokens"`);
     expect(await readMetrics(path)).toEqual([evaluation(0), evaluation(4)]);
-    const directory = await RunDirectory.open(path, "resume");
+    const directory = await RunDirectory.open(path, "resume", run);
     expect(readFileSync(file, "utf8")).toBe(`${line(0)}${line(4)}`);
     await directory.appendLine("metrics.jsonl", evaluation(8));
     directory.close();
-    expect(readFileSync(file, "utf8")).toBe(
-      `${line(0)}${line(4)}${line(8).replace("{", `{"version":${RECORD_VERSION},`)}`,
-    );
+    const [last] = readFileSync(file, "utf8").split("\n").slice(2);
+    expect(readFileSync(file, "utf8")).toBe(`${line(0)}${line(4)}${last}\n`);
+    expect(JSON.parse(last)).toEqual({
+      ...{ version: RECORD_VERSION, run, sha256: expect.stringMatching(/^[0-9a-f]{64}$/) },
+      ...evaluation(8),
+    });
     expect(await readMetrics(path)).toEqual([0, 4, 8].map(evaluation));
   });
 
@@ -202,12 +208,12 @@ describe("a damaged file", () => {
     writeFileSync(join(path, "state", "member-00.safetensors"), "junk");
     writeFileSync(join(path, "metrics.jsonl"), `${line(0)}{"step"\n${line(8)}`);
     writeFileSync(join(path, "summary.json"), "{");
-    await expect(readMember(path, 0)).rejects.toThrow(
-      /member-00\.safetensors is damaged: not a valid safetensors/,
+    await expect(readMember(path, { member: 0 }, null)).rejects.toThrow(
+      /member-00\.safetensors: damaged, not a valid safetensors/,
     );
     await expect(readMetrics(path)).rejects.toThrow(/metrics\.jsonl:2: not JSON/);
     await expect(readSummary(path)).rejects.toThrow(/summary\.json: not JSON/);
-    for (const read of [readMember(path, 0), readMetrics(path), readSummary(path)])
+    for (const read of [readMember(path, { member: 0 }, null), readMetrics(path), readSummary(path)])
       await expect(read).rejects.toBeInstanceOf(ForeignRunError);
   });
 });
@@ -248,13 +254,15 @@ describe("a member's state", () => {
   };
 
   it("comes back bit for bit, with sums, pending evaluations and failure", () => {
-    expect(decodeMember(Buffer.from(encodeMember(progress)))).toEqual(progress);
-    expect(decodeMember(encodeMember(newMember(1)))).toEqual(newMember(1));
+    const again = (before: MemberProgress) =>
+      decodeMember(decodeSafetensors(Buffer.from(encodeMember(before, run))));
+    expect(again(progress)).toEqual(progress);
+    expect(again(newMember(1))).toEqual(newMember(1));
   });
 
   it("is refused when it is cut off", () => {
-    const bytes = encodeMember(progress);
-    expect(() => decodeMember(bytes.subarray(0, bytes.length - 4))).toThrow(RangeError);
+    const bytes = encodeMember(progress, run);
+    expect(() => decodeMember(decodeSafetensors(bytes.subarray(0, bytes.length - 4)))).toThrow(RangeError);
   });
 });
 

@@ -5,6 +5,8 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { createWorkerPool } from "../src/pool/pool.ts";
+import { runHash } from "../src/run/identity.ts";
+import { encodeObject } from "../src/run/json.ts";
 import type { RunObserver } from "../src/run/observer.ts";
 import { readManifest } from "../src/run/read.ts";
 import type { MetricsRecord, RunSummary } from "../src/run/records.ts";
@@ -74,6 +76,8 @@ describe("runEnsemble", async () => {
       "ensemble",
       "learningRate",
       "members",
+      "run",
+      "sha256",
       "step",
       "tokens",
       "version",
@@ -87,7 +91,10 @@ describe("runEnsemble", async () => {
     expect([...steps]).toEqual(["step-00000000", "step-00000004", "step-00000008", "step-00000020"]);
     const folder = join(reference.runDir, "checkpoints", "step-00000008");
     const { metadata, tensors } = decodeSafetensors(readFileSync(join(folder, "member-03.safetensors")));
-    expect(metadata).toEqual({ format: "pt", step: "8", member: "3" });
+    expect(metadata).toEqual({
+      ...{ format: "pt", step: "8", member: "3", run: runHash(config) },
+      sha256: expect.stringMatching(/^[0-9a-f]{64}$/),
+    });
     expect(tensors.get("transformer.wte.weight")?.shape).toEqual([5, 8]);
     const elements = [...tensors.values()].reduce((sum, { data }) => sum + data.length, 0);
     expect(elements).toBe(estimateCost(config).parameters);
@@ -357,7 +364,8 @@ describe("runEnsemble", async () => {
       return warnings;
     };
     expect(await resume()).toEqual([]);
-    writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, "utf8")), wasmSha256: "0" }));
+    const environment = JSON.parse(readFileSync(file, "utf8"));
+    writeFileSync(file, encodeObject({ ...environment, wasmSha256: "0" }, environment.run));
     expect(await resume()).toEqual([expect.stringContaining("another build")]);
   });
 

@@ -24,11 +24,13 @@ function evaluationOf(member: number): MemberEvaluation {
 
 it("keeps all prompts of each probe set, of which that of a small pool has fewer", () => {
   const members = [0, 1].map(evaluationOf);
-  const { tensors } = decodeSafetensors(encodePredictions(5, members, "last", { positions, classes }));
+  const { tensors } = decodeSafetensors(
+    encodePredictions(5, members, "last", { positions, classes }, "a run"),
+  );
   const [unseen, pool] = ["unseenTasks", "trainPrompts"].map((name) => tensors.get(name)!);
   expect(unseen.shape).toEqual([2, 4, 3]);
   expect(pool.shape).toEqual([2, 2, 3]);
   expect([...pool.data]).toEqual([201, 203, 1201, 1203].flatMap((value) => [value, value, value]));
-  const all = decodeSafetensors(encodePredictions(5, members, "all", { positions, classes }));
+  const all = decodeSafetensors(encodePredictions(5, members, "all", { positions, classes }, "a run"));
   expect(all.tensors.get("trainPrompts")!.shape).toEqual([2, 2, 2, 3]);
 });

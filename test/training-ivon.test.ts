@@ -11,11 +11,13 @@ import { ivonPosterior } from "../src/posterior/methods/ivon.ts";
 import { normals, stream } from "../src/random.ts";
 import { listCheckpoints, readCheckpoint, readIvonCurvature } from "../src/run/checkpoints.ts";
 import { checkpointFile, ivonFile } from "../src/run/files.ts";
+import { runHash } from "../src/run/identity.ts";
 import { configHash } from "../src/run/manifest.ts";
 import { decodeMember, encodeMember } from "../src/run/member-file.ts";
 import type { MetricsRecord } from "../src/run/records.ts";
 import { type RunOptions, runEnsemble } from "../src/run/run.ts";
-import { decodeSafetensors, encodeSafetensors } from "../src/safetensors.ts";
+import { sealedTensors } from "../src/run/tensors.ts";
+import { decodeSafetensors } from "../src/safetensors.ts";
 import { drawProbePrompts } from "../src/tasks/probe-prompts.ts";
 import { createProbeSets } from "../src/tasks/probes.ts";
 import { estimateCost } from "../src/training/cost.ts";
@@ -272,7 +274,7 @@ describe("the spread of a member's posterior", () => {
       ...{ member: 1, state, evaluated: 20, tokens: 1, sums, failure: null },
       pending: [evaluation],
     };
-    expect(decodeMember(encodeMember(progress))).toEqual(progress);
+    expect(decodeMember(decodeSafetensors(encodeMember(progress, "a run")))).toEqual(progress);
   });
 });
 
@@ -305,6 +307,7 @@ describe.each([
 
   it("keeps the curvature beside each checkpoint of an IVON member, as it was at that step", async () => {
     const { parameters: table } = instantiateTransformer(core, transformerShape(config));
+    const identity = { run: runHash(config), sealed: true };
     const kept = await listCheckpoints(runDir);
     expect(kept.map(({ step }) => step)).toEqual([0, 20, 40, 60]);
     for (const { step, members, withCurvature } of kept) {
@@ -312,8 +315,8 @@ describe.each([
       expect(withCurvature).toEqual(name === "IVON" ? members : []);
       if (name !== "IVON") continue;
       const { state } = segment(config, step);
-      expect(await readCheckpoint(runDir, { step, member: 1 }, table)).toEqual(state.parameters);
-      expect(await readIvonCurvature(runDir, { step, member: 1 }, table)).toEqual({
+      expect(await readCheckpoint(runDir, { step, member: 1 }, table, identity)).toEqual(state.parameters);
+      expect(await readIvonCurvature(runDir, { step, member: 1 }, table, identity)).toEqual({
         hessian: state.secondMoment,
         // 60 steps of 64 prompts of 3 positions.
         effectiveSampleSize: 11_520,
@@ -325,19 +328,21 @@ describe.each([
     }
     const damaged = { step: 20, member: 1 };
     if (name !== "IVON")
-      return expect(readIvonCurvature(runDir, damaged, table)).rejects.toThrow(
-        /cannot read the checkpoint .*ivon/,
+      return expect(readIvonCurvature(runDir, damaged, table, identity)).rejects.toThrow(
+        /member-01\.ivon\.safetensors: missing/,
       );
     const bytes = readFileSync(join(runDir, ivonFile(damaged)));
     const { tensors, metadata } = decodeSafetensors(bytes);
-    const readAgain = async (change: Parameters<typeof encodeSafetensors>) => {
-      writeFileSync(join(runDir, ivonFile(damaged)), encodeSafetensors(...change));
-      return readIvonCurvature(runDir, damaged, table);
+    const readAgain = async ([changed, { run, ...about }]: Parameters<typeof sealedTensors>) => {
+      writeFileSync(join(runDir, ivonFile(damaged)), sealedTensors(changed, { run, ...about }));
+      return readIvonCurvature(runDir, damaged, table, identity);
     };
-    await expect(readAgain([tensors, { ...metadata, weightDecay: "no" }])).rejects.toThrow(
+    await expect(readAgain([tensors, { ...metadata, run: identity.run, weightDecay: "no" }])).rejects.toThrow(
       /metadata weightDecay is no number above 0/,
     );
-    await expect(readAgain([[...tensors].slice(1), metadata])).rejects.toThrow(/tensor .* is missing/);
+    await expect(readAgain([[...tensors].slice(1), { ...metadata, run: identity.run }])).rejects.toThrow(
+      /tensor .* is missing/,
+    );
     writeFileSync(join(runDir, ivonFile(damaged)), bytes);
   });
 

@@ -80,7 +80,8 @@ function compareMethod(
   const peak = points.reduce((best, point) =>
     point.mean.mutualInformation > best.mean.mutualInformation ? point : best,
   );
-  const { samples } = records[0];
+  const samplesAt = new Map(records.map(({ step, samples }) => [step, samples]));
+  const samples = Math.max(...samplesAt.values());
   // The MI of a single draw is 0 whatever the posterior.
   const some = samples > 1 && peak.mean.mutualInformation > 0;
   const fall = some
@@ -93,7 +94,7 @@ function compareMethod(
       totalEntropy: mean.totalEntropy,
       expectedEntropy: mean.expectedEntropy,
       disagreement: mean.disagreement,
-      members: samples,
+      members: samplesAt.get(step)!,
       classes,
     })),
     { sustain: SUSTAIN },

@@ -2,7 +2,8 @@
 import { messageOf } from "../errors.ts";
 import { runJobs } from "../pool/jobs.ts";
 import type { RecordFile } from "../run/json.ts";
-import { readRecords } from "../run/read.ts";
+import { readRecordLines } from "../run/read.ts";
+import { InputHashes } from "./inputs.ts";
 import { type OpenRun, withWorkers } from "./open-run.ts";
 
 /** What says which job it is: those with equal keys give equal results. */
@@ -10,8 +11,10 @@ export interface JobKey {
   step: number;
   /** null: all members together. */
   member: number | null;
-  /** SHA-256 of everything else that the result depends on. */
+  /** SHA-256 of everything else that the result depends on, but for its inputs. */
   settings: string;
+  /** SHA-256 of the checkpoints that it was made of. */
+  inputs?: string;
 }
 
 export interface JobFailure {
@@ -27,6 +30,7 @@ export interface JobObserver<Job, Record> {
   started?(jobs: { all: number; open: readonly Job[]; workers: number }): void;
   done?(record: Record): void;
   failed?(failure: JobFailure): void;
+  warned?(message: string): void;
 }
 
 export interface RunnerOptions<Job, Record> {
@@ -50,6 +54,8 @@ export interface Analysis<Job> {
   recorded: RecordFile;
   /** Method or operator: jobs of one kind take about the same time. */
   kindOf: (job: Job) => string;
+  /** The files that the job is made of. */
+  files: (job: Job) => string[];
   /** What the job does not say: parameters. */
   load: (job: Job) => Promise<object>;
 }
@@ -60,7 +66,7 @@ export function pending<Job extends JobKey, Record extends Job>(
   records: readonly Record[],
   kindOf: (job: Job) => string,
 ): { open: Job[]; present: Record[] } {
-  const identity = (job: Job) => [kindOf(job), job.step, job.member, job.settings].join(" ");
+  const identity = (job: Job) => [kindOf(job), job.step, job.member, job.settings, job.inputs].join(" ");
   const known = new Map(records.map((record) => [identity(record), record]));
   const asked = new Map(jobs.map((job) => [identity(job), job]));
   return {
@@ -69,16 +75,35 @@ export function pending<Job extends JobKey, Record extends Job>(
   };
 }
 
+/** The records; the file is rid of lines that are damaged or another run's, whose jobs are run again. */
+async function readable<Record>(
+  { directory }: OpenRun,
+  recorded: RecordFile,
+  observer?: JobObserver<never, never>,
+): Promise<Record[]> {
+  const { lines, faults } = await readRecordLines<Record>(directory.path, recorded);
+  for (const { message } of faults) observer?.warned?.(`${message}; it is left out, and kept in set-aside/`);
+  if (faults.length > 0)
+    await directory.keepLines(
+      recorded.file,
+      lines.map(({ text }) => text),
+    );
+  return lines.map(({ record }) => record);
+}
+
 /** Runs those of the jobs that have no record. An interrupted call leaves what is done, and the next one goes on. */
 export async function runOpenJobs<Job extends JobKey, Outcome>(
   run: OpenRun,
   jobs: readonly Job[],
-  { task, recorded, kindOf, load }: Analysis<Job>,
+  { task, recorded, kindOf, files, load }: Analysis<Job>,
   { workers, signal, observer }: RunnerOptions<Job, Job & Outcome>,
 ): Promise<JobsOutcome<Job & Outcome>> {
+  const hashes = new InputHashes(run.directory.path);
   const { open, present } = pending(
-    jobs,
-    await readRecords<Job & Outcome>(run.directory.path, recorded),
+    await Promise.all(
+      jobs.map(async (job) => ({ ...job, inputs: (await hashes.of(files(job))) ?? undefined })),
+    ),
+    await readable<Job & Outcome>(run, recorded, observer),
     kindOf,
   );
   const records = [...present];

@@ -11,7 +11,9 @@ import { startThreads } from "../pool/pool.ts";
 import type { Threads } from "../pool/segments.ts";
 import { type CheckpointStep, listCheckpoints } from "../run/checkpoints.ts";
 import { RunDirectory } from "../run/directory.ts";
-import { configHash } from "../run/manifest.ts";
+import { packageVersion } from "../run/environment.ts";
+import { type RunIdentity, runHash } from "../run/identity.ts";
+import { identityOf } from "../run/manifest.ts";
 import { readManifest, readRun } from "../run/read.ts";
 import type { RunEvents } from "../run/records.ts";
 import { termsPerStep } from "../training/loss-terms.ts";
@@ -24,6 +26,10 @@ export interface OpenRun {
   core: CoreModule;
   events: RunEvents;
   kept: CheckpointStep[];
+  /** Step of an evaluation -> the members in it. */
+  evaluated: ReadonlyMap<number, readonly number[]>;
+  /** What its files must agree with. */
+  identity: RunIdentity;
   /** Names and places of the model's parameters. */
   table: readonly ParameterInfo[];
 }
@@ -33,14 +39,19 @@ export interface OpenRun {
  * @throws UsageError if there is no run, or another process has it
  */
 export async function withRun<T>(runDir: string, use: (run: OpenRun) => Promise<T>): Promise<T> {
-  if (!(await readManifest(runDir))) throw new UsageError(`there is no run in ${runDir}`);
-  const directory = await RunDirectory.open(runDir, "resume");
+  const manifest = await readManifest(runDir);
+  if (!manifest) throw new UsageError(`there is no run in ${runDir}`);
+  const identity = identityOf(manifest);
+  const directory = await RunDirectory.open(runDir, "resume", identity.run);
   try {
-    const { config, events } = await readRun(directory.path);
+    const { config, events, records } = await readRun(directory.path);
     const core = await loadCoreModule(config.math);
     const { parameters } = instantiateTransformer(core, transformerShape(config), { optimizer: "none" });
     const kept = await listCheckpoints(directory.path);
-    return await use({ directory, config, core, events, kept, table: parameters });
+    const evaluated = new Map(
+      records.map(({ step, members }) => [step, members.map(({ member }) => member)]),
+    );
+    return await use({ directory, config, core, events, kept, evaluated, identity, table: parameters });
   } finally {
     directory.close();
   }
@@ -67,10 +78,10 @@ export async function withWorkers<T>(
   }
 }
 
-/** SHA-256 of what a result depends on, hexadecimal. */
+/** SHA-256 of what a result depends on besides the checkpoints it is made of, hexadecimal. */
 export function settingsHash(config: Config, settings: object): string {
   return createHash("sha256")
-    .update(JSON.stringify([configHash(config), settings]))
+    .update(JSON.stringify([packageVersion(), runHash(config), settings]))
     .digest("hex");
 }
 

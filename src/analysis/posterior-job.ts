@@ -50,6 +50,8 @@ export interface PosteriorOutcome {
  */
 export interface PosteriorRecord extends PosteriorJob, PosteriorOutcome {
   settings: string;
+  /** SHA-256 of the checkpoints it was made of; absent from records of early versions. */
+  inputs?: string;
 }
 
 /** @throws RangeError for what `fitAndPredict` refuses, and for predictions that are not distributions */

@@ -1,9 +1,11 @@
 /** Posteriors over the checkpoints of a run: which jobs there are, and running those not done yet. */
 import { UsageError } from "../errors.ts";
+import { quorum } from "../pool/controller.ts";
 import { METHOD_DEFINITIONS, methodNamed, type PosteriorMethod } from "../posterior/methods/index.ts";
 import type { MethodSettings } from "../posterior/methods/method.ts";
 import { type CheckpointStep, readCheckpoint, readIvonCurvature } from "../run/checkpoints.ts";
 import { requireCount, requireNonEmpty, requireOpenFraction } from "../validate.ts";
+import { posteriorFiles } from "./inputs.ts";
 import { type JobsOutcome, type RunnerOptions, runOpenJobs } from "./job-runner.ts";
 import { batchesFor, type OpenRun, settingsHash, withRun } from "./open-run.ts";
 import type { PosteriorJob, PosteriorOutcome, PosteriorRecord } from "./posterior-job.ts";
@@ -31,14 +33,14 @@ export const DEFAULT_SETTINGS: PosteriorSettings = {
   fitSteps: null,
 };
 
-export type KeyedJob = PosteriorJob & { settings: string };
+export type KeyedJob = PosteriorJob & Pick<PosteriorRecord, "settings" | "inputs">;
 
 /**
- * One job for each method, step and member; one for each step of what takes all members. None where a method wants more
- * earlier checkpoints than there are.
+ * One job for each method, step and member; one for each step of what takes all members, if they all have come so far.
+ * None where a method wants more earlier checkpoints than there are.
  */
 export function posteriorJobs(
-  run: Pick<OpenRun, "config" | "kept">,
+  run: Pick<OpenRun, "config" | "kept" | "evaluated">,
   methods: readonly PosteriorMethod[],
   steps: readonly CheckpointStep[],
   members: number | "all",
@@ -50,7 +52,7 @@ export function posteriorJobs(
 }
 
 function jobsAt(
-  { config, kept }: Pick<OpenRun, "config" | "kept">,
+  { config, kept, evaluated }: Pick<OpenRun, "config" | "kept" | "evaluated">,
   method: PosteriorMethod,
   checkpoint: CheckpointStep,
   members: number | "all",
@@ -62,6 +64,10 @@ function jobsAt(
   const common = { samples: settings.samples, batches: batchesFor(config, settings.data) };
   const optionsWith = (ivonCurvature: boolean) => definition.options(settings, config, { ivonCurvature });
   if (checkpoints === "members") {
+    // Of a step that some members have still to reach there is no ensemble.
+    const members = evaluated.get(step) ?? [];
+    if (members.length < quorum(config.ensemble.members)) return [];
+    if (!members.every((member) => checkpoint.members.includes(member))) return [];
     const options = optionsWith(false);
     // Its samples are the members, whatever is asked for.
     return [{ ...common, method, step, options, settings: settingsHash(config, options), member: null }];
@@ -110,6 +116,10 @@ export async function runPosteriors(
     const without = named?.find((name) => !jobs.some(({ method }) => method === name));
     if (without) {
       const { checkpoints } = methodNamed(without).needs;
+      if (checkpoints === "members")
+        throw new UsageError(
+          `${without} takes all members; at the steps chosen they have not all been evaluated`,
+        );
       const wanted = typeof checkpoints === "object" ? `the last ${checkpoints.last}` : "the";
       throw new UsageError(
         `${without} takes ${wanted} checkpoints of a member; up to the steps chosen there are too few`,
@@ -151,7 +161,7 @@ export function fitJobs(
   jobs: readonly KeyedJob[],
   options: RunnerOptions<KeyedJob, PosteriorRecord>,
 ): Promise<JobsOutcome<PosteriorRecord>> {
-  const { directory, kept, table } = run;
+  const { directory, kept, table, identity } = run;
   const load = async ({ method, step, member, checkpointSteps = [step] }: KeyedJob) => {
     const at = kept.find((checkpoint) => checkpoint.step === step)!;
     const keys =
@@ -162,14 +172,17 @@ export function fitJobs(
     const each = <T>(read: (key: { step: number; member: number }) => Promise<T>) =>
       Promise.all(keys.map(read));
     return {
-      checkpoints: await each((key) => readCheckpoint(directory.path, key, table)),
-      ...(own && { ivon: await each((key) => readIvonCurvature(directory.path, key, table)) }),
+      checkpoints: await each((key) => readCheckpoint(directory.path, key, table, identity)),
+      ...(own && { ivon: await each((key) => readIvonCurvature(directory.path, key, table, identity)) }),
     };
   };
   return runOpenJobs<KeyedJob, PosteriorOutcome>(
     run,
     jobs,
-    { task: "posterior", recorded: POSTERIORS, kindOf: methodOf, load },
+    {
+      ...{ task: "posterior", recorded: POSTERIORS, kindOf: methodOf, load },
+      files: (job) => posteriorFiles(job, kept),
+    },
     options,
   );
 }

@@ -3,6 +3,7 @@ import type { Config } from "../config/schema.ts";
 import { UsageError } from "../errors.ts";
 import { type CheckpointStep, readCheckpoint } from "../run/checkpoints.ts";
 import { requireCount, requireNonEmpty, requireOneOf } from "../validate.ts";
+import { spectrumFiles } from "./inputs.ts";
 import { type JobsOutcome, type RunnerOptions, runOpenJobs } from "./job-runner.ts";
 import { batchesFor, settingsHash, withRun } from "./open-run.ts";
 import { SPECTRA } from "./records.ts";
@@ -33,7 +34,7 @@ export interface SpectrumOptions
   llc: boolean;
 }
 
-export type KeyedSpectrumJob = SpectrumJob & { settings: string };
+export type KeyedSpectrumJob = SpectrumJob & Pick<SpectrumRecord, "settings" | "inputs">;
 
 /** One job for each step, member and operator. The learning coefficient has no operator and goes with the first. */
 function spectrumJobs(
@@ -69,7 +70,7 @@ export async function runSpectra(
   requireCount("data", options.data);
   requireCount("k", options.k);
   return withRun(runDir, async (run) => {
-    const { directory, config, kept, events, table } = run;
+    const { directory, config, kept, events, table, identity } = run;
     requireMembers(options.members, config.ensemble.members);
     const parameters = table.reduce((sum, { length }) => sum + length, 0);
     if (options.k > parameters)
@@ -79,8 +80,8 @@ export async function runSpectra(
       run,
       spectrumJobs(config, chosen, options),
       {
-        ...{ task: "spectrum", recorded: SPECTRA, kindOf: operatorOf },
-        load: async (job) => ({ parameters: await readCheckpoint(directory.path, job, table) }),
+        ...{ task: "spectrum", recorded: SPECTRA, kindOf: operatorOf, files: spectrumFiles },
+        load: async (job) => ({ parameters: await readCheckpoint(directory.path, job, table, identity) }),
       },
       options,
     );

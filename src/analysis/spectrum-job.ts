@@ -80,6 +80,8 @@ export interface SpectrumOutcome {
 /** A line of `spectrum.jsonl`. `settings` is the SHA-256 of everything else that the result depends on. */
 export interface SpectrumRecord extends SpectrumJob, SpectrumOutcome {
   settings: string;
+  /** SHA-256 of the checkpoint it was made of; absent from records of early versions. */
+  inputs?: string;
 }
 
 const TOLERANCE = 1e-3;

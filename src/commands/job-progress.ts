@@ -34,7 +34,8 @@ export function jobProgress<Job, Record extends Job>(
 ): JobProgress<Job, Record> {
   const tell = (failure: JobFailure) => stream.write(`failed: ${failureText(failure)}\n`);
   // Quiet is without progress: what went wrong is told all the same.
-  if (quiet) return { failed: tell, close: () => {} };
+  const warned = (message: string) => stream.write(`warning: ${message}\n`);
+  if (quiet) return { failed: tell, warned, close: () => {} };
   const done: Timed[] = [];
   let waiting: string[] = [];
   let total = 0;
@@ -44,6 +45,7 @@ export function jobProgress<Job, Record extends Job>(
   const take = (kind: string) => waiting.splice(waiting.indexOf(kind), 1);
   const eta = () => formatDuration(remainingSeconds(waiting, done) / workers);
   return {
+    warned,
     started({ all, open, workers: used }) {
       waiting = open.map(kindOf);
       total = open.length;

@@ -146,7 +146,9 @@ export async function trainEnsemble(options: ControllerOptions): Promise<MemberP
       if (outcome === null) return;
       const { member } = before;
       // `pending` may have shrunk meanwhile, so the update starts from the member as it is now.
-      const { after, evaluation } = advance(members[member], outcome, nextStep(before)!);
+      const { after: advanced, evaluation } = advance(members[member], outcome, nextStep(before)!);
+      // One that was reported before waits for nobody: the member trained again to where it had been.
+      const after = { ...advanced, pending: advanced.pending.filter(({ step }) => step > aggregated) };
       members[member] = after;
       busy.delete(member);
       const saved = queue.add(() => saveMember(after, evaluation));

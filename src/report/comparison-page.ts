@@ -3,27 +3,28 @@ import type { Config } from "../config/schema.ts";
 import { comparisonFigures, type NamedRun, runStyle } from "./figures/comparison.ts";
 import { eventKeys, eventNames, membersOf } from "./figures/events.ts";
 import { formatNumber, formatPercent, formatStep } from "./format.ts";
+import { missingBox, renderedFigure } from "./guarded.ts";
 import { escapeHtml } from "./html.ts";
 import { figureGrid, htmlPage, htmlTable, section, stepAxisSwitch, withStepAxis } from "./page.ts";
 import type { RunData } from "./read-run.ts";
 import { verdict } from "./run-page.ts";
-import { renderSvg } from "./svg.ts";
 
-/** The comparison as an HTML document. */
-export async function comparisonPage(runs: RunData[]): Promise<string> {
+/** The comparison as an HTML document. @param faults what of the runs is damaged, and left out */
+export async function comparisonPage(runs: RunData[], faults: readonly string[] = []): Promise<string> {
   const named = nameRuns(runs);
   const linear = comparisonFigures(named, "linear");
   const log = comparisonFigures(named, "log");
   const figures = await Promise.all(
     linear.map(async (figure, i) => ({
       ...figure,
-      svg: { linear: await renderSvg(figure.spec), log: await renderSvg(log[i].spec) },
+      svg: { linear: await renderedFigure(figure), log: await renderedFigure(log[i]) },
     })),
   );
   const differences = configDifferences(runs.map((run) => run.config));
   return htmlPage({
     title: `epigrok: ${runs.length} runs compared`,
     body: [
+      ...faults.map((fault) => missingBox("A part of a run", fault)),
       withStepAxis(section("Through training", `${stepAxisSwitch}\n${figureGrid(figures)}`), "linear"),
       section("Events and outcome", eventsTable(named)),
       section(

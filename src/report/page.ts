@@ -78,6 +78,7 @@ th:first-child,td:first-child{text-align:left}
 thead th{font-weight:600;vertical-align:bottom;border-bottom-color:var(--muted)}
 tbody th{font-weight:400}
 .swatch{width:2.2em;height:.7em;vertical-align:baseline;margin-right:.5em}
+.missing{margin:.75rem 0;padding:.6rem 1rem;border:1px dashed var(--muted);border-radius:6px;max-width:none;overflow-wrap:anywhere}
 .note{color:var(--muted);font-size:.875rem}
 details{margin:.75rem 0;border:1px solid var(--rule);border-radius:6px;padding:0 1rem}
 summary{cursor:pointer;padding:.6rem 0;font-weight:600}

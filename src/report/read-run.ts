@@ -13,10 +13,16 @@ export interface RunData extends run.RunData {
 
 /**
  * Reads a run directory; one that is still being written can be read too.
- * @throws MissingRunError if there is no such directory; ForeignRunError if it does not hold a run.
+ * @param onFault told of each damaged file or line, which is then left out; without it that is an error
+ * @throws MissingRunError if there is no such directory; ForeignRunError if it does not hold a run, or a file of it is
+ *   damaged
  */
-export async function readRun(runDir: string): Promise<RunData> {
-  const data = await run.readRun(runDir);
+export async function readRun(runDir: string, onFault?: run.OnFault): Promise<RunData> {
+  const data = await run.readRun(runDir, onFault);
   const { directory } = data;
-  return { ...data, posteriors: await readPosteriors(directory), spectra: await readSpectra(directory) };
+  return {
+    ...data,
+    posteriors: await readPosteriors(directory, onFault),
+    spectra: await readSpectra(directory, onFault),
+  };
 }

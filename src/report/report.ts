@@ -26,13 +26,14 @@ export interface ReportOptions {
 export async function writeReport(runDirs: string[], options: ReportOptions = {}): Promise<string> {
   requireNonEmpty("runDirs", runDirs);
   const runs: RunData[] = [];
-  for (const runDir of runDirs) runs.push(await readRun(runDir));
+  const faults: string[] = [];
+  for (const runDir of runDirs) runs.push(await readRun(runDir, ({ message }) => faults.push(message)));
   const path = resolve(
     options.out ?? (runs.length === 1 ? join(runs[0].directory, "report.html") : "report.html"),
   );
   await writeOutput(
     path,
-    runs.length === 1 ? await runPage(runs[0]) : await comparisonPage(runs),
+    runs.length === 1 ? await runPage(runs[0], faults) : await comparisonPage(runs, faults),
     "HTML report",
   );
   return path;

@@ -13,6 +13,7 @@ import { methodsOf } from "./figures/methods.ts";
 import type { Figure, StepAxis } from "./figures/plot.ts";
 import { quadrantFigures } from "./figures/quadrants.ts";
 import { formatNumber, formatPercent, formatStep } from "./format.ts";
+import { guarded, missingBox, renderedFigure } from "./guarded.ts";
 import { escapeHtml } from "./html.ts";
 import {
   bulletList,
@@ -31,40 +32,38 @@ import {
 import { curvatureSection, posteriorSection } from "./posterior-section.ts";
 import type { RunData } from "./read-run.ts";
 import { headline, story } from "./story.ts";
-import { renderSvg } from "./svg.ts";
 
-/** The whole report as an HTML document. */
-export async function runPage(run: RunData): Promise<string> {
-  const methods = methodsOf(run);
+/** The whole report as an HTML document. @param faults what of the run is damaged, and left out */
+export async function runPage(run: RunData, faults: readonly string[] = []): Promise<string> {
   const { task } = run.config;
-  const further = [
-    ...(await onBothAxes((axis) => furtherFigures(run, axis))),
-    ...(await Promise.all(
-      otherFigures(run).map(async (figure) => ({ ...figure, svg: await renderSvg(figure.spec) })),
-    )),
-  ];
-  const ofMethods = await onBothAxes((axis) => methodFigures(run, methods, axis));
-  const answers = answersSection(run);
+  const answers = await guarded("The answer table", () => answersSection(run));
   return htmlPage({
     title: `epigrok: ${run.name}`,
     subtitle: `${new TaskFamily(task).formula}, ${trainingTasks(task)}`,
     body: [
-      storySection(run),
-      factList(facts(run)),
+      ...faults.map((fault) => missingBox("A part of the run", fault)),
+      await guarded("The story", () => storySection(run)),
+      await guarded("The outcome", () => factList(facts(run))),
       withStepAxis(
         [
-          throughTraining(await onBothAxes((axis) => mainFigures(run, axis))),
+          await guarded("Through training", async () =>
+            throughTraining(await onBothAxes((axis) => mainFigures(run, axis))),
+          ),
           answers,
-          await quadrantsSection(run),
-          posteriorSection(run, methods, figureGrid(ofMethods)),
-          further.length > 0 ? section("More measures", figureGrid(further)) : "",
+          await guarded("Seen and unseen tasks", () => quadrantsSection(run)),
+          await guarded("Approximate posteriors", async () => {
+            const methods = methodsOf(run);
+            const figures = await onBothAxes((axis) => methodFigures(run, methods, axis));
+            return posteriorSection(run, methods, figureGrid(figures));
+          }),
+          await guarded("More measures", () => furtherSection(run)),
         ].join("\n"),
         clearerAxis(run),
       ),
-      `<div class="columns">${diagnosisSection(run)}${section("How to read this", bulletList(readingGuide(run)))}</div>`,
-      membersSection(run),
-      curvatureSection(run),
-      referencesSection(run),
+      `<div class="columns">${await guarded("The diagnosis", () => diagnosisSection(run))}${section("How to read this", bulletList(readingGuide(run)))}</div>`,
+      await guarded("Members", () => membersSection(run)),
+      await guarded("Curvature", () => curvatureSection(run)),
+      await guarded("Exact references", () => referencesSection(run)),
       section(
         "Configuration and environment",
         [
@@ -78,13 +77,23 @@ export async function runPage(run: RunData): Promise<string> {
   });
 }
 
+async function furtherSection(run: RunData): Promise<string> {
+  const further = [
+    ...(await onBothAxes((axis) => furtherFigures(run, axis))),
+    ...(await Promise.all(
+      otherFigures(run).map(async (figure) => ({ ...figure, svg: await renderedFigure(figure) })),
+    )),
+  ];
+  return further.length > 0 ? section("More measures", figureGrid(further)) : "";
+}
+
 /** Each figure with its pictures on the two spacings of the step axis. */
 async function onBothAxes(figures: (axis: StepAxis) => Figure[]): Promise<FigureHtml[]> {
   const log = figures("log");
   return Promise.all(
     figures("linear").map(async (figure, i) => ({
       ...figure,
-      svg: { linear: await renderSvg(figure.spec), log: await renderSvg(log[i].spec) },
+      svg: { linear: await renderedFigure(figure), log: await renderedFigure(log[i]) },
     })),
   );
 }

@@ -1,11 +1,22 @@
 /** The checkpoints of a run directory: their contents, and which there are. */
 import { readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { ParameterInfo } from "../core/layout.ts";
-import { messageOf } from "../errors.ts";
-import { decodeSafetensors, encodeSafetensors, type Safetensors, type Tensor } from "../safetensors.ts";
+import type { Safetensors, Tensor } from "../safetensors.ts";
 import type { IvonCurvature } from "../training/ivon.ts";
-import { CHECKPOINT_NAMES, type CheckpointKey, checkpointFile, checkpointFolder, ivonFile } from "./files.ts";
+import { FileFault, MissingFileError } from "./errors.ts";
+import {
+  CHECKPOINT_NAMES,
+  type CheckpointKey,
+  checkpointFile,
+  checkpointFolder,
+  initialFile,
+  ivonFile,
+  modelFile,
+} from "./files.ts";
+import type { RunIdentity } from "./identity.ts";
+import { openObject } from "./json.ts";
+import { readTensors, sealedTensors } from "./tensors.ts";
 
 /** The checkpoints of one step: the members that have one, ascending. */
 export interface CheckpointStep {
@@ -33,13 +44,14 @@ export async function listCheckpoints(runDir: string): Promise<CheckpointStep[]>
   return all.filter(({ members }) => members.length > 0);
 }
 
-/** The parameters of one member under their names. */
+/** The parameters of one member under their names. @param run the identity of the run it belongs to */
 export function encodeCheckpoint(
   { step, member }: CheckpointKey,
   parameters: Float32Array,
   table: readonly ParameterInfo[],
+  run: string,
 ): Uint8Array {
-  return encodeSafetensors(namedTensors(parameters, table), { step: String(step), member: String(member) });
+  return sealedTensors(namedTensors(parameters, table), { run, step: String(step), member: String(member) });
 }
 
 /** What the checkpoint of an IVON member needs to be a posterior: h under the parameters' names, lambda and delta. */
@@ -47,42 +59,61 @@ export function encodeIvonCurvature(
   { step, member }: CheckpointKey,
   { hessian, effectiveSampleSize, weightDecay }: IvonCurvature,
   table: readonly ParameterInfo[],
+  run: string,
 ): Uint8Array {
   const metadata = {
-    ...{ step: String(step), member: String(member) },
+    ...{ run, step: String(step), member: String(member) },
     ...{ effectiveSampleSize: String(effectiveSampleSize), weightDecay: String(weightDecay) },
   };
-  return encodeSafetensors(namedTensors(hessian, table), metadata);
+  return sealedTensors(namedTensors(hessian, table), metadata);
 }
 
 /**
  * One member's flat parameter vector; the mean of the posterior if it is an IVON member.
  * @param table the parameters of the run's model
- * @throws Error if the file is missing, damaged or of another model
+ * @throws FileFault if the file is missing, damaged, or of another model, run, step or member
  */
 export function readCheckpoint(
   runDir: string,
   key: CheckpointKey,
   table: readonly ParameterInfo[],
+  identity: RunIdentity | null,
 ): Promise<Float32Array> {
-  return readParameters(join(runDir, checkpointFile(key)), table);
+  const { step, member } = key;
+  const place = { directory: runDir, file: checkpointFile(key) };
+  return readTensors(place, identity, { step, member }, (saved) => flatOf(saved, table));
 }
 
-/** The flat parameter vector of a file, as `readCheckpoint`. */
+/** The flat parameter vector of a file, of any run or of another program. @throws FileFault as `readCheckpoint` */
 export function readParameters(path: string, table: readonly ParameterInfo[]): Promise<Float32Array> {
-  return readNamed(path, (saved) => flatOf(saved, table));
+  const place = { directory: dirname(path), file: basename(path) };
+  return readTensors(place, null, {}, (saved) => flatOf(saved, table));
+}
+
+/** What a member began with, as the run has kept it. @throws FileFault as `readCheckpoint` */
+export function readInitialCopy(
+  directory: string,
+  member: number,
+  table: readonly ParameterInfo[],
+  identity: RunIdentity | null,
+): Promise<Float32Array> {
+  const place = { directory, file: initialFile(member) };
+  return readTensors(place, identity, { member }, (saved) => flatOf(saved, table));
 }
 
 /**
  * What makes an IVON member's checkpoint a posterior.
- * @throws Error if the file is missing, damaged or of another model
+ * @throws FileFault as `readCheckpoint`
  */
 export function readIvonCurvature(
   runDir: string,
   key: CheckpointKey,
   table: readonly ParameterInfo[],
+  identity: RunIdentity | null,
 ): Promise<IvonCurvature> {
-  return readNamed(join(runDir, ivonFile(key)), (saved) => {
+  const { step, member } = key;
+  const place = { directory: runDir, file: ivonFile(key) };
+  return readTensors(place, identity, { step, member }, (saved) => {
     const number = (name: string) => {
       const value = Number(saved.metadata[name]);
       if (!(value > 0 && value < Infinity)) throw new RangeError(`metadata ${name} is no number above 0`);
@@ -94,6 +125,20 @@ export function readIvonCurvature(
       weightDecay: number("weightDecay"),
     };
   });
+}
+
+/** @throws FileFault if the configuration beside the checkpoints of a step is missing, damaged, or another run's */
+export async function requireModelFile(
+  directory: string,
+  step: number,
+  identity: RunIdentity | null,
+): Promise<void> {
+  const place = { directory, file: modelFile(step) };
+  const text = await readFile(join(directory, place.file), "utf8").catch((error: NodeJS.ErrnoException) => {
+    throw error.code === "ENOENT" ? new MissingFileError(place) : error;
+  });
+  const { step: found } = openObject(text, place, identity);
+  if (found !== step) throw new FileFault(place, `is of step ${found}, not of step ${step}`);
 }
 
 /** A flat vector as tensors with the names and shapes of the parameters. */
@@ -120,14 +165,6 @@ function flatOf({ tensors }: Safetensors, table: readonly ParameterInfo[]): Floa
     flat.set(found.data, offset);
   }
   return flat;
-}
-
-async function readNamed<T>(path: string, use: (saved: Safetensors) => T): Promise<T> {
-  try {
-    return use(decodeSafetensors(await readFile(path)));
-  } catch (error) {
-    throw new Error(`cannot read the checkpoint ${path}: ${messageOf(error)}`);
-  }
 }
 
 async function names(folder: string): Promise<string[]> {

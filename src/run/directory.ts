@@ -3,7 +3,7 @@
  * appended with fsync, and a line that a crash cut off is dropped when the run is opened again.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { mkdir, readFile, rm, rmdir, truncate } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, rmdir, truncate } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type { ParameterInfo } from "../core/layout.ts";
 import { messageOf, UsageError } from "../errors.ts";
@@ -22,6 +22,8 @@ import {
   LOCK,
   modelFile,
   predictionsFile,
+  previousStateFile,
+  setAsideFile,
   stateFile,
   WAITING,
   waitingFile,
@@ -57,10 +59,13 @@ export function makeDefaultRunDirectory(name: string, date = new Date()): string
 
 export class RunDirectory {
   readonly path: string;
+  /** What its files say they belong to: `runHash` of the configuration. */
+  readonly #run: string;
   readonly #lock: Lock;
 
-  private constructor(path: string, lock: Lock) {
+  private constructor(path: string, run: string, lock: Lock) {
     this.path = path;
+    this.#run = run;
     this.#lock = lock;
   }
 
@@ -68,9 +73,10 @@ export class RunDirectory {
    * Opens `path` for writing and locks it. `new` wants it absent or empty, `overwrite` deletes the files of the run that
    * is there but for its config.json, which is for the next one to replace, `resume` keeps them; `resume` of an absent
    * or empty directory is `new`.
+   * @param run `runHash` of the configuration, which the files that are written say they belong to
    * @throws UsageError if the directory cannot be used in this way.
    */
-  static async open(path: string, mode: OpenMode): Promise<RunDirectory> {
+  static async open(path: string, mode: OpenMode, run: string): Promise<RunDirectory> {
     if (path === "") throw new UsageError('the run directory: got "", must be a path');
     const absolute = resolve(path);
     requireUsable(path, mode);
@@ -85,7 +91,7 @@ export class RunDirectory {
       // Another process may have made a run here in the meantime.
       requireUsable(path, mode);
       removeAttempts(join(absolute, LOCK));
-      const directory = new RunDirectory(absolute, lock);
+      const directory = new RunDirectory(absolute, run, lock);
       if (mode === "overwrite") await directory.#clear();
       await directory.#removeLeftovers();
       return directory;
@@ -100,21 +106,21 @@ export class RunDirectory {
   }
 
   async writeManifest(manifest: Manifest): Promise<void> {
-    await this.#write("config.json", encodeObject(manifest));
+    await this.#write("config.json", encodeObject(manifest, this.#run));
   }
 
   async writeEnvironment(environment: Record<string, unknown>): Promise<void> {
-    await this.#write("environment.json", encodeObject(environment));
+    await this.#write("environment.json", encodeObject(environment, this.#run));
   }
 
   async writeSummary(summary: RunSummary): Promise<void> {
-    await this.#write("summary.json", encodeObject(summary));
+    await this.#write("summary.json", encodeObject(summary, this.#run));
   }
 
   /** One record more, on the disk when the promise resolves. */
   async appendLine(name: LinesFile, record: object): Promise<void> {
     this.#lock.assertHeld();
-    await appendWhole(join(this.path, name), encodeLine(record));
+    await appendWhole(join(this.path, name), encodeLine(record, this.#run));
   }
 
   /** The parameters that a member begins with, as a checkpoint at step 0. */
@@ -123,16 +129,22 @@ export class RunDirectory {
     parameters: Float32Array,
     table: readonly ParameterInfo[],
   ): Promise<void> {
-    await this.#write(initialFile(member), encodeCheckpoint({ member, step: 0 }, parameters, table));
+    await this.#write(
+      initialFile(member),
+      encodeCheckpoint({ member, step: 0 }, parameters, table, this.#run),
+    );
   }
 
   async saveMember(progress: MemberProgress): Promise<void> {
-    await this.#write(stateFile(progress.member), encodeMember(progress));
+    const { member } = progress;
+    await this.#write(stateFile(member), encodeMember(progress, this.#run), {
+      keepAs: previousStateFile(member),
+    });
   }
 
   /** A member's part of an evaluation that was reported without another one, which may come to it later. */
   async saveWaiting(evaluation: MemberEvaluation): Promise<void> {
-    const part = encodeMember({ ...newMember(evaluation.member), pending: [evaluation] });
+    const part = encodeMember({ ...newMember(evaluation.member), pending: [evaluation] }, this.#run);
     await this.#write(waitingFile(evaluation), part);
   }
 
@@ -161,8 +173,8 @@ export class RunDirectory {
     table: readonly ParameterInfo[],
     model: Record<string, unknown>,
   ): Promise<void> {
-    await this.#write(modelFile(key.step), encodeObject({ ...model, step: key.step }));
-    await this.#write(checkpointFile(key), encodeCheckpoint(key, parameters, table));
+    await this.#write(modelFile(key.step), encodeObject({ ...model, step: key.step }, this.#run));
+    await this.#write(checkpointFile(key), encodeCheckpoint(key, parameters, table, this.#run));
   }
 
   /** What makes the checkpoint of an IVON member a posterior. */
@@ -171,7 +183,7 @@ export class RunDirectory {
     curvature: IvonCurvature,
     table: readonly ParameterInfo[],
   ): Promise<void> {
-    await this.#write(ivonFile(key), encodeIvonCurvature(key, curvature, table));
+    await this.#write(ivonFile(key), encodeIvonCurvature(key, curvature, table, this.#run));
   }
 
   /** The probabilities of one evaluation, of all positions or of the last one. */
@@ -181,21 +193,44 @@ export class RunDirectory {
     which: "last" | "all",
     shape: { positions: number; classes: number },
   ): Promise<void> {
-    await this.#write(predictionsFile(step), encodePredictions(step, members, which, shape));
+    await this.#write(predictionsFile(step), encodePredictions(step, members, which, shape, this.#run));
   }
 
-  async #write(name: string, data: string | Uint8Array): Promise<void> {
+  /** Replaces a file of lines by some of its lines. What it was is kept in set-aside/. */
+  async keepLines(name: LinesFile, lines: readonly string[]): Promise<void> {
+    const path = join(this.path, name);
+    await this.#write(this.#freeName(setAsideFile(name)), await readFile(path));
+    await this.#write(name, lines.map((line) => `${line}\n`).join(""));
+  }
+
+  /** Moves a file that cannot be of the run, or not any more, to set-aside/; not if there is none. */
+  async setAside(name: string): Promise<void> {
+    this.#lock.assertHeld();
+    if (!existsSync(join(this.path, name))) return;
+    const aside = join(this.path, this.#freeName(setAsideFile(name)));
+    await mkdir(dirname(aside), { recursive: true });
+    await rename(join(this.path, name), aside);
+  }
+
+  /** With a number if there is such a file. */
+  #freeName(name: string): string {
+    let free = name;
+    for (let i = 2; existsSync(join(this.path, free)); i++) free = `${name}.${i}`;
+    return free;
+  }
+
+  async #write(name: string, data: string | Uint8Array, { keepAs }: { keepAs?: string } = {}): Promise<void> {
     this.#lock.assertHeld();
     const path = join(this.path, name);
     const created = await mkdir(dirname(path), { recursive: true });
     if (created) await syncDirectory(dirname(created));
-    await writeWhole(path, data);
+    await writeWhole(path, data, { keepAs: keepAs && join(this.path, keepAs) });
   }
 
   /** What a killed process left: temporary files beside the ones they were to replace, and lines without their end. */
   async #removeLeftovers(): Promise<void> {
     for (const name of this.#names()) if (isTemporary(name)) await rm(join(this.path, name), { force: true });
-    for (const name of LINES_FILES) await dropCutOffLine(join(this.path, name));
+    for (const name of LINES_FILES) await endLastLine(join(this.path, name));
   }
 
   /** config.json stays, so that it is a run directory at every moment; so does what is not the run's. */
@@ -236,12 +271,23 @@ function requireUsable(path: string, mode: OpenMode): void {
     );
 }
 
-/** Whatever follows the last newline. */
-async function dropCutOffLine(path: string): Promise<void> {
+/** Whatever follows the last newline: the beginning of a line, or one that lacks only its newline. */
+async function endLastLine(path: string): Promise<void> {
   if (!existsSync(path)) return;
   const bytes = await readFile(path);
   const end = bytes.lastIndexOf(0x0a) + 1;
-  if (end < bytes.length) await truncate(path, end);
+  if (end === bytes.length) return;
+  if (isJson(bytes.toString("utf8", end))) await appendWhole(path, "\n");
+  else await truncate(path, end);
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /**

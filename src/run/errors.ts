@@ -1,4 +1,5 @@
 /** What can be wrong with a directory that should hold a run. */
+import { join } from "node:path";
 import { UsageError } from "../errors.ts";
 
 /** The directory does not exist. */
@@ -6,3 +7,30 @@ export class MissingRunError extends UsageError {}
 
 /** The directory is not a run of this program, or a file in it is damaged. */
 export class ForeignRunError extends UsageError {}
+
+/** A file of a run, or a line of it. */
+export interface FilePlace {
+  directory: string;
+  /** Relative to the directory. */
+  file: string;
+  /** From 1 on; of a file as a whole it is absent. */
+  line?: number;
+}
+
+/** A file of a run is damaged, belongs to another run, or does not go with the others. */
+export class FileFault extends ForeignRunError {
+  readonly place: FilePlace;
+
+  constructor(place: FilePlace, problem: string) {
+    const line = place.line === undefined ? "" : `:${place.line}`;
+    super(`${join(place.directory, place.file)}${line}: ${problem}`);
+    this.place = place;
+  }
+}
+
+/** A file of a run is not there, though what it belongs to is. */
+export class MissingFileError extends FileFault {
+  constructor(place: FilePlace) {
+    super(place, "missing");
+  }
+}

@@ -24,8 +24,9 @@ const FOLDERS: Readonly<Record<string, RegExp>> = {
   checkpoints: /^step-\d{8,}\/(config\.json|member-\d{2,}(\.ivon)?\.safetensors)$/,
   predictions: /^step-\d{8,}\.safetensors$/,
   init: /^member-\d{2,}\.safetensors$/,
-  state: /^member-\d{2,}\.safetensors$/,
+  state: /^member-\d{2,}(\.previous)?\.safetensors$/,
   waiting: /^step-\d{8,}\/member-\d{2,}\.safetensors$/,
+  "set-aside": /./,
 };
 
 /** Whether `path`, relative to a run directory, is a file of the run, and may be replaced with it. */
@@ -38,6 +39,7 @@ export function isRunFile(path: string): boolean {
 /** The folders of a run, the inner ones first. */
 export const isRunFolder = (path: string) =>
   Object.hasOwn(FOLDERS, path) ||
+  path.startsWith(`set-aside${sep}`) ||
   (["checkpoints", "waiting"].some((folder) => path.startsWith(`${folder}${sep}`)) &&
     CHECKPOINT_NAMES.step.test(basename(path)));
 
@@ -84,3 +86,9 @@ export const stateFile = (member: number) => join("state", `${memberName(member)
 export const WAITING = "waiting";
 export const waitingFile = ({ step, member }: CheckpointKey) =>
   join(WAITING, stepName(step), `${memberName(member)}.safetensors`);
+/** The one that this replaced, for a member whose last state is lost. */
+export const previousStateFile = (member: number) =>
+  join("state", `${memberName(member)}.previous.safetensors`);
+
+/** Where what cannot be of the run is kept. */
+export const setAsideFile = (file: string) => join("set-aside", file);

@@ -62,7 +62,14 @@ export async function readModel({ folder }: FoundCheckpoints): Promise<FoundMode
       `the model of a checkpoint is described in ${MODEL_FILE} beside it: ${messageOf(error)}`,
     );
   });
-  const { task, seed: _, step: __, ...shape } = parseObject(text, path);
+  const {
+    task,
+    seed: _,
+    step: __,
+    run: ___,
+    sha256: ____,
+    ...shape
+  } = parseObject(text, { directory: folder, file: MODEL_FILE });
   const known = taskSchema.safeParse(task);
   if (!known.success) throw new UsageError(`${path}: task is none of this version`);
   const { modulus, variables, examples } = known.data;

@@ -7,7 +7,7 @@ import { instantiateTransformer } from "../core/transformer.ts";
 import { messageOf, UsageError } from "../errors.ts";
 import { type MemberProgress, newMember } from "../pool/controller.ts";
 import { stateAtStart, transformerShape } from "../training/model.ts";
-import { readParameters } from "./checkpoints.ts";
+import { readInitialCopy, readParameters } from "./checkpoints.ts";
 import type { RunDirectory } from "./directory.ts";
 import { initialFile } from "./files.ts";
 import { findCheckpoints } from "./find-checkpoints.ts";
@@ -62,7 +62,10 @@ export async function initialMembers(
     all.map(async (progress, i) => {
       const { member } = progress;
       if (!there[i]) await directory.saveInitial(member, source![member], table);
-      return { ...progress, state: stateAtStart(config, await readParameters(copies[i], table)) };
+      return {
+        ...progress,
+        state: stateAtStart(config, await readInitialCopy(directory.path, member, table, null)),
+      };
     }),
   );
 }

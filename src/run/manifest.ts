@@ -1,17 +1,24 @@
 /** What a run was asked for: config.json. */
 import { createHash } from "node:crypto";
 import type { Config } from "../config/schema.ts";
+import { type RunIdentity, runHash } from "./identity.ts";
 
 export interface Manifest {
+  /** Of the run directory: from 2 on all its files have checksums; absent from those of earlier versions. */
+  format?: number;
   /** The complete configuration, defaults included. */
   config: Config;
   /** SHA-256 of `config` as JSON. */
   hash: string;
+  /** Of a run that was continued with other settings: those before, and the last step that followed from them. */
+  earlier?: { config: Config; until: number }[];
   /** Where the values that differ from the defaults came from, lowest precedence first. */
   overrides: { source: string; values: Record<string, unknown> }[];
   /** Arguments of the command that started the run; empty when a library call did. */
   commandLine: string[];
 }
+
+export const RUN_FORMAT = 2;
 
 /**
  * SHA-256 of a configuration, hexadecimal. The schema fixes the order of the keys. No pool is left out, so that
@@ -22,3 +29,8 @@ export function configHash({ task: { promptPool, ...task }, ...config }: Config)
   const hashed = { seed, task: promptPool === 0 ? task : { ...task, promptPool }, ...rest };
   return createHash("sha256").update(JSON.stringify(hashed)).digest("hex");
 }
+
+export const identityOf = ({ config, format = 1 }: Manifest): RunIdentity => ({
+  run: runHash(config),
+  sealed: format >= RUN_FORMAT,
+});

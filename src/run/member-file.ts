@@ -1,9 +1,10 @@
 /** A member's resume state as one safetensors file: parameters, both moments and the evaluations still pending. */
 import type { MemberEvaluation, MemberFailure, MemberProgress } from "../pool/controller.ts";
-import { decodeSafetensors, encodeSafetensors, type Tensor } from "../safetensors.ts";
+import type { Safetensors, Tensor } from "../safetensors.ts";
 import type { ProbeSetName } from "../tasks/probe-sets.ts";
 import type { IntervalSums, MemberAnswers, ProbePrediction } from "../training/messages.ts";
 import type { PosteriorSpread } from "../uncertainty/decompose.ts";
+import { sealedTensors } from "./tensors.ts";
 
 /** What the tensors do not hold; kept as JSON under the metadata key `progress`. NaN becomes null in JSON. */
 interface ProgressRecord {
@@ -43,7 +44,8 @@ function encodePrediction(
   return [[name, flat(probabilities)], ...spread];
 }
 
-export function encodeMember({ state, pending, ...progress }: MemberProgress): Uint8Array {
+/** @param run the identity of the run it belongs to */
+export function encodeMember({ state, pending, ...progress }: MemberProgress, run: string): Uint8Array {
   const record: ProgressRecord = {
     ...progress,
     step: state?.step ?? null,
@@ -62,12 +64,14 @@ export function encodeMember({ state, pending, ...progress }: MemberProgress): U
     tensors.push(["firstMoment", flat(state.firstMoment)]);
     tensors.push(["secondMoment", flat(state.secondMoment)]);
   }
-  return encodeSafetensors(tensors, { progress: JSON.stringify(record) });
+  return sealedTensors(tensors, {
+    ...{ run, member: String(progress.member), step: String(state?.step ?? null) },
+    progress: JSON.stringify(record),
+  });
 }
 
-/** @throws RangeError if the bytes are not a complete state of this kind. */
-export function decodeMember(bytes: Uint8Array): MemberProgress {
-  const { metadata, tensors } = decodeSafetensors(bytes);
+/** @throws RangeError if they are not a complete state of this kind. */
+export function decodeMember({ metadata, tensors }: Safetensors): MemberProgress {
   const tensor = (name: string): Float32Array => {
     const found = tensors.get(name)?.data;
     if (!(found instanceof Float32Array)) throw new RangeError(`member state without tensor ${name}`);

@@ -1,6 +1,9 @@
 /** The probabilities of one evaluation as a safetensors file. */
 import type { MemberEvaluation } from "../pool/controller.ts";
-import { encodeSafetensors, type Tensor } from "../safetensors.ts";
+import type { Tensor } from "../safetensors.ts";
+import { predictionsFile } from "./files.ts";
+import type { RunIdentity } from "./identity.ts";
+import { readTensors, sealedTensors } from "./tensors.ts";
 
 /**
  * A tensor for each probe set, (members, prompts, positions, classes), or (members, prompts, classes) if only the last
@@ -11,6 +14,7 @@ export function encodePredictions(
   members: readonly MemberEvaluation[],
   which: "last" | "all",
   { positions, classes }: { positions: number; classes: number },
+  run: string,
 ): Uint8Array {
   const tensors = members[0].predictions.map(({ set }, i): [string, Tensor] => {
     const parts = members.map((m) => m.predictions[i].probabilities);
@@ -25,9 +29,24 @@ export function encodePredictions(
           },
         ];
   });
-  return encodeSafetensors(tensors, {
+  return sealedTensors(tensors, {
+    run,
     step: String(step),
     members: JSON.stringify(members.map((m) => m.member)),
+  });
+}
+
+/** @throws FileFault if the file is missing, damaged, of another run or step, or of other members */
+export function requirePredictions(
+  directory: string,
+  step: number,
+  members: readonly number[],
+  identity: RunIdentity | null,
+): Promise<void> {
+  const place = { directory, file: predictionsFile(step) };
+  return readTensors(place, identity, { step }, ({ metadata }) => {
+    if (metadata.members !== JSON.stringify(members))
+      throw new RangeError(`it is of the members ${metadata.members}, not of ${JSON.stringify(members)}`);
   });
 }
 

@@ -7,11 +7,12 @@ import { messageOf } from "../errors.ts";
 import type { MemberEvaluation, MemberProgress } from "../pool/controller.ts";
 import { createProbeSets } from "../tasks/probes.ts";
 import type { DetectorState } from "../uncertainty/detector.ts";
-import { ForeignRunError, MissingRunError } from "./errors.ts";
+import { FileFault, type FilePlace, ForeignRunError, MissingRunError } from "./errors.ts";
 import { readEvents } from "./events.ts";
 import { isRunFile, stateFile, WAITING, type WholeFile } from "./files.ts";
-import { parseLines, parseObject, type RecordFile } from "./json.ts";
-import type { Manifest } from "./manifest.ts";
+import { type RunIdentity, requireRun, requireWhole } from "./identity.ts";
+import { openObject, parseObject, type RecordFile, type RecordLine, readLines } from "./json.ts";
+import { identityOf, type Manifest } from "./manifest.ts";
 import { decodeMember } from "./member-file.ts";
 import type {
   AnswerRecord,
@@ -21,6 +22,7 @@ import type {
   RunSummary,
   TimingRecord,
 } from "./records.ts";
+import { readTensors } from "./tensors.ts";
 
 export interface RunData {
   directory: string;
@@ -44,11 +46,20 @@ export interface RunData {
   environment: Record<string, unknown> | null;
 }
 
+/** Told of a file or line that is damaged or another run's, which is then left out. */
+export type OnFault = (fault: FileFault) => void;
+
+const refuse: OnFault = (fault) => {
+  throw fault;
+};
+
 /**
  * Reads `config.json` and, where present, `metrics.jsonl`, `answers.jsonl`, `summary.json` and `environment.json`.
- * @throws MissingRunError if there is no such directory; ForeignRunError if it does not hold a run.
+ * @throws MissingRunError if there is no such directory; ForeignRunError if it does not hold a run, and without
+ *   `onFault` for a damaged file
  */
-export async function readRun(runDir: string): Promise<RunData> {
+export async function readRun(runDir: string, onFault = refuse): Promise<RunData> {
+  if (runDir === "") throw new MissingRunError('the run directory: got "", must be a path');
   const directory = resolve(runDir);
   const status = await stat(directory).catch(nullIfAbsent);
   if (status === null) throw new MissingRunError(`no such run directory: ${directory}`);
@@ -56,23 +67,30 @@ export async function readRun(runDir: string): Promise<RunData> {
 
   const manifest = await readManifest(directory);
   if (manifest === null) throw new ForeignRunError(`no config.json in ${directory}: not a run directory`);
-  const config = validConfig(manifest.config, join(directory, "config.json"));
-  const records = await readMetrics(directory);
-  const summary = await readSummary(directory);
+  const { config, hash } = manifest;
+  const told = (error: unknown): null => {
+    if (!(error instanceof FileFault)) throw error;
+    onFault(error);
+    return null;
+  };
+  const records = await readMetrics(directory, onFault);
+  const summary = await readSummary(directory).catch(told);
   const references = summary?.references ?? (records.length > 0 ? referencesOf(config) : {});
   const { events, detector } = readEvents(records, references, config.task.modulus);
   return {
     directory,
     name: basename(directory),
     config,
-    hash: typeof manifest.hash === "string" ? manifest.hash : null,
+    hash: typeof hash === "string" ? hash : null,
     records,
-    answers: (await readAnswers(directory)).filter(({ step }) => step <= (records.at(-1)?.step ?? -1)),
+    answers: (await readAnswers(directory, onFault)).filter(
+      ({ step }) => step <= (records.at(-1)?.step ?? -1),
+    ),
     summary,
     references,
     detector,
     events: summary ?? events,
-    environment: await readEnvironment(directory),
+    environment: await readEnvironment(directory).catch(told),
   };
 }
 
@@ -81,36 +99,76 @@ function referencesOf(config: Config): References {
   return Object.fromEntries(createProbeSets(config).map(({ name, reference }) => [name, reference]));
 }
 
-/** @throws ForeignRunError for what is no configuration of this version */
-export function validConfig(value: unknown, path: string): Config {
+/**
+ * The manifest of the run in `directory`, or null if there is none.
+ * @throws FileFault if it is damaged, or none of a run
+ */
+export async function readManifest(directory: string): Promise<Manifest | null> {
+  const place = { directory, file: "config.json" };
+  const text = await textOf(place);
+  if (text === null) return null;
+  const { sha256, run, ...value } = parseObject(text, place);
+  // Before anything it says is believed.
+  requireWhole(Buffer.from(text), place, null);
+  const { config, earlier = [], ...manifest } = value as unknown as Manifest;
+  const path = join(directory, place.file);
+  const read = {
+    ...manifest,
+    config: validConfig(config, path),
+    ...(earlier.length > 0 && {
+      earlier: earlier.map(({ until, ...era }) => ({ until, config: validConfig(era.config, path) })),
+    }),
+  };
+  requireWhole(Buffer.from(text), place, identityOf(read));
+  requireRun(run, place, identityOf(read));
+  return read;
+}
+
+/**
+ * A configuration from before there were pools has none.
+ * @throws ForeignRunError for what is no configuration of this version
+ */
+function validConfig(value: Config, path: string): Config {
   try {
-    return storedConfig(value, path);
+    const { task } = value ?? {};
+    return storedConfig(
+      task ? { ...value, task: { ...task, promptPool: task.promptPool ?? 0 } } : value,
+      path,
+    );
   } catch (error) {
     throw new ForeignRunError(messageOf(error));
   }
 }
 
-/** The manifest of the run in `directory`, or null if there is none. One from before there were pools has none. */
-export async function readManifest(directory: string): Promise<Manifest | null> {
-  const manifest = await readObject<Manifest>(directory, "config.json");
-  const task = manifest?.config?.task;
-  return task
-    ? { ...manifest, config: { ...manifest.config, task: { ...task, promptPool: task.promptPool ?? 0 } } }
-    : manifest;
+/** What the files of the run in `directory` must agree with; null if it has no manifest. */
+async function readIdentity(directory: string): Promise<RunIdentity | null> {
+  const manifest = await readManifest(directory);
+  return manifest && identityOf(manifest);
 }
 
 export function readEnvironment(directory: string): Promise<Record<string, unknown> | null> {
   return readObject(directory, "environment.json");
 }
 
-/** null for an unfinished run. */
+/**
+ * null for an unfinished run, also one that is to be continued after what was its end.
+ * @throws FileFault if it is damaged, or another run's
+ */
 export async function readSummary(directory: string): Promise<RunSummary | null> {
   const summary = await readObject<RunSummary>(directory, "summary.json");
-  if (summary && summary.schema !== "epigrok-run/2" && summary.schema !== "epigrok-run/1")
-    throw new ForeignRunError(
-      `${join(directory, "summary.json")}: schema is ${JSON.stringify(summary.schema)}, expected "epigrok-run/2" or "epigrok-run/1"`,
+  if (summary === null) return null;
+  const place = { directory, file: "summary.json" };
+  const { schema, steps, members, perMember } = summary;
+  if (schema !== "epigrok-run/2" && schema !== "epigrok-run/1")
+    throw new FileFault(
+      place,
+      `schema is ${JSON.stringify(schema)}, expected "epigrok-run/2" or "epigrok-run/1"`,
     );
-  return summary;
+  const manifest = await readManifest(directory);
+  if (!manifest) return summary;
+  if (members !== manifest.config.ensemble.members || perMember?.length !== members)
+    throw new FileFault(place, `is of ${members} members, the run has ${manifest.config.ensemble.members}`);
+  return steps === manifest.config.training.steps ? summary : null;
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
@@ -119,7 +177,7 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
 /** By probe set, objects of measures. */
 const areSets = (value: unknown) => isObject(value) && Object.values(value).every(isObject);
 
-const METRICS: RecordFile = {
+export const METRICS: RecordFile = {
   file: "metrics.jsonl",
   what: "an evaluation record (step, members, ensemble)",
   matches: ({ step, members, ensemble }) =>
@@ -130,12 +188,12 @@ const METRICS: RecordFile = {
 };
 
 /** The evaluations so far, in order of step. */
-export async function readMetrics(directory: string): Promise<MetricsRecord[]> {
-  const records = await readRecords<MetricsRecord>(directory, METRICS);
+export async function readMetrics(directory: string, onFault = refuse): Promise<MetricsRecord[]> {
+  const records = await readRecords<MetricsRecord>(directory, METRICS, onFault);
   return records.sort((a, b) => a.step - b.step);
 }
 
-const ANSWERS: RecordFile = {
+export const ANSWERS: RecordFile = {
   file: "answers.jsonl",
   what: "a record of the answer table (step, tasks, inputs, fresh)",
   matches: ({ step, tasks, inputs, fresh }) =>
@@ -143,11 +201,11 @@ const ANSWERS: RecordFile = {
 };
 
 /** The answer tables so far, in order of step; none for a run of before there were any. */
-export function readAnswers(directory: string): Promise<AnswerRecord[]> {
-  return readRecords(directory, ANSWERS);
+function readAnswers(directory: string, onFault = refuse): Promise<AnswerRecord[]> {
+  return readRecords(directory, ANSWERS, onFault);
 }
 
-const TIMING: RecordFile = {
+export const TIMING: RecordFile = {
   file: "timing.jsonl",
   what: "a timing record (trainSeconds)",
   matches: ({ trainSeconds }) => typeof trainSeconds === "number",
@@ -158,44 +216,77 @@ export function readTiming(directory: string): Promise<TimingRecord[]> {
 }
 
 /** The records of a file, in the order of its lines; none if it is absent. */
-export async function readRecords<T>(directory: string, records: RecordFile): Promise<T[]> {
-  const path = join(directory, records.file);
-  const text = await readFile(path, "utf8").catch(nullIfAbsent);
-  return text === null ? [] : parseLines(text, path, records);
+export async function readRecords<T>(
+  directory: string,
+  recordFile: RecordFile,
+  onFault = refuse,
+): Promise<T[]> {
+  const { lines, faults } = await readRecordLines<T>(directory, recordFile);
+  faults.forEach(onFault);
+  return lines.map(({ record }) => record);
 }
 
-/** The saved state of a member, or null if it has none yet. */
-export async function readMember(directory: string, member: number): Promise<MemberProgress | null> {
-  const path = join(directory, stateFile(member));
-  const bytes = await readFile(path).catch(nullIfAbsent);
-  try {
-    return bytes && decodeMember(bytes);
-  } catch (error) {
-    throw new ForeignRunError(`${path} is damaged: ${messageOf(error)}`);
-  }
+/** The lines with their text, and what is wrong with others. */
+export async function readRecordLines<T>(
+  directory: string,
+  recordFile: RecordFile,
+): Promise<{ lines: RecordLine<T>[]; faults: FileFault[] }> {
+  const text = await textOf({ directory, file: recordFile.file });
+  return text === null
+    ? { lines: [], faults: [] }
+    : readLines<T>(text, directory, recordFile, await readIdentity(directory));
 }
 
-/** Parts of evaluations that were reported without a member that had crashed. */
-export async function readWaiting(directory: string): Promise<MemberEvaluation[]> {
-  const folder = join(directory, WAITING);
-  const names = (await readdir(folder, { recursive: true }).catch(nullIfAbsent)) ?? [];
-  const paths = names.filter((name) => isRunFile(join(WAITING, name))).map((name) => join(folder, name));
+/**
+ * A saved state of a member.
+ * @param file the last one, or the one before it
+ * @param parameters how many the model has
+ * @throws FileFault if it is missing, damaged, or of another member, run or model
+ */
+export async function readMember(
+  directory: string,
+  { member, file = stateFile(member), parameters }: { member: number; file?: string; parameters?: number },
+  identity: RunIdentity | null,
+): Promise<MemberProgress> {
+  return readTensors({ directory, file }, identity, { member }, (saved) => {
+    const progress = decodeMember(saved);
+    const { member: found, state } = progress;
+    if (found !== member) throw new RangeError(`it is of member ${found}, not of member ${member}`);
+    for (const part of ["parameters", "firstMoment", "secondMoment"] as const)
+      if (state && parameters !== undefined && state[part].length !== parameters)
+        throw new RangeError(`it has ${state[part].length} ${part}, where the model has ${parameters}`);
+    return progress;
+  });
+}
+
+/** Parts of evaluations that were reported without a member that had crashed. Those that are damaged are told of. */
+export async function readWaiting(directory: string, onFault = refuse): Promise<MemberEvaluation[]> {
+  const identity = await readIdentity(directory);
+  const names = (await readdir(join(directory, WAITING), { recursive: true }).catch(nullIfAbsent)) ?? [];
+  const files = names.map((name) => join(WAITING, name)).filter(isRunFile);
   const parts = await Promise.all(
-    paths.map(async (path) => {
-      try {
-        return decodeMember(await readFile(path)).pending;
-      } catch (error) {
-        throw new ForeignRunError(`${path} is damaged: ${messageOf(error)}`);
-      }
-    }),
+    files.map((file) =>
+      readTensors({ directory, file }, identity, {}, (saved) => decodeMember(saved).pending).catch(
+        (error) => {
+          if (!(error instanceof FileFault)) throw error;
+          onFault(error);
+          return [];
+        },
+      ),
+    ),
   );
   return parts.flat();
 }
 
 async function readObject<T extends object>(directory: string, file: WholeFile): Promise<T | null> {
-  const path = join(directory, file);
-  const text = await readFile(path, "utf8").catch(nullIfAbsent);
-  return text === null ? null : (parseObject(text, path) as T);
+  const place = { directory, file };
+  const text = await textOf(place);
+  return text === null ? null : (openObject(text, place, await readIdentity(directory)) as T);
+}
+
+/** null if there is no such file. */
+function textOf({ directory, file }: FilePlace): Promise<string | null> {
+  return readFile(join(directory, file), "utf8").catch(nullIfAbsent);
 }
 
 function nullIfAbsent(error: NodeJS.ErrnoException): null {

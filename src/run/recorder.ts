@@ -14,10 +14,28 @@ import { measureAnswers } from "./answers.ts";
 import type { RunDirectory } from "./directory.ts";
 import { measureEvaluation } from "./measure.ts";
 import type { RunObserver } from "./observer.ts";
-import { readAnswers, readMetrics, readTiming } from "./read.ts";
 import type { MetricsRecord, References, RunSummary, TimingRecord } from "./records.ts";
-import { answerSteps, checkpointSteps } from "./schedule.ts";
+import type { RunSchedule } from "./schedule.ts";
 import { summarise } from "./summary.ts";
+
+interface RecorderOptions {
+  config: Config;
+  core: CoreModule;
+  directory: RunDirectory;
+  observer: RunObserver;
+  schedule: RunSchedule;
+}
+
+/** What an earlier part of the run has recorded. */
+export interface EarlierRecords {
+  /** In order of step. */
+  records: MetricsRecord[];
+  timing?: TimingRecord;
+  /** Last step of answers.jsonl; -1 for none. */
+  answered: number;
+}
+
+const NO_TIME: TimingRecord = { step: 0, seconds: 0, tokens: 0, trainSeconds: 0, evaluationSeconds: 0 };
 
 /** Turns the controller's results into files and keeps what the summary needs. */
 export class Recorder {
@@ -26,8 +44,7 @@ export class Recorder {
   readonly #core: CoreModule;
   readonly #directory: RunDirectory;
   readonly #observer: RunObserver;
-  readonly #checkpoints: Set<number>;
-  readonly #asked: Set<number>;
+  readonly #schedule: RunSchedule;
   /** Last step of answers.jsonl. */
   #answered: number;
   readonly #timing: TimingRecord;
@@ -38,37 +55,16 @@ export class Recorder {
   #table: AnswerTable | null = null;
   #parameters: readonly ParameterInfo[] | null = null;
 
-  private constructor(
-    config: Config,
-    core: CoreModule,
-    directory: RunDirectory,
-    observer: RunObserver,
-    records: MetricsRecord[],
-    timing: TimingRecord | undefined,
-    answered: number,
-  ) {
+  /** @param earlier what an earlier part of the run has recorded */
+  constructor({ config, core, directory, observer, schedule }: RecorderOptions, earlier: EarlierRecords) {
     this.#config = config;
     this.#core = core;
     this.#directory = directory;
     this.#observer = observer;
-    this.#checkpoints = checkpointSteps(config);
-    this.#asked = answerSteps(config);
-    this.#answered = answered;
-    this.records = records;
-    this.#timing = timing ?? { step: 0, seconds: 0, tokens: 0, trainSeconds: 0, evaluationSeconds: 0 };
-  }
-
-  static async open(
-    config: Config,
-    core: CoreModule,
-    directory: RunDirectory,
-    observer: RunObserver,
-  ): Promise<Recorder> {
-    const records = await readMetrics(directory.path);
-    const timing = await readTiming(directory.path);
-    const answers = await readAnswers(directory.path);
-    const answered = answers.at(-1)?.step ?? -1;
-    return new Recorder(config, core, directory, observer, records, timing.at(-1), answered);
+    this.#schedule = schedule;
+    this.#answered = earlier.answered;
+    this.records = earlier.records;
+    this.#timing = { ...(earlier.timing ?? NO_TIME) };
   }
 
   /** The probe sets with their exact references; computed when first needed, while the workers train. */
@@ -85,7 +81,7 @@ export class Recorder {
     run: (request: SegmentRequest) => Promise<SegmentResult>,
     request: SegmentRequest,
   ): Promise<SegmentResult> {
-    const answers = this.#asked.has(request.toStep);
+    const answers = this.#schedule.answers.has(request.toStep);
     const result = await run(answers ? { ...request, answers } : request);
     this.#timing.tokens += result.tokens;
     this.#timing.trainSeconds += result.trainSeconds;
@@ -94,7 +90,7 @@ export class Recorder {
   }
 
   async saveMember(progress: MemberProgress, evaluation: MemberEvaluation | null): Promise<void> {
-    if (evaluation && progress.state && this.#checkpoints.has(evaluation.step)) {
+    if (evaluation && progress.state && this.#schedule.checkpoints.has(evaluation.step)) {
       const { shape, parameters } = this.#model();
       const { seed, task, training } = this.#config;
       // Before the parameters: whoever finds them finds their posterior.
@@ -121,7 +117,7 @@ export class Recorder {
       learningRate: learningRateAt(step, training),
       posteriorSamples: evaluation.posteriorSamples,
     });
-    if (evaluation.savePredictions !== "none") {
+    if (this.#schedule.predictions.has(step) && evaluation.savePredictions !== "none") {
       const shape = { positions: task.examples, classes: task.modulus };
       await this.#directory.savePredictions(step, members, evaluation.savePredictions, shape);
     }

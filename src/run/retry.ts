@@ -2,19 +2,15 @@
  * Members that dropped out because their workers crashed, tried again by a resume: another machine, or the same one with
  * more memory, may do what this one could not. (A loss that is not finite would be so again.)
  */
-import type { MemberEvaluation, MemberProgress } from "../pool/controller.ts";
+import { type MemberEvaluation, type MemberProgress, newMember } from "../pool/controller.ts";
 import type { RunDirectory } from "./directory.ts";
-import { readMember, readMetrics, readWaiting } from "./read.ts";
-import type { RunSummary } from "./records.ts";
+import { readMetrics, readWaiting } from "./read.ts";
 
 const crashed = ({ failure }: MemberProgress) => failure?.reason === "crash";
 
-/** Whether a finished run has members that could be tried again. */
-export async function canRetry(runDir: string, { perMember }: RunSummary): Promise<boolean> {
-  const failed = perMember.filter(({ failedStep }) => failedStep !== null);
-  const members = await Promise.all(failed.map(({ member }) => readMember(runDir, member)));
-  return members.some((progress) => progress !== null && crashed(progress));
-}
+/** Whether there are members that could be tried again. */
+export const hasCrashed = (members: readonly (MemberProgress | null)[]): boolean =>
+  members.some((progress) => progress !== null && crashed(progress));
 
 /**
  * The members with the crashed ones among the living. The evaluations that were reported without them are taken back and
@@ -25,15 +21,15 @@ export async function canRetry(runDir: string, { perMember }: RunSummary): Promi
  */
 export async function retryCrashed(
   directory: RunDirectory,
-  members: readonly MemberProgress[],
+  known: readonly (MemberProgress | null)[],
   warned: (message: string) => void = () => {},
-): Promise<MemberProgress[]> {
+): Promise<void> {
+  const members = known.map((progress, member) => progress ?? newMember(member));
   const lost = members.filter(crashed);
-  if (lost.length === 0) return [...members];
   const records = await readMetrics(directory.path);
   const from = Math.min(...lost.map(({ evaluated }) => evaluated));
   const later = records.filter(({ step }) => step > from);
-  const waiting = await readWaiting(directory.path);
+  const waiting = await readWaiting(directory.path, ({ message }) => warned(message));
   const revived = members.map((progress) => ({
     ...progress,
     failure: crashed(progress) ? null : progress.failure,
@@ -54,7 +50,6 @@ export async function retryCrashed(
     warned(`evaluations up to step ${later.at(-1)!.step} were made without member ${names}, and stay so`);
   for (const { member } of lost) await directory.saveMember(revived[member]);
   await directory.removeWaiting();
-  return revived;
 }
 
 /** Ascending, each step once. */

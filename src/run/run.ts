@@ -1,27 +1,28 @@
 /** One training run of an ensemble, from a configuration to a run directory; also its continuation. */
 
-import { differingKeys } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { loadCoreModule } from "../core/build.ts";
 import type { CoreModule } from "../core/module.ts";
-import { UsageError } from "../errors.ts";
 import { type MemberProgress, quorum, trainEnsemble } from "../pool/controller.ts";
 import { createWorkerPool, type WorkerPoolOptions } from "../pool/pool.ts";
 import type { WorkerPool } from "../pool/segments.ts";
 import { threadsFor } from "../training/team-size.ts";
 import { requireCount } from "../validate.ts";
 import { requireRunnable } from "./check.ts";
+import { continuation } from "./continuation.ts";
 import { type OpenMode, RUNS, RunDirectory } from "./directory.ts";
 import { describeEnvironment } from "./environment.ts";
+import { runHash } from "./identity.ts";
 import { initialMembers, readInitial } from "./initial.ts";
-import { configHash, type Manifest } from "./manifest.ts";
+import { configHash, type Manifest, RUN_FORMAT } from "./manifest.ts";
 import type { RunObserver } from "./observer.ts";
-import { readEnvironment, readManifest, readMember, readSummary } from "./read.ts";
+import { readManifest } from "./read.ts";
 import { Recorder } from "./recorder.ts";
 import type { RunSummary } from "./records.ts";
-import { canRetry, retryCrashed } from "./retry.ts";
-import { evaluationSteps } from "./schedule.ts";
+import { hasCrashed, retryCrashed } from "./retry.ts";
+import { runSchedule } from "./schedule.ts";
 import { requireSpace } from "./space.ts";
+import { type TakenUp, takeUp } from "./take-up.ts";
 
 /** Where and with what `runEnsemble` runs; nothing here has an influence on the results. */
 export interface RunOptions {
@@ -54,7 +55,9 @@ export interface RunOutcome {
 /**
  * Trains an ensemble and writes its run directory. With `mode: "resume"` it goes on where an earlier call stopped or
  * was killed, and ends with the same bytes in metrics.jsonl, checkpoints/ and predictions/ as an uninterrupted run;
- * a finished run only returns its summary.
+ * a finished run only returns its summary. Of an interrupted or finished run the number of steps may change, if no step
+ * so far depends on it, and how often there is an evaluation. Files that are damaged, or another run's, are set aside,
+ * and what that leaves missing is computed again.
  *
  * A member whose loss becomes non-finite, or whose worker keeps crashing, drops out and the others go on; a run that
  * keeps fewer than two members (of more than one) ends early. See `survived`. `resume` tries members again whose workers
@@ -74,26 +77,42 @@ export async function runEnsemble(config: Config, options: RunOptions): Promise<
   if (mode !== "resume" || given === undefined || !(await readManifest(given)))
     await readInitial(config, core, { replaced: mode === "overwrite" ? given : undefined });
   const out = typeof options.out === "string" ? options.out : options.out();
-  const directory = await RunDirectory.open(out, mode);
+  const directory = await RunDirectory.open(out, mode, runHash(config));
   try {
-    const manifest = mode === "overwrite" ? null : await readManifest(directory.path);
-    if (manifest) requireSameConfig(config, manifest, out);
-    const summary = await readSummary(directory.path);
-    // The directory may have been moved since.
-    const runDir = directory.path;
-    if (summary && !(await canRetry(runDir, summary)))
-      return { runDir, status: "finished", summary: { ...summary, runDir } };
-    return await train(config, core, directory, manifest === null, options);
+    const before = mode === "overwrite" ? null : await readManifest(directory.path);
+    const { overrides = [], observer } = options;
+    const manifest = before && (await continuation(directory.path, before, config, { out, overrides }));
+    if (manifest !== before) await directory.writeManifest(manifest!);
+    let earlier = manifest && (await takeUp(directory, manifest, core, observer));
+    if (manifest && earlier && hasCrashed(earlier.members)) {
+      await retryCrashed(directory, earlier.members, observer?.warned);
+      earlier = { ...(await takeUp(directory, manifest, core, observer)), summary: null };
+    }
+    if (earlier?.summary) return finished(directory, earlier.summary);
+    return await train(config, core, directory, { manifest, earlier }, options);
   } finally {
     directory.close();
   }
+}
+
+/** The directory may have been moved since. */
+const finished = ({ path }: RunDirectory, summary: RunSummary): RunOutcome => ({
+  runDir: path,
+  status: "finished",
+  summary: { ...summary, runDir: path },
+});
+
+/** What a run has that is to be continued: null, null for a new one. */
+interface EarlierPart {
+  manifest: Manifest | null;
+  earlier: TakenUp | null;
 }
 
 async function train(
   config: Config,
   core: CoreModule,
   directory: RunDirectory,
-  fresh: boolean,
+  { manifest, earlier }: EarlierPart,
   {
     workers: wanted,
     overrides = [],
@@ -109,18 +128,26 @@ async function train(
   signal?.addEventListener("abort", stop);
   if (signal?.aborted) stop();
   try {
-    const earlier = await readEnvironment(directory.path);
-    if (earlier && earlier.wasmSha256 !== core.sha256)
+    const { environment, members: states = [], records = { records: [], answered: -1 } } = earlier ?? {};
+    if (environment && environment.wasmSha256 !== core.sha256)
       observer.warned?.(
         "the run was begun with another build of the numeric core: from here on its numbers may differ in the last digits",
       );
-    if (fresh) await directory.writeManifest({ config, hash: configHash(config), overrides, commandLine });
+    const written = manifest ?? {
+      ...{ format: RUN_FORMAT, config, hash: configHash(config), overrides, commandLine },
+    };
+    if (!manifest) await directory.writeManifest(written);
+    const schedule = runSchedule(written);
+    const recorder = new Recorder({ config, core, directory, observer, schedule }, records);
     const initial = await initialMembers(directory, config, core);
-    const saved = initial.map(async (first) => (await readMember(directory.path, first.member)) ?? first);
-    const members = await retryCrashed(directory, await Promise.all(saved), observer.warned);
-    const recorder = await Recorder.open(config, core, directory, observer);
+    // One that crashed before its first evaluation has no state, and what it begins with may be a checkpoint.
+    const members = initial.map((first, i) => ({
+      ...first,
+      ...states[i],
+      state: states[i]?.state ?? first.state,
+    }));
     const aggregated = recorder.records.at(-1)?.step ?? -1;
-    const steps = evaluationSteps(config);
+    const { steps } = schedule;
     observer.started?.({
       runDir: directory.path,
       config,
@@ -146,8 +173,8 @@ async function train(
       stop,
     });
     // Asking git takes as long as starting a worker. Nothing waits for the answer, so the workers get their segments first.
-    const environmentWritten = describeEnvironment(core, workers).then((environment) =>
-      directory.writeEnvironment(environment),
+    const environmentWritten = describeEnvironment(core, workers).then((current) =>
+      directory.writeEnvironment(current),
     );
     environmentWritten.catch(stop);
     const final = await training;
@@ -155,7 +182,7 @@ async function train(
     if (!isComplete(final, steps)) return { runDir: directory.path, status: "stopped", summary: null };
     const summary = recorder.summarise(final);
     await directory.writeSummary(summary);
-    return { runDir: directory.path, status: "finished", summary };
+    return finished(directory, summary);
   } finally {
     signal?.removeEventListener("abort", stop);
     await pool.close();
@@ -166,13 +193,4 @@ async function train(
 function isComplete(members: readonly MemberProgress[], steps: readonly number[]): boolean {
   const live = members.filter((m) => !m.failure);
   return live.length < quorum(members.length) || live.every((m) => m.evaluated === steps.at(-1));
-}
-
-function requireSameConfig(config: Config, { config: other, hash }: Manifest, out: string): void {
-  if (configHash(config) === hash) return;
-  const keys = differingKeys(config, other);
-  throw new UsageError(
-    `the run in ${out} has another configuration; it differs in ${keys.join(", ")}. ` +
-      "Resume it without these settings, or start a new run with another --out",
-  );
 }

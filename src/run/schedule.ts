@@ -1,10 +1,11 @@
 /**
  * Which steps are evaluated, and which of them keep a checkpoint or ask the answer table. All follow from the
- * configuration alone.
+ * configurations alone.
  */
 import type { Config } from "../config/schema.ts";
 import { answerTableSize } from "../tasks/answer-table.ts";
 import { gradientsPerStep } from "../training/cost.ts";
+import type { Manifest } from "./manifest.ts";
 
 /** Steps in one log-spaced interval, as a fraction of the step it starts from: about 12 evaluations a decade. */
 const LOG_GAP = 0.2;
@@ -19,6 +20,44 @@ export function evaluationSteps({ training, evaluation }: Pick<Config, "training
   }
   steps.push(training.steps);
   return steps;
+}
+
+/** Which steps of a run are evaluated, and what is kept of them. */
+export interface RunSchedule {
+  /** Ascending. */
+  steps: number[];
+  checkpoints: Set<number>;
+  predictions: Set<number>;
+  answers: Set<number>;
+}
+
+/** As the configuration says; up to where earlier ones were followed, as they said, as far as it is still wanted. */
+export function runSchedule({ config, earlier = [] }: Pick<Manifest, "config" | "earlier">): RunSchedule {
+  const { schedule } = config.checkpoints;
+  const eras = [...earlier, { config, until: Number.POSITIVE_INFINITY }];
+  const steps = eras.flatMap((era, i) => {
+    const from = eras[i - 1]?.until ?? -1;
+    const kept = checkpointSteps(era.config);
+    const asked = answerSteps(era.config);
+    const last = i === eras.length - 1;
+    return evaluationSteps(era.config)
+      .filter((step) => (step > from && step <= era.until) || (last && step === config.training.steps))
+      .map((step) => ({
+        step,
+        answers: asked.has(step),
+        checkpoint: kept.has(step) && (last || schedule !== "last"),
+        predictions:
+          era.config.evaluation.savePredictions !== "none" && config.evaluation.savePredictions !== "none",
+      }));
+  });
+  const where = (wanted: (each: (typeof steps)[number]) => boolean) =>
+    new Set(steps.filter(wanted).map(({ step }) => step));
+  return {
+    steps: [...where(() => true)],
+    checkpoints: where(({ checkpoint }) => checkpoint),
+    predictions: where(({ predictions }) => predictions),
+    answers: where(({ answers }) => answers),
+  };
 }
 
 /**

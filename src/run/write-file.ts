@@ -17,19 +17,29 @@ export const isTemporary = (path: string) => TEMPORARY.test(basename(path));
 /**
  * Replaces the file at `path`, whose mode and owner are kept; a link is followed, and what is no file (a pipe, /dev/null)
  * is written to.
+ * @param options.keepAs what the file that is replaced is then called
  * @throws Error naming the file, if it could not be written whole: what was there before still is
  */
-export async function writeWhole(path: string, data: string | Uint8Array): Promise<void> {
+export async function writeWhole(
+  path: string,
+  data: string | Uint8Array,
+  { keepAs }: { keepAs?: string } = {},
+): Promise<void> {
   try {
     const before = await stat(path).catch(nullIfAbsent);
     if (before && !before.isFile()) await writeFile(path, data);
-    else await replace(before ? await realpath(path) : path, data, before);
+    else await replace(before ? await realpath(path) : path, data, before, keepAs);
   } catch (error) {
     throw new Error(`cannot write ${path}: ${messageOf(error)}`, { cause: error });
   }
 }
 
-async function replace(path: string, data: string | Uint8Array, before: Stats | null): Promise<void> {
+async function replace(
+  path: string,
+  data: string | Uint8Array,
+  before: Stats | null,
+  keepAs?: string,
+): Promise<void> {
   const temporary = join(dirname(path), `.epigrok-${randomBytes(8).toString("hex")}.tmp`);
   try {
     const file = await open(temporary, "wx");
@@ -41,6 +51,7 @@ async function replace(path: string, data: string | Uint8Array, before: Stats | 
     } finally {
       await file.close();
     }
+    if (before && keepAs) await rename(path, keepAs);
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });

@@ -1,5 +1,6 @@
 /** The figures of one run, by the sections of the report. None for a run without an evaluation. */
 import type { MethodComparison } from "../../analysis/compare.ts";
+import { drawn } from "../guarded.ts";
 import type { RunData } from "../read-run.ts";
 import { accuracyFigure } from "./accuracy.ts";
 import { distanceFigure } from "./distance.ts";
@@ -18,31 +19,34 @@ import { statisticFigures } from "./statistics.ts";
 /** What a reader looks at first. */
 export function mainFigures(run: RunData, axis: StepAxis): Figure[] {
   if (run.records.length === 0) return [];
-  return [accuracyFigure(run, axis), ...(membersOf(run) > 1 ? [informationFigure(run, axis)] : [])];
+  return drawn({
+    accuracy: () => accuracyFigure(run, axis),
+    information: () => (membersOf(run) > 1 ? informationFigure(run, axis) : null),
+  });
 }
 
 /** Of approximate posteriors; none for a run without. */
 export function methodFigures(run: RunData, methods: readonly MethodComparison[], axis: StepAxis): Figure[] {
   if (run.records.length === 0) return [];
-  return [
-    methodsFigure(run, methods, axis),
-    relativeInformationFigure(run, methods, axis),
-    evidenceFigure(run, methods, axis),
-  ].filter((figure) => figure !== null);
+  return drawn({
+    methods: () => methodsFigure(run, methods, axis),
+    "methods-relative": () => relativeInformationFigure(run, methods, axis),
+    "methods-evidence": () => evidenceFigure(run, methods, axis),
+  });
 }
 
 /** The others over the steps. */
 export function furtherFigures(run: RunData, axis: StepAxis): Figure[] {
   if (run.records.length === 0) return [];
-  return [
-    entropyFigure(run, axis),
-    distanceFigure(run, axis),
-    lossFigure(run, axis),
-    ...statisticFigures(run, axis),
-    posteriorFigure(run, axis),
-    eigenvalueFigure(run, axis),
-    negativityFigure(run, axis),
-  ].filter((figure) => figure !== null);
+  return drawn({
+    entropy: () => entropyFigure(run, axis),
+    distance: () => distanceFigure(run, axis),
+    loss: () => lossFigure(run, axis),
+    statistics: () => statisticFigures(run, axis),
+    posterior: () => posteriorFigure(run, axis),
+    eigenvalues: () => eigenvalueFigure(run, axis),
+    negativity: () => negativityFigure(run, axis),
+  });
 }
 
 /** All whose x axis is the training step. */
@@ -58,5 +62,5 @@ export function stepFigures(run: RunData, methods: readonly MethodComparison[], 
 /** Figures with another x axis. */
 export function otherFigures(run: RunData): Figure[] {
   if (run.records.length === 0) return [];
-  return [positionFigure(run), densityFigure(run)].filter((figure) => figure !== null);
+  return drawn({ position: () => positionFigure(run), density: () => densityFigure(run) });
 }
