@@ -24,6 +24,7 @@ export interface Tensor {
   data: TensorData;
 }
 
+/** What a safetensors file holds: free text by key, and tensors by name in the file's order. */
 export interface Safetensors {
   metadata: Record<string, string>;
   tensors: Map<string, Tensor>;
