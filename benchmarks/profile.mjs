@@ -24,18 +24,18 @@ const { values } = parseArgs({
   },
 });
 
-/** Parts of a step by the file or name that a function of the core has, first match counts. */
+/** Parts of a step by the file of a function of the core and its name; the first match counts. */
 const PARTS = [
-  ["matrix product", /kernels\/|gemm\/(micro|tile|multiply|run|gemm|product)/],
-  ["packing", /gemm\/.*pack|pack/i],
-  ["attention", /layers\/attention|softmax/],
-  ["layer norm", /layernorm|layer_norm/i],
-  ["rotary", /rot(ary|ation)|rope/i],
-  ["activation", /activation|relu|gelu|silu/i],
-  ["cross-entropy", /cross_?entropy/i],
-  ["optimiser", /optimizers|adamw|ivon/i],
-  ["embedding, rows", /embedding|rows|gather|scatter/],
-  ["other core", /^assembly|^~lib|wasm/],
+  ["packing", /^assembly\/gemm\/pack/],
+  ["matrix product", /^assembly\/(kernels|gemm)\//],
+  ["attention", /^assembly\/layers\/attention\//],
+  ["layer norm", /^assembly\/layers\/layernorm\//],
+  ["rotary", /^assembly\/layers\/rope\//],
+  ["activation", /^assembly\/layers\/activation/],
+  ["cross-entropy", /^assembly\/layers\/crossentropy\//],
+  ["optimiser", /^assembly\/optimizers\//],
+  ["embedding, rows", /^assembly\/(layers\/embedding|rows)\//],
+  ["other core", /^(?!JavaScript)/],
 ];
 
 async function namedCore() {

@@ -140,8 +140,11 @@ describe("an interrupted epigrok run", () => {
 describe("what nobody reads", () => {
   /** Runs `epigrok ARGS` by a shell, with what happens to its output. */
   const shell = (script: string) =>
-    spawnSync("bash", ["-c", script], { cwd: root, encoding: "utf8", env: { ...process.env, EPIGROK: cli } });
-  const cli = `${process.execPath} ${fileURLToPath(new URL("../dist/cli.js", import.meta.url))}`;
+    spawnSync("bash", ["-c", script], {
+      ...{ cwd: root, encoding: "utf8" },
+      env: { ...process.env, NODE: process.execPath, CLI: cli },
+    });
+  const cli = fileURLToPath(new URL("../dist/cli.js", import.meta.url));
   const args = (out: string) => `run ${[...SETTINGS, ...LIGHT].join(" ")} --out ${out} --workers 1`;
 
   it.each([
@@ -151,17 +154,17 @@ describe("what nobody reads", () => {
     ["streams that are closed", ">&- 2>&-"],
   ])("%s does not end a run", (_, redirection) => {
     const out = `unread-${redirection.length}`;
-    shell(`$EPIGROK ${args(out)} ${redirection}`);
+    shell(`"$NODE" "$CLI" ${args(out)} ${redirection}`);
     expect(existsSync(join(root, out, "summary.json"))).toBe(true);
     expect(existsSync(join(root, out, "report.html"))).toBe(true);
   });
 
   it.runIf(existsSync("/dev/full"))("an output that is full does not either, and is told", () => {
-    const { status, stderr } = shell(`$EPIGROK ${args("full")} --quiet > /dev/full`);
+    const { status, stderr } = shell(`"$NODE" "$CLI" ${args("full")} --quiet > /dev/full`);
     expect(stderr).toMatch(/the output is incomplete: ENOSPC/);
     expect(status).toBe(1);
     expect(existsSync(join(root, "full", "summary.json"))).toBe(true);
-    const everything = shell(`$EPIGROK ${args("full-2")} > /dev/full 2> /dev/full`);
+    const everything = shell(`"$NODE" "$CLI" ${args("full-2")} > /dev/full 2> /dev/full`);
     expect(everything.status).toBe(1);
     expect(existsSync(join(root, "full-2", "summary.json"))).toBe(true);
   });

@@ -25,6 +25,7 @@ import { createProbeSets } from "../../dist/tasks/probes.js";
 import { estimateCost } from "../../dist/training/cost.js";
 import { learningRateAt } from "../../dist/training/learning-rate.js";
 import { trainSegment } from "../../dist/training/segment.js";
+import { inShort } from "./in-short.mjs";
 
 /** New columns come last: the rows of older tables, which end before them, stay what they are. */
 const COLUMNS = [
@@ -144,12 +145,6 @@ function curve(values) {
     .map((value) => value?.toFixed(2) ?? "-")
     .join(" ");
 }
-
-/** memorised/generalised/grokked, or memorised/grokked without a pool. */
-const inShort = ({ memorisedStep, generalisedStep, grokStep }) =>
-  [memorisedStep, ...(generalisedStep === undefined ? [] : [generalisedStep]), grokStep]
-    .map((step) => step ?? "-")
-    .join("/");
 
 function inWords(row) {
   const said = [

@@ -16,6 +16,7 @@ import { fileLayer, overrideLayer, resolveConfig } from "../../dist/config/load.
 import { presetLayer } from "../../dist/config/presets.js";
 import { enableWideSimd } from "../../dist/core/simd.js";
 import { runEnsemble } from "../../dist/run/run.js";
+import { inShort } from "./in-short.mjs";
 
 const COLUMNS =
   "name seed members median mean perMember stay peak collapse miPeak miFinal accuracyPerMember ceiling seconds settings";
@@ -47,11 +48,6 @@ const seeds = values.seeds.split(",").flatMap((part) => {
   return Array.from({ length: last - first + 1 }, (_, i) => first + i);
 });
 
-const events = ({ memorisedStep, generalisedStep, grokStep }) =>
-  [memorisedStep, ...(generalisedStep === undefined ? [] : [generalisedStep]), grokStep]
-    .map((step) => step ?? "-")
-    .join("/");
-
 for (const seed of seeds.filter((seed) => !done.has(`${name} ${seed}`))) {
   const config = resolveConfig([
     ...(values.preset ? [presetLayer(values.preset)] : []),
@@ -69,9 +65,9 @@ for (const seed of seeds.filter((seed) => !done.has(`${name} ${seed}`))) {
     name,
     seed,
     summary.members,
-    events(summary),
-    events(summary.meanPrediction),
-    summary.perMember.map(events).join(" "),
+    inShort(summary),
+    inShort(summary.meanPrediction),
+    summary.perMember.map(inShort).join(" "),
     summary.perMember.filter(({ accuracy }) => share(accuracy.unseenTasks) >= 0.9).length,
     summary.uncertaintyPeakStep ?? "-",
     summary.collapseStep ?? "-",

@@ -5,6 +5,7 @@ import type { ConfigLayer } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { messageOf, UsageError } from "../errors.ts";
 import type { OpenMode } from "../run/directory.ts";
+import { inMebibytes } from "../run/mebibytes.ts";
 import type { RunPlan } from "../run/plan.ts";
 import type { RunSummary } from "../run/records.ts";
 import type { RunOptions } from "../run/run.ts";
@@ -253,7 +254,7 @@ async function planText(config: Config, plan: RunPlan): Promise<string> {
     stringify(config).trimEnd(),
     "",
     `# parameters   ${plan.parameters} in each of ${counted(members, "member")}`,
-    `# memory       ${Math.ceil(plan.memoryBytes / 2 ** 20)} MiB while it trains, ${Math.ceil(plan.workerBytes / 2 ** 20)} MiB of them for each of ${counted(plan.workers, "worker")}`,
+    `# memory       ${inMebibytes(plan.memoryBytes)} while it trains, ${inMebibytes(plan.workerBytes)} of them for each of ${counted(plan.workers, "worker")}`,
     `# disk         ${shortNumber(plan.diskBytes)}B for the run directory`,
     `# compute      ${shortNumber(plan.flopsPerStep)}FLOP a step, ${shortNumber(plan.totalFlops)}FLOP in all (nominal)`,
     `# evaluations  ${plan.evaluations}`,

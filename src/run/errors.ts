@@ -34,3 +34,9 @@ export class MissingFileError extends FileFault {
     super(place, "missing");
   }
 }
+
+/** For a `catch`: null in place of a file that is not there. */
+export function nullIfAbsent(error: NodeJS.ErrnoException): null {
+  if (error.code === "ENOENT" || error.code === "ENOTDIR") return null;
+  throw error;
+}

@@ -9,6 +9,7 @@ import { probeSetsOf } from "../tasks/probe-sets.ts";
 import { estimateCost } from "../training/cost.ts";
 import { transformerShape } from "../training/model.ts";
 import { teamSizeOf, threadsFor } from "../training/team-size.ts";
+import { inMebibytes } from "./mebibytes.ts";
 
 const FLOAT = 4;
 const DOUBLE = 8;
@@ -102,5 +103,3 @@ function advice(config: Config, core: CoreModule, wantedWorkers: number, there: 
   if (fits(fewer(), 1)) return `With --workers 1 and evaluation.prompts ${prompts} it fits`;
   return "Choose a smaller model, ensemble, pool or batch";
 }
-
-const inMebibytes = (bytes: number) => `${Math.ceil(bytes / MEBIBYTE)} MiB`;

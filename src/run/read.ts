@@ -7,7 +7,7 @@ import { messageOf } from "../errors.ts";
 import type { MemberEvaluation, MemberProgress } from "../pool/controller.ts";
 import { createProbeSets } from "../tasks/probes.ts";
 import type { DetectorState } from "../uncertainty/detector.ts";
-import { FileFault, type FilePlace, ForeignRunError, MissingRunError } from "./errors.ts";
+import { FileFault, type FilePlace, ForeignRunError, MissingRunError, nullIfAbsent } from "./errors.ts";
 import { readEvents } from "./events.ts";
 import { isRunFile, stateFile, WAITING, type WholeFile } from "./files.ts";
 import { type RunIdentity, requireRun, requireWhole } from "./identity.ts";
@@ -287,9 +287,4 @@ async function readObject<T extends object>(directory: string, file: WholeFile):
 /** null if there is no such file. */
 function textOf({ directory, file }: FilePlace): Promise<string | null> {
   return readFile(join(directory, file), "utf8").catch(nullIfAbsent);
-}
-
-function nullIfAbsent(error: NodeJS.ErrnoException): null {
-  if (error.code === "ENOENT" || error.code === "ENOTDIR") return null;
-  throw error;
 }

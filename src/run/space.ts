@@ -8,6 +8,7 @@ import { answerTableSize } from "../tasks/answer-table.ts";
 import { probeSetsOf } from "../tasks/probe-sets.ts";
 import { estimateCost } from "../training/cost.ts";
 import { isRunFile } from "./files.ts";
+import { inMebibytes } from "./mebibytes.ts";
 import { answerSteps, checkpointSteps, evaluationSteps } from "./schedule.ts";
 
 /** What a file takes is a multiple of this on most disks. */
@@ -84,9 +85,4 @@ function bytesOfRun(path: string): number {
   } catch {
     return 0;
   }
-}
-
-function inMebibytes(bytes: number): string {
-  const size = bytes / 2 ** 20;
-  return `${size < 10 ? size.toFixed(1) : Math.round(size)} MiB`;
 }

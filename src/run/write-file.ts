@@ -7,6 +7,7 @@ import type { Stats } from "node:fs";
 import { type FileHandle, open, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { messageOf } from "../errors.ts";
+import { nullIfAbsent } from "./errors.ts";
 
 /** Nobody else's files are called so: what a kill leaves behind can be deleted. */
 const TEMPORARY = /^\.epigrok-[0-9a-f]{16}\.tmp$/;
@@ -106,9 +107,4 @@ export async function syncDirectory(path: string): Promise<void> {
   } catch (error) {
     if (!NOT_SYNCED.includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
   }
-}
-
-function nullIfAbsent(error: NodeJS.ErrnoException): null {
-  if (error.code === "ENOENT") return null;
-  throw error;
 }

@@ -11,7 +11,7 @@ import type { Batch } from "../core/batch.ts";
 import { type RandomGenerator, stream } from "../random.ts";
 import { emptyBatch, promptLength } from "./batch.ts";
 import { TaskFamily } from "./family.ts";
-import { drawPromptPool, type PromptPool } from "./prompt-pool.ts";
+import { drawPromptPool, type PromptPool, promptKey } from "./prompt-pool.ts";
 import { PromptSource } from "./prompt-source.ts";
 import type { TaskConfig } from "./settings.ts";
 import { splitInputs, splitTasks } from "./split.ts";
@@ -244,8 +244,6 @@ function findPooled(
   }
   return [...found.values()].sort((a, b) => a.cell - b.cell);
 }
-
-const promptKey = (task: number, inputs: ArrayLike<number>) => `${task}:${Array.from(inputs).join()}`;
 
 function promptKeys({ tasks, inputs, batch }: PromptPool): string[] {
   const examples = batch.positions.length;

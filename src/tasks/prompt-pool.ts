@@ -42,7 +42,7 @@ export function drawPromptPool(task: TaskConfig, seed: number, probePrompts: num
   while (drawn.size < size) {
     source.draw(rng);
     const at = drawn.size;
-    drawn.add(`${prompt.task}:${prompt.inputs.join()}`);
+    drawn.add(promptKey(prompt.task, prompt.inputs));
     if (drawn.size === at) continue;
     prompt.writeTokens(pool.batch.tokens, at * length);
     pool.batch.targets.set(targets, at * examples);
@@ -52,6 +52,9 @@ export function drawPromptPool(task: TaskConfig, seed: number, probePrompts: num
   }
   return pool;
 }
+
+/** Tells the prompts of a pool apart: a task and its inputs in their order. */
+export const promptKey = (task: number, inputs: Int32Array) => `${task}:${inputs.join()}`;
 
 /**
  * The order in which each member goes through its prompts: a new permutation every epoch, a function of (seed, member,

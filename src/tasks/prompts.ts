@@ -61,9 +61,13 @@ type Fill = (batch: Batch, member: number, step: number) => void;
 function freshPrompts({ task, seed, evaluation, ensemble: { bootstrap = "none" } }: PromptOptions): Fill {
   const source = new TrainingSource(task, seed, evaluation.prompts);
   const draw = task.batching === "balanced" ? balanced(source) : independent(source);
+  // A member trains for many steps before there is another.
+  let last: { member: number; rows: Int32Array } = { member: -1, rows: new Int32Array() };
   return ({ batchSize, length, positions, tokens, targets }, member, step) => {
     const rng = stream(seed, member, "data", step);
-    const rows = memberTasks(bootstrap, task.trainTasks, seed, member);
+    if (member !== last.member)
+      last = { member, rows: memberTasks(bootstrap, task.trainTasks, seed, member) };
+    const { rows } = last;
     const asked = positions.length;
     const first = source.targets.length - asked;
     for (let b = 0; b < batchSize; b++) {

@@ -1,6 +1,7 @@
 /** A member's answers to the prompts of the answer table. */
 import type { Batch } from "../core/batch.ts";
 import type { Transformer } from "../core/transformer.ts";
+import { argmax } from "../uncertainty/rows.ts";
 import type { MemberAnswers } from "./messages.ts";
 
 /**
@@ -16,9 +17,9 @@ export function answer(model: Transformer, batch: Batch): MemberAnswers {
   const right = new Float32Array(targets.length);
   const confidence = new Float32Array(targets.length);
   for (let b = 0; b < targets.length; b++) {
-    const row = probabilities.subarray(b * dVocab, (b + 1) * dVocab);
-    confidence[b] = row.reduce((a, p) => Math.max(a, p), 0);
-    right[b] = row.indexOf(confidence[b]) === targets[b] ? 1 : 0;
+    const said = argmax(probabilities, b * dVocab, dVocab);
+    confidence[b] = probabilities[b * dVocab + said];
+    right[b] = said === targets[b] ? 1 : 0;
   }
   return { right, confidence };
 }
