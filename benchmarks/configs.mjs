@@ -11,9 +11,9 @@ const preset = (name) => listPresets().find((p) => p.name === name).config;
  */
 export const decoder = ({ d = 64, n = 8, B = 64 }) =>
   configSchema.parse({
-    task: { modulus: 29, variables: 2, trainTasks: 400, examples: n, distinctInputs: false },
+    task: { modulus: 29, variables: 2, trainTasks: 400, examples: n, distinctInputs: false, promptPool: 0 },
     model: { dModel: d, dMlp: 4 * d },
-    training: { batchSize: B },
+    training: { batchSize: B, lossPositions: "all" },
   });
 
 export const PRESETS = { quick: preset("quick"), standard: preset("standard") };

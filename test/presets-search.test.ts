@@ -14,7 +14,6 @@ const root = temporaryDirectory();
 const search = fileURLToPath(new URL("../experiments/presets/search.mjs", import.meta.url));
 
 const SETTINGS = [
-  ...FRESH_ASSIGNMENTS,
   ...["task.modulus=5", "task.trainTasks=1", "task.examples=4"],
   ...["model.dModel=16", "model.nHeads=2", "model.nLayers=1", "model.dMlp=32"],
   ...["training.steps=100", "training.batchSize=64", "training.warmupSteps=10"],
@@ -47,7 +46,7 @@ it("tells the events of an ensemble with a pool, as those of the run itself", as
   const changed = ["task.trainTasks=3", "task.promptPool=90", "evaluation.prompts=8", "training.steps=300"];
   const pooled = [...SETTINGS, ...changed];
   const { rows, stdout } = await searched("pooled", pooled, "--members", "2");
-  const set = [...pooled, "ensemble.members=2"].flatMap((item) => ["--set", item]);
+  const set = [...FRESH_ASSIGNMENTS, ...pooled, "ensemble.members=2"].flatMap((item) => ["--set", item]);
   const flags = ["--out", join(root, "run"), "--json", "--quiet", "--no-posterior"];
   const run = await epigrok(["run", ...set, ...flags]);
   const summary = JSON.parse(run.stdout) as RunSummary;

@@ -1,7 +1,7 @@
 /**
  * The search behind the presets: trains single members, or ensembles, over a list of settings and seeds, appends one
  * line per run to a results table and prints its events. Settings are lines `name key=value ...` with the keys of
- * `--set`.
+ * `--set`, over those of BASE.
  *
  *   node experiments/presets/search.mjs SETTINGS.txt --seeds 0,1,2 --workers 2 --out results.tsv
  *     [--members K] [--give-up STEP:ACC] [--trace FILE]
@@ -47,8 +47,19 @@ const COLUMNS = [
   ...["mean prediction", "each member"],
 ];
 
+/** What a row of the table has where its settings say nothing. */
+const BASE = {
+  task: { modulus: 23, trainTasks: 17, zeroTask: true, examples: 3, promptPool: 0 },
+  model: { initStd: 0.1 },
+  training: {
+    ...{ steps: 10000, batchSize: 256, lossPositions: "all", weightDecay: 0.5 },
+    ...{ learningRate: 0.003, schedule: "cosine", finalLearningRate: 0.1 },
+  },
+  evaluation: { every: 250 },
+};
+
 function configOf(settings, seed, members) {
-  const input = { seed, ensemble: { members } };
+  const input = { ...structuredClone(BASE), seed, ensemble: { members } };
   for (const item of settings) {
     const equals = item.indexOf("=");
     const keys = item.slice(0, equals).split(".");
