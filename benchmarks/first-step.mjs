@@ -5,13 +5,16 @@ import { isMainThread } from "node:worker_threads";
 if (!isMainThread) {
   const { Instance } = WebAssembly;
   let told = false;
-  WebAssembly.Instance = (...args) => {
-    const { exports } = new Instance(...args);
-    const adamwStep = (...options) => {
-      exports.adamwStep(...options);
-      if (!told) writeSync(1, "first step\n");
-      told = true;
-    };
-    return { exports: { ...exports, adamwStep } };
+  // Called with `new`: a class, since arrow functions are no constructors.
+  WebAssembly.Instance = class {
+    constructor(...args) {
+      const { exports } = new Instance(...args);
+      const adamwStep = (...options) => {
+        exports.adamwStep(...options);
+        if (!told) writeSync(1, "first step\n");
+        told = true;
+      };
+      this.exports = { ...exports, adamwStep };
+    }
   };
 }
