@@ -65,7 +65,13 @@ describe("drawPromptPool", () => {
 
   it("is a function of the seed, and a larger one begins with the smaller", () => {
     const c = config({ promptPool: 200 });
-    expect(poolOf(c)).toEqual(poolOf(c));
+    const first = poolOf(c);
+    expect(poolOf(structuredClone(c))).toBe(first);
+    // Asked for another in between, it is drawn again.
+    expect(prompts(poolOf(c, 4))).not.toEqual(prompts(first));
+    expect(poolOf(c)).not.toBe(first);
+    expect(poolOf(c)).toEqual(first);
+    expect(drawPromptPool(c, 2, PROBES + 1)).not.toBe(poolOf(c));
     expect(prompts(poolOf(c, 3))).not.toEqual(prompts(poolOf(c)));
     expect(prompts(poolOf(config({ promptPool: 300 }))).slice(0, 200)).toEqual(prompts(poolOf(c)));
   });

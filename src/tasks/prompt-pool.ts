@@ -20,14 +20,24 @@ export interface PromptPool {
   outputs: Int32Array;
 }
 
+/** The pool drawn last, which sampler, probe sets and answer table of a configuration share: nobody writes to it. */
+let latest: { key: string; pool: PromptPool } | undefined;
+
 /**
  * The pool of a configuration, a function of (task, seed, probePrompts) alone; null if every step draws fresh prompts.
+ * Callers that ask for the same pool get the same arrays.
  *
  * @throws RangeError as TrainingSource
  */
 export function drawPromptPool(task: TaskConfig, seed: number, probePrompts: number): PromptPool | null {
+  if (task.promptPool === 0) return null;
+  const key = JSON.stringify([task, seed, probePrompts]);
+  if (latest?.key !== key) latest = { key, pool: draw(task, seed, probePrompts) };
+  return latest.pool;
+}
+
+function draw(task: TaskConfig, seed: number, probePrompts: number): PromptPool {
   const { promptPool: size, examples, variables } = task;
-  if (size === 0) return null;
   const source = new TrainingSource(task, seed, probePrompts);
   const { prompt, targets } = source;
   const length = promptLength(variables, examples);
