@@ -1,12 +1,9 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { overrideLayer, resolveConfig } from "../src/config/load.ts";
 import { configSchema } from "../src/config/schema.ts";
 import { UsageError } from "../src/errors.ts";
-import { planRun } from "../src/run/plan.ts";
 import { runEnsemble } from "../src/run/run.ts";
 import { reserveProbePrompts } from "../src/tasks/reserved.ts";
 import { fakePool } from "./fixtures/fake-trainer.ts";
@@ -92,62 +89,4 @@ describe("probe sets too large for the family", () => {
     }
     expect(existsSync(join(root, "never"))).toBe(false);
   });
-});
-
-describe.runIf(existsSync("/proc/self/status"))("memory that a dry run tells", () => {
-  const cli = fileURLToPath(new URL("../dist/cli.js", import.meta.url));
-  /** The most that the process had in memory until the training was over. */
-  const peak = async (child: ChildProcess, out: string): Promise<number> => {
-    let most = 0;
-    while (child.exitCode === null && !existsSync(join(out, "summary.json"))) {
-      try {
-        const [, size] = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"))!;
-        most = Number(size) * 1024;
-      } catch {}
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-    return most;
-  };
-
-  it.each([
-    ["of a small run", ["model.dModel=16", "model.nHeads=2", "model.nLayers=1", "model.dMlp=16"], 2],
-    ["of a large model", ["model.dModel=256", "model.nLayers=4", "model.dMlp=1024", "ensemble.members=2"], 2],
-    [
-      "of many predictions",
-      ["task.modulus=13", "task.examples=8", "model.dModel=16", "model.nHeads=2", "evaluation.prompts=4096"],
-      1,
-    ],
-  ])(
-    "%s is within 15 %% of what it takes",
-    async (name, settings, workers) => {
-      const all = [
-        "task.modulus=7",
-        "task.trainTasks=5",
-        "task.examples=3",
-        "training.steps=4",
-        "training.batchSize=8",
-        "evaluation.every=2",
-      ].concat("evaluation.prompts=8", "ensemble.members=2", settings);
-      const { memoryBytes } = await planRun(resolved(all), workers);
-      const out = join(root, name.replaceAll(" ", "-"));
-      const args = [
-        "run",
-        "--quiet",
-        "--no-posterior",
-        "--set",
-        "task.promptPool=0",
-        "--workers",
-        String(workers),
-        "--out",
-        out,
-      ];
-      const child = spawn(process.execPath, [cli, ...args, ...all.flatMap((setting) => ["--set", setting])], {
-        stdio: "ignore",
-      });
-      const taken = await peak(child, out);
-      child.kill("SIGKILL");
-      expect(Math.abs(memoryBytes / taken - 1), `${memoryBytes} told, ${taken} taken`).toBeLessThan(0.15);
-    },
-    240_000,
-  );
 });

@@ -1,0 +1,107 @@
+/** What a run takes of the machine's memory: as told beforehand, and no more in the end than in the beginning. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { overrideLayer, resolveConfig } from "../src/config/load.ts";
+import { planRun } from "../src/run/plan.ts";
+import { runEnsemble } from "../src/run/run.ts";
+import { temporaryDirectory } from "./fixtures/temporary.ts";
+
+const root = temporaryDirectory();
+const resolved = (settings: string[]) => resolveConfig(settings.map(overrideLayer));
+const LARGE = ["model.dModel=256", "model.nLayers=4", "model.dMlp=1024"];
+
+describe.runIf(existsSync("/proc/self/status"))("memory that a dry run tells", () => {
+  const cli = fileURLToPath(new URL("../dist/cli.js", import.meta.url));
+  /** The most that the process had in memory until the training was over. */
+  const peak = async (child: ChildProcess, out: string): Promise<number> => {
+    let most = 0;
+    while (child.exitCode === null && !existsSync(join(out, "summary.json"))) {
+      try {
+        const [, size] = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"))!;
+        most = Number(size) * 1024;
+      } catch {}
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    return most;
+  };
+
+  it.each([
+    ["of a small run", ["model.dModel=16", "model.nHeads=2", "model.nLayers=1", "model.dMlp=16"], 2],
+    ["of a large model", LARGE, 2],
+    ["of IVON", [...LARGE, "training.optimizer=ivon", "training.weightDecay=1e-4"], 2],
+    ["of dropout", [...LARGE, "model.dropout=0.1"], 2],
+    ["of two threads that share a member", [...LARGE, "ensemble.members=1", "training.batchSize=4096"], 2],
+    [
+      "of a pool",
+      [
+        "task.modulus=29",
+        "task.trainTasks=23",
+        "task.promptPool=18000",
+        "task.examples=2",
+        "model.dModel=16",
+      ],
+      1,
+    ],
+    [
+      "of many predictions",
+      ["task.modulus=13", "task.examples=8", "model.dModel=16", "model.nHeads=2", "evaluation.prompts=4096"],
+      1,
+    ],
+  ])(
+    "%s is what it takes, to 15 percent",
+    async (name, settings, workers) => {
+      const all = [
+        "task.modulus=7",
+        "task.trainTasks=5",
+        "task.examples=3",
+        "training.steps=4",
+        "training.batchSize=8",
+        "evaluation.every=2",
+        "task.promptPool=0",
+      ].concat("evaluation.prompts=8", "ensemble.members=2", settings);
+      const { memoryBytes } = await planRun(resolved(all), workers);
+      const out = join(root, name.replaceAll(" ", "-"));
+      const args = ["run", "--quiet", "--no-posterior", "--workers", String(workers), "--out", out];
+      const child = spawn(process.execPath, [cli, ...args, ...all.flatMap((setting) => ["--set", setting])], {
+        stdio: "ignore",
+      });
+      const taken = await peak(child, out);
+      child.kill("SIGKILL");
+      expect(Math.abs(memoryBytes / taken - 1), `${memoryBytes} told, ${taken} taken`).toBeLessThan(0.15);
+    },
+    240_000,
+  );
+});
+
+describe("a long run", () => {
+  it("takes no more memory after 20,000 steps than after 5000", async () => {
+    const config = resolved([
+      ...[
+        "task.modulus=7",
+        "task.trainTasks=5",
+        "task.examples=3",
+        "task.promptPool=64",
+        "training.batchSize=8",
+      ],
+      ...["model.dModel=8", "model.nHeads=2", "model.nLayers=1", "model.dMlp=8", "ensemble.members=2"],
+      ...[
+        "training.steps=20000",
+        "evaluation.every=250",
+        "evaluation.prompts=8",
+        "checkpoints.schedule=last",
+      ],
+    ]);
+    const resident: number[] = [];
+    await runEnsemble(config, {
+      ...{ out: join(root, "long"), workers: 2 },
+      observer: { evaluated: ({ step }) => (resident[step / 250] = process.memoryUsage.rss() / 2 ** 20) },
+    });
+    // The least of ten evaluations: collections of garbage come and go.
+    const least = (last: number) => Math.min(...resident.slice(last - 9, last + 1));
+    expect(resident).toHaveLength(81);
+    expect(least(80) - least(20), resident.map(Math.round).join(" ")).toBeLessThan(8);
+  }, 120_000);
+});
