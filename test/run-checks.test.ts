@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { overrideLayer, resolveConfig } from "../src/config/load.ts";
 import { configSchema } from "../src/config/schema.ts";
 import { UsageError } from "../src/errors.ts";
+import { planRun } from "../src/run/plan.ts";
 import { runEnsemble } from "../src/run/run.ts";
 import { reserveProbePrompts } from "../src/tasks/reserved.ts";
 import { fakePool } from "./fixtures/fake-trainer.ts";
