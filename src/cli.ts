@@ -5,6 +5,7 @@ import yargs, { type CommandModule } from "yargs";
 import { hideBin } from "yargs/helpers";
 import { commandWords, refuseNegated, refuseRepeated } from "./commands/arguments.ts";
 import { COMPLETION_REQUEST, proposalsFor } from "./commands/completion.ts";
+import { diagnoseCommand } from "./commands/diagnose.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { posteriorCommand } from "./commands/posterior.ts";
 import { predictCommand } from "./commands/predict.ts";
@@ -27,6 +28,7 @@ const commands = [
   spectrumCommand,
   reportCommand,
   predictCommand,
+  diagnoseCommand,
   statusCommand,
   verifyCommand,
   unlockCommand,

@@ -46,6 +46,19 @@ export {
 } from "./run/load-checkpoint.ts";
 export type { MetricsRecord, RunSummary } from "./run/records.ts";
 
+// What predictions without labels say, of a run or of any program.
+
+export type { NumberArray } from "./diagnosis/arrays.ts";
+export {
+  type DiagnoseOptions,
+  Diagnosis,
+  type DiagnosisResult,
+  type DiagnosisSettings,
+  diagnose,
+  type Evaluation,
+  type EvaluationDiagnosis,
+} from "./diagnosis/diagnose.ts";
+
 // Files of tensors, of runs and of other programs.
 
 export { decodeSafetensors, type Safetensors } from "./safetensors.ts";

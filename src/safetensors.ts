@@ -143,6 +143,9 @@ function fromHalf(bits: number, fractionBits: number): number {
   return sign * (leading + fraction) * 2 ** (Math.max(1, exponent) - bias - fractionBits);
 }
 
+/** The value of a float16, by its bits. */
+export const float16 = (bits: number) => fromHalf(bits, HALVES.F16);
+
 function parseHeader(bytes: Uint8Array): Record<string, unknown> {
   let header: unknown;
   try {

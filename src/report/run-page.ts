@@ -1,5 +1,7 @@
 /** The report of one run. */
 import { stringify } from "yaml";
+import { diagnoseRun } from "../diagnosis/diagnose-run.ts";
+import { diagnosisWords } from "../diagnosis/words.ts";
 import type { FinalAccuracy } from "../run/records.ts";
 import { TaskFamily } from "../tasks/family.ts";
 import type { TaskConfig } from "../tasks/settings.ts";
@@ -7,6 +9,7 @@ import type { LabelledEvents } from "../uncertainty/events.ts";
 import { verdict as describe } from "../uncertainty/verdict.ts";
 import { answersSection, PLAYER_SCRIPT } from "./answers/section.ts";
 import { diagnose } from "./diagnosis.ts";
+import { estimateFigure } from "./diagnosis-page.ts";
 import { clearerAxis, membersOf, probeSets, setNames } from "./figures/events.ts";
 import { furtherFigures, mainFigures, methodFigures, otherFigures } from "./figures/index.ts";
 import { methodsOf } from "./figures/methods.ts";
@@ -49,6 +52,7 @@ export async function runPage(run: RunData, faults: readonly string[] = []): Pro
           await guarded("Through training", async () =>
             throughTraining(await onBothAxes((axis) => mainFigures(run, axis))),
           ),
+          await guarded("The estimate without labels", () => estimateSection(run)),
           answers,
           await guarded("Seen and unseen tasks", () => quadrantsSection(run)),
           await guarded("Approximate posteriors", async () => {
@@ -119,6 +123,18 @@ function throughTraining(figures: FigureHtml[]): string {
       ? `${stepAxisSwitch}\n${figureGrid(figures)}`
       : `<p class="note">No evaluation has been written yet.</p>`;
   return section("Through training", body);
+}
+
+/** What the predictions on unseen tasks say of their accuracy; of a run that has kept them. */
+async function estimateSection(run: RunData): Promise<string> {
+  const diagnosis = await diagnoseRun(run);
+  if (!diagnosis) return "";
+  const { result } = diagnosis;
+  const figures = await onBothAxes((axis) => [estimateFigure(result, axis)]);
+  return section(
+    "Without labels",
+    `<p>${escapeHtml(diagnosisWords(result))}</p>\n${figureGrid(figures)}\n<p class="note">${escapeHtml(result.rule)}</p>`,
+  );
 }
 
 async function quadrantsSection(run: RunData): Promise<string> {
