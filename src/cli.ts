@@ -7,6 +7,7 @@ import { commandWords, refuseNegated, refuseRepeated } from "./commands/argument
 import { COMPLETION_REQUEST, proposalsFor } from "./commands/completion.ts";
 import { diagnoseCommand } from "./commands/diagnose.ts";
 import { doctorCommand } from "./commands/doctor.ts";
+import { importCommand } from "./commands/import.ts";
 import { posteriorCommand } from "./commands/posterior.ts";
 import { predictCommand } from "./commands/predict.ts";
 import { presetsCommand } from "./commands/presets.ts";
@@ -29,6 +30,7 @@ const commands = [
   reportCommand,
   predictCommand,
   diagnoseCommand,
+  importCommand,
   statusCommand,
   verifyCommand,
   unlockCommand,

@@ -12,6 +12,8 @@ export interface Manifest {
   hash: string;
   /** Of a run that was continued with other settings: those before, and the last step that followed from them. */
   earlier?: { config: Config; until: number }[];
+  /** Of a run of foreign checkpoints: their steps, ascending, at which it is evaluated. */
+  imported?: number[];
   /** Where the values that differ from the defaults came from, lowest precedence first. */
   overrides: { source: string; values: Record<string, unknown> }[];
   /** Arguments of the command that started the run; empty when a library call did. */

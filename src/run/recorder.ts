@@ -8,10 +8,11 @@ import { type AnswerTable, drawAnswerTable } from "../tasks/answer-table.ts";
 import { createProbeSets, type ProbeSet } from "../tasks/probes.ts";
 import { ivonGaussian } from "../training/ivon.ts";
 import { learningRateAt } from "../training/learning-rate.ts";
-import type { SegmentRequest, SegmentResult } from "../training/messages.ts";
+import type { MemberState, SegmentRequest, SegmentResult } from "../training/messages.ts";
 import { transformerShape } from "../training/model.ts";
 import { measureAnswers } from "./answers.ts";
 import type { RunDirectory } from "./directory.ts";
+import type { CheckpointKey } from "./files.ts";
 import { measureEvaluation } from "./measure.ts";
 import type { RunObserver } from "./observer.ts";
 import type { MetricsRecord, References, RunSummary, TimingRecord } from "./records.ts";
@@ -89,22 +90,25 @@ export class Recorder {
     return result;
   }
 
-  async saveMember(progress: MemberProgress, evaluation: MemberEvaluation | null): Promise<void> {
-    if (evaluation && progress.state && this.#schedule.checkpoints.has(evaluation.step)) {
-      const { shape, parameters } = this.#model();
-      const { seed, task, training } = this.#config;
-      // Before the parameters: whoever finds them finds their posterior.
-      if (training.ivon) {
-        const gaussian = ivonGaussian(this.#config, training.ivon, progress.member);
-        const curvature = { ...gaussian, hessian: progress.state.secondMoment };
-        await this.#directory.saveIvonCurvature(evaluation, curvature, parameters);
-      }
-      await this.#directory.saveCheckpoint(evaluation, progress.state.parameters, parameters, {
-        ...shape,
-        seed,
-        task,
-      });
+  /** What makes a member's model, and of an IVON member its posterior. */
+  async saveCheckpoint(
+    { step, member }: CheckpointKey,
+    { parameters: flat, secondMoment }: Pick<MemberState, "parameters" | "secondMoment">,
+  ): Promise<void> {
+    const key = { step, member };
+    const { shape, parameters } = this.#model();
+    const { seed, task, training } = this.#config;
+    // Before the parameters: whoever finds them finds their posterior.
+    if (training.ivon) {
+      const gaussian = ivonGaussian(this.#config, training.ivon, member);
+      await this.#directory.saveIvonCurvature(key, { ...gaussian, hessian: secondMoment }, parameters);
     }
+    await this.#directory.saveCheckpoint(key, flat, parameters, { ...shape, seed, task });
+  }
+
+  async saveMember(progress: MemberProgress, evaluation: MemberEvaluation | null): Promise<void> {
+    if (evaluation && progress.state && this.#schedule.checkpoints.has(evaluation.step))
+      await this.saveCheckpoint(evaluation, progress.state);
     await this.#directory.saveMember(progress);
     if (progress.failure?.reason === "crash") this.#crashed.add(progress.member);
     if (progress.failure) this.#observer.memberFailed?.(progress.failure);

@@ -3,6 +3,7 @@
 import type { Config } from "../config/schema.ts";
 import { loadCoreModule } from "../core/build.ts";
 import type { CoreModule } from "../core/module.ts";
+import { UsageError } from "../errors.ts";
 import { type MemberProgress, quorum, trainEnsemble } from "../pool/controller.ts";
 import { createWorkerPool, type WorkerPoolOptions } from "../pool/pool.ts";
 import type { WorkerPool } from "../pool/segments.ts";
@@ -81,6 +82,10 @@ export async function runEnsemble(config: Config, options: RunOptions): Promise<
   try {
     const before = mode === "overwrite" ? null : await readManifest(directory.path);
     const { overrides = [], observer } = options;
+    if (before?.imported)
+      throw new UsageError(
+        `${out} holds checkpoints from elsewhere (epigrok import): it cannot be trained on`,
+      );
     const manifest = before && (await continuation(directory.path, before, config, { out, overrides }));
     if (manifest !== before) await directory.writeManifest(manifest!);
     let earlier = manifest && (await takeUp(directory, manifest, core, observer));

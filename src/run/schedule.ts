@@ -31,8 +31,20 @@ export interface RunSchedule {
   answers: Set<number>;
 }
 
-/** As the configuration says; up to where earlier ones were followed, as they said, as far as it is still wanted. */
-export function runSchedule({ config, earlier = [] }: Pick<Manifest, "config" | "earlier">): RunSchedule {
+/**
+ * As the configuration says; up to where earlier ones were followed, as they said, as far as it is still wanted. What was
+ * imported is kept at every step.
+ */
+export function runSchedule({
+  config,
+  earlier = [],
+  imported,
+}: Pick<Manifest, "config" | "earlier" | "imported">): RunSchedule {
+  if (imported) {
+    const all = new Set(imported);
+    const kept = config.evaluation.savePredictions === "none" ? new Set<number>() : all;
+    return { steps: imported, checkpoints: all, predictions: kept, answers: all };
+  }
   const { schedule } = config.checkpoints;
   const eras = [...earlier, { config, until: Number.POSITIVE_INFINITY }];
   const steps = eras.flatMap((era, i) => {

@@ -76,6 +76,8 @@ async function trainAgain(
   { members, until, workers, createPool = createWorkerPool }: RecomputeOptions,
 ): Promise<{ faults: FileFault[]; recomputed: number }> {
   const { config } = manifest;
+  if (manifest.imported)
+    throw new UsageError(`${directory} holds checkpoints from elsewhere: how they were trained is not known`);
   requireCount("members", members, config.ensemble.members);
   requireWhole("until", until);
   const { steps, checkpoints } = runSchedule(manifest);

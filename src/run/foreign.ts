@@ -1,0 +1,65 @@
+/** Checkpoints of another program: which member's they are, and at which step. */
+import { readFile } from "node:fs/promises";
+import { basename } from "node:path";
+import { messageOf, UsageError } from "../errors.ts";
+import { decodeSafetensors } from "../safetensors.ts";
+import type { CheckpointKey } from "./files.ts";
+
+export interface ForeignCheckpoint extends CheckpointKey {
+  path: string;
+}
+
+/**
+ * Step and member of each file: from its path (step-500/member-1.safetensors), else from its metadata `step` and
+ * `member`. Without them files are the members at `lastStep`, in their order.
+ *
+ * @returns in order of step and member
+ * @throws UsageError if a file is none, if two are of the same member and step, or if a step lacks a member
+ */
+export async function identifyCheckpoints(
+  paths: readonly string[],
+  lastStep: number,
+): Promise<ForeignCheckpoint[]> {
+  const given = await Promise.all(paths.map(readKey));
+  const next = new Map<number, number>();
+  const found = given.map(({ path, step = lastStep, member }) => {
+    const order = next.get(step) ?? 0;
+    next.set(step, order + 1);
+    return { path, step, member: member ?? order };
+  });
+  found.sort((a, b) => a.step - b.step || a.member - b.member);
+  for (const [i, { path, step, member }] of found.entries()) {
+    const before = found[i - 1];
+    if (before?.step === step && before.member === member)
+      throw new UsageError(`${path}: it is of member ${member} at step ${step}, as ${before.path} is`);
+  }
+  requireSameMembers(found);
+  return found;
+}
+
+async function readKey(path: string): Promise<{ path: string } & Partial<CheckpointKey>> {
+  try {
+    const { metadata } = decodeSafetensors(await readFile(path));
+    const whole = (text: string | undefined) =>
+      text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
+    return {
+      path,
+      step: whole(/step[-_](\d+)/.exec(path)?.[1] ?? metadata.step),
+      member: whole(/member[-_](\d+)/.exec(basename(path))?.[1] ?? metadata.member),
+    };
+  } catch (error) {
+    throw new UsageError(`${path}: ${messageOf(error)}`);
+  }
+}
+
+function requireSameMembers(found: readonly ForeignCheckpoint[]): void {
+  const steps = new Map<number, number[]>();
+  for (const { step, member } of found) steps.set(step, [...(steps.get(step) ?? []), member]);
+  const count = Math.max(...[...steps.values()].map((members) => members.length));
+  for (const [step, members] of steps)
+    for (let member = 0; member < count; member++)
+      if (members[member] !== member)
+        throw new UsageError(
+          `at step ${step} there are the members ${members.join(", ")}, must be 0 to ${count - 1}, as at the other steps`,
+        );
+}
