@@ -16,6 +16,7 @@ import { runCommand } from "./commands/run.ts";
 import { schemaCommand } from "./commands/schema.ts";
 import { spectrumCommand } from "./commands/spectrum.ts";
 import { statusCommand } from "./commands/status.ts";
+import { sweepCommand } from "./commands/sweep.ts";
 import { theoryCommand } from "./commands/theory.ts";
 import { unlockCommand } from "./commands/unlock.ts";
 import { verifyCommand } from "./commands/verify.ts";
@@ -25,6 +26,7 @@ import { packageVersion } from "./run/environment.ts";
 
 const commands = [
   runCommand,
+  sweepCommand,
   posteriorCommand,
   spectrumCommand,
   reportCommand,

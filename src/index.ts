@@ -32,6 +32,13 @@ export { createConfig, listPresets } from "./config/presets.ts";
 export { type Config, type ConfigInput, configSchema } from "./config/schema.ts";
 export { type RunOptions, type RunOutcome, runEnsemble } from "./run/run.ts";
 
+// Grids of runs.
+
+export type { SweepInput } from "./sweep/definition.ts";
+export type { SweepObserver } from "./sweep/observer.ts";
+export { runSweep, type SweepOptions } from "./sweep/sweep.ts";
+export type { SweepOutcome } from "./sweep/work.ts";
+
 // What a run leaves, and what can be made of it.
 
 export { type PosteriorOptions, runPosteriors } from "./analysis/posteriors.ts";

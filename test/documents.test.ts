@@ -44,14 +44,17 @@ function commandLines(text: string): string[] {
 
 const scripts = JSON.parse(read("package.json")).scripts as Record<string, string>;
 
-/** A command's flags, from its help. */
+/** A command's flags, from its help; of a command of its own below it, such as that of `sweep status`, from that one's. */
 const helps = new Map<string, string>();
-function helpOf(command: string): string {
+function helpOf(command: string, next = ""): string {
   if (!helps.has(command)) {
-    const cli = [join(root, "dist/cli.js"), command, "--help"];
+    const cli = [join(root, "dist/cli.js"), ...command.split(" "), "--help"];
     helps.set(command, execFileSync(process.execPath, cli, { encoding: "utf8", stdio: "pipe" }));
   }
-  return helps.get(command)!;
+  const help = helps.get(command)!;
+  return next && new RegExp(`^ +epigrok ${command} ${next}\\b`, "m").test(help)
+    ? helpOf(`${command} ${next}`)
+    : help;
 }
 
 /** What is wrong with a command line; null if nothing, or if it is none. */
@@ -65,7 +68,8 @@ function fault(line: string): string | null {
     return existsSync(join(root, first)) ? null : `there is no ${first}`;
   if (program !== "epigrok" || first === undefined || !/^[a-z]+$/.test(first)) return null;
   if (!existsSync(join(root, `src/commands/${first}.ts`))) return `epigrok has no command ${first}`;
-  const unknown = rest.filter((word) => word.startsWith("--") && !helpOf(first).includes(word.split("=")[0]));
+  const help = helpOf(first, /^[a-z]+$/.exec(rest[0] ?? "")?.[0]);
+  const unknown = rest.filter((word) => word.startsWith("--") && !help.includes(word.split("=")[0]));
   return unknown.length === 0 ? null : `epigrok ${first} has no ${unknown.join(", ")}`;
 }
 

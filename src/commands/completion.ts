@@ -4,7 +4,7 @@
 export const COMPLETION_REQUEST = "--get-yargs-completions";
 
 /**
- * What the last word may become, in place of that word; null where it is no value of --preset or --set. A key is proposed
+ * What the last word may become, in place of that word; null where it is no value of --preset, --set or --axis. A key is proposed
  * with its values once it is the only one.
  */
 export async function proposalsFor(words: readonly string[]): Promise<string[] | null> {
@@ -26,6 +26,7 @@ export async function proposalsFor(words: readonly string[]): Promise<string[] |
 const VALUES: Record<string, (typed: string) => Promise<string[]>> = {
   "--preset": async () => (await import("../config/presets.ts")).presetNames(),
   "--set": assignments,
+  "--axis": assignments,
   "--math": async () => (await settings()).find(({ name }) => name === "math")?.suggestions ?? [],
 };
 

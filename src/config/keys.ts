@@ -7,6 +7,8 @@ export interface Key {
   name: string;
   /** A section has keys of its own. */
   section: boolean;
+  /** Whether its values are integers. */
+  integer: boolean;
   /** What it may be, where that is a short list; else its default. */
   suggestions: string[];
 }
@@ -26,7 +28,8 @@ function keysIn(schema: JsonSchema, prefix: string): Key[] {
     const inner = property as JsonSchema;
     const name = prefix + part;
     const below = keysIn(inner, `${name}.`);
-    return [{ name, section: below.length > 0, suggestions: suggestionsOf(inner) }, ...below];
+    const key = { name, section: below.length > 0, integer: inner.type === "integer" };
+    return [{ ...key, suggestions: suggestionsOf(inner) }, ...below];
   });
 }
 

@@ -8,7 +8,7 @@ import { SIMD_VARIABLE } from "../core/simd.ts";
 import { messageOf, UsageError } from "../errors.ts";
 import { reserveProbePrompts } from "../tasks/reserved.ts";
 import { isSection, requireData } from "./data.ts";
-import { configKeys } from "./keys.ts";
+import { configKeys, type Key } from "./keys.ts";
 import { nearestName } from "./nearest-name.ts";
 import { type Config, configSchema } from "./schema.ts";
 import { parseYaml } from "./yaml.ts";
@@ -96,15 +96,36 @@ export function overrideLayer(assignment: string): ConfigLayer {
   const equals = assignment.indexOf("=");
   if (equals < 1) throw new UsageError(`--set ${assignment}: must have the form key=value`);
   const key = assignment.slice(0, equals);
+  requireKey("--set", key);
   const source = `--set ${assignment}`;
-  // Checked here because a key like __proto__ must not become an object's key at all.
-  if (!isKey(key)) throw new UsageError(`--set: ${unknownKey(key)}`);
   return { source, values: nested(key, parseValue(source, assignment.slice(equals + 1))) };
 }
 
-/** The layer of a flag of its own, such as --seed. */
-export function flagLayer(flag: string, key: string, value: unknown): ConfigLayer {
-  return { source: flag, values: nested(key, value) };
+/** Checked before there is a layer, because a key like __proto__ must not become an object's key at all. */
+function requireKey(source: string, key: string): void {
+  if (!isKey(key)) throw new UsageError(`${source}: ${unknownKey(key)}`);
+}
+
+/**
+ * One setting, by its dotted key.
+ * @param source for messages
+ * @throws UsageError for what is unknown, or a section
+ */
+export function settingKey(source: string, key: string): Key {
+  requireKey(source, key);
+  const found = configKeys().find(({ name }) => name === key)!;
+  if (found.section)
+    throw new UsageError(
+      `${source}: ${key} is a section; name one of its settings, such as ${key}.${configKeys()
+        .find(({ name }) => name.startsWith(`${key}.`))!
+        .name.slice(key.length + 1)}`,
+    );
+  return found;
+}
+
+/** The layer of one setting that has been looked up before: a flag of its own, such as --seed. */
+export function flagLayer(source: string, key: string, value: unknown): ConfigLayer {
+  return { source, values: nested(key, value) };
 }
 
 /**

@@ -39,10 +39,14 @@ export interface SegmentTask {
   team: TeamHandle | null;
 }
 
-/** What a worker gets to help with another one's segment. */
-export interface AssistTask {
+/** Whose steps a thread helps with. */
+export interface AssistRequest {
   config: Config;
   core: CoreModule;
+}
+
+/** What a worker gets to help with another one's segment. */
+export interface AssistTask extends AssistRequest {
   team: TeamHandle;
 }
 
@@ -67,26 +71,51 @@ export interface SegmentOptions {
 }
 
 /** A pool for the segments of one run. It ends the threads when it is closed. */
-export function segmentPool(threads: Threads, { workers, members, core }: SegmentOptions): WorkerPool {
+export function segmentPool(threads: Threads, options: SegmentOptions): WorkerPool {
+  const teams = segmentTeams(threads, options.workers);
+  return poolOfRun({ threads, teams, close: () => threads.close() }, options);
+}
+
+/** The teams of all segments on these threads. */
+export function segmentTeams(threads: Threads, workers: number): Teams<AssistRequest> {
+  return new Teams(workers, (request, team) => {
+    const task: AssistTask = { ...request, team };
+    return threads.run(task, { name: "assist" });
+  });
+}
+
+/** Where the segments of a run are run. */
+interface Place {
+  threads: Threads;
+  teams: Teams<AssistRequest>;
+  /** Runs a segment once it is its turn; by default at once. */
+  inTurn?: <Result>(run: () => Promise<Result>) => Promise<Result>;
+  close: () => Promise<void>;
+}
+
+/** The segments of one run, with its own stop word and progress, on threads that others may use too. */
+export function poolOfRun(
+  { threads, teams, inTurn = (run) => run(), close }: Place,
+  { workers, members, core }: SegmentOptions,
+): WorkerPool {
   const stopWord = new Int32Array(new SharedArrayBuffer(4));
   const progress = new Float64Array(new SharedArrayBuffer(16 * members));
   for (let member = 0; member < members; member++) progress[2 * member + 1] = Number.NaN;
   const context = { core, stopWord: stopWord.buffer, progress: progress.buffer };
-  const teams = new Teams<Config>(workers, (config, team) => {
-    const task: AssistTask = { config, core, team };
-    return threads.run(task, { name: "assist" });
-  });
   return {
     runSegment: ({ state, ...request }) =>
-      teams.lead(request.config, workers > 1 ? teamSizeOf(request.config, workers) : null, (team) => {
-        const copy = state && copyOf(state);
-        const task: SegmentTask = { request: { ...request, state: copy }, team, ...context };
-        return threads.run(task, { transferList: copy ? buffersOf(copy) : [] });
+      inTurn(() => {
+        const size = workers > 1 ? teamSizeOf(request.config, workers) : null;
+        return teams.lead({ config: request.config, core }, size, (team) => {
+          const copy = state && copyOf(state);
+          const task: SegmentTask = { request: { ...request, state: copy }, team, ...context };
+          return threads.run(task, { transferList: copy ? buffersOf(copy) : [] });
+        });
       }),
     stop: () => void Atomics.store(stopWord, 0, 1),
     stopped: () => Atomics.load(stopWord, 0) !== 0,
     progress: (member) => ({ step: progress[2 * member], loss: progress[2 * member + 1] }),
-    close: () => threads.close(),
+    close,
   };
 }
 

@@ -18,7 +18,7 @@ export class Teams<Request> {
   readonly #workers: number;
   readonly #assist: (request: Request, team: TeamHandle) => Promise<void>;
   readonly #led = new Set<Led<Request>>();
-  /** Of one size each: all segments of a pool have the same shape. */
+  /** Their memory serves the next segments of their size; as many as there can be segments at a time. */
   readonly #spare: Team[] = [];
   #segments = 0;
   #assistants = 0;
@@ -44,7 +44,7 @@ export class Teams<Request> {
     if (this.#segments + this.#assistants > this.#workers) this.#releaseOne();
     const led =
       size && this.#workers > 1
-        ? { request, team: this.#spare.pop() ?? new Team(size), assistants: 0, ended: false }
+        ? { request, team: this.#takeSpare(size) ?? new Team(size), assistants: 0, ended: false }
         : null;
     if (led) this.#led.add(led);
     this.#settle();
@@ -100,5 +100,12 @@ export class Teams<Request> {
     if (!ended || assistants > 0 || team.failed()) return;
     team.reset();
     this.#spare.push(team);
+    if (this.#spare.length > this.#workers) this.#spare.shift();
+  }
+
+  #takeSpare(size: TeamSize): Team | undefined {
+    const wanted = JSON.stringify(size);
+    const found = this.#spare.findLastIndex(({ handle }) => JSON.stringify(handle.size) === wanted);
+    return found < 0 ? undefined : this.#spare.splice(found, 1)[0];
   }
 }

@@ -56,9 +56,12 @@ export interface Holder {
   dead: boolean | null;
 }
 
+/** Another process has the lock. */
+export class LockedError extends UsageError {}
+
 /**
  * Takes the lock at `path`, at once or not at all. What a dead owner left is taken over.
- * @throws UsageError if another process holds it, Error if it cannot be written
+ * @throws LockedError if another process holds it, Error if it cannot be written
  */
 export function acquireLock(path: string): Lock {
   const name = nameOf(thisProcess());
@@ -71,7 +74,7 @@ export function acquireLock(path: string): Lock {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const claim = claimAt(path);
       const holder = claim && describe(claim, now);
-      if (holder && !holder.dead) throw new UsageError(refusal(path, holder));
+      if (holder && !holder.dead) throw new LockedError(refusal(path, holder));
       try {
         if (claim) takeOver(path, claim, name);
         else renameSync(stage, path);

@@ -86,7 +86,7 @@ export function requireMemory(config: Config, core: CoreModule, wantedWorkers: n
 }
 
 /** The machine's memory, or what this process may have of it. */
-function availableBytes(): number {
+export function availableBytes(): number {
   const limit = process.constrainedMemory?.() ?? 0;
   return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
 }

@@ -56,11 +56,32 @@ export function runBytes(config: Config): number {
  * @throws UsageError if what the run has still to write does not fit
  */
 export async function requireSpace(path: string, config: Config): Promise<void> {
+  await requireFree("the run", path, runBytes(config) - bytesOfRun(path));
+}
+
+/** Something does not fit onto its disk. */
+class NoSpaceError extends UsageError {
+  readonly code = "ENOSPC";
+}
+
+/** Whether it was for want of disk space that something failed. */
+export function isOutOfSpace(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { code } = error as NodeJS.ErrnoException;
+  return code === "ENOSPC" || code === "EDQUOT" || isOutOfSpace(error.cause);
+}
+
+/**
+ * @param what is to be written, for the message
+ * @param path a directory, which need not exist
+ * @param needed bytes
+ * @throws NoSpaceError if it does not fit
+ */
+export async function requireFree(what: string, path: string, needed: number): Promise<void> {
   const free = await freeBytes(resolve(path));
-  const needed = runBytes(config) - bytesOfRun(path);
   if (free === null || needed <= free) return;
-  throw new UsageError(
-    `the run needs about ${inMebibytes(needed)} of disk in ${path}, where ${inMebibytes(free)} are free. Free some, choose another ` +
+  throw new NoSpaceError(
+    `${what} needs about ${inMebibytes(needed)} of disk in ${path}, where ${inMebibytes(free)} are free. Free some, choose another ` +
       "directory, or keep less: checkpoints.keep, evaluation.savePredictions, evaluation.every",
   );
 }
@@ -77,7 +98,7 @@ async function freeBytes(path: string): Promise<number | null> {
 }
 
 /** What the run takes that is there: it will be replaced, or need not be written again. */
-function bytesOfRun(path: string): number {
+export function bytesOfRun(path: string): number {
   try {
     return readdirSync(path, { recursive: true, encoding: "utf8" })
       .filter(isRunFile)

@@ -1,0 +1,49 @@
+/** How far the runs of a sweep are, read off their files. */
+import { existsSync, readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { LOCK } from "../run/files.ts";
+import { type Holder, holderOf } from "../run/lock.ts";
+import type { RunSummary } from "../run/records.ts";
+import { survived } from "../run/summary.ts";
+import { type Failure, readFailure, runDirectory } from "./directory.ts";
+import type { SweepRun } from "./expand.ts";
+
+export type RunState = "waiting" | "running" | "interrupted" | "finished" | "failed";
+
+export interface SweepRunState {
+  state: RunState;
+  /** Who works on it; of a running one. */
+  holder: Holder | null;
+  /** Of a failed one. */
+  failure: Failure | null;
+}
+
+export function stateOf(directory: string, { run, steps }: Pick<SweepRun, "run" | "steps">): SweepRunState {
+  const path = runDirectory(directory, run);
+  const none = { holder: null, failure: null };
+  if (isFinished(path, steps)) return { ...none, state: "finished" };
+  const holder = holderOf(join(path, LOCK));
+  if (holder && !holder.dead) return { ...none, state: "running", holder };
+  const failure = readFailure(directory, run);
+  if (failure) return { ...none, state: "failed", failure };
+  return { ...none, state: existsSync(join(path, "config.json")) ? "interrupted" : "waiting" };
+}
+
+/** With members enough for its measures, and of all steps. What is damaged is not: to go on with it mends it. */
+function isFinished(path: string, steps: number): boolean {
+  try {
+    const summary: RunSummary = JSON.parse(readFileSync(join(path, "summary.json"), "utf8"));
+    return summary.steps === steps && survived(summary);
+  } catch {
+    return false;
+  }
+}
+
+/** Step of the last complete evaluation of a run; null before the first. */
+export async function lastStep(directory: string, run: string): Promise<number | null> {
+  const text = await readFile(join(runDirectory(directory, run), "metrics.jsonl"), "utf8").catch(() => "");
+  const line = text.split("\n").at(-2);
+  const step = line === undefined ? undefined : /"step":(\d+)/.exec(line)?.[1];
+  return step === undefined ? null : Number(step);
+}
