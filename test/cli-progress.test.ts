@@ -1,11 +1,13 @@
 import { Writable } from "node:stream";
 import { stripVTControlCharacters } from "node:util";
-import { describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { formatDuration, shortNumber } from "../src/commands/format.ts";
 import { jobProgress } from "../src/commands/job-progress.ts";
 import { createProgress, type Progress } from "../src/commands/progress.ts";
+import { type SweepProgress, sweepProgress } from "../src/commands/sweep-progress.ts";
 import type { RunStart } from "../src/run/observer.ts";
 import type { MetricsRecord } from "../src/run/records.ts";
+import type { SweepRun } from "../src/sweep/expand.ts";
 import type { ProbeReference } from "../src/tasks/probes.ts";
 import type { EnsembleMeasures } from "../src/uncertainty/measures.ts";
 import { fakeConfig } from "./fixtures/fake-trainer.ts";
@@ -258,5 +260,63 @@ describe("numbers and durations", () => {
       "3 d 4 h",
       "2.7 years",
     ]);
+  });
+});
+
+describe("the progress of a sweep", () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+
+  const runs = Array.from(
+    { length: 4 },
+    (_, seed): SweepRun => ({
+      ...{ run: `${seed}`.repeat(16), config: "", settings: { seed }, members: 2, steps: 20, flops: 1e9 },
+    }),
+  );
+  const events = (progress: SweepProgress) => {
+    progress.started?.({ directory: "sweeps/x", runs, open: runs.slice(1), workers: 2 });
+    vi.advanceTimersByTime(1000);
+    progress.runStarted?.(runs[1], start);
+    progress.runStarted?.(runs[2], { ...start, memberSteps: [10, 10] });
+    progress.warned?.("seed=2: EIO; it is tried once more");
+    progress.runLeft?.(runs[2]);
+    progress.runEnded?.(runs[2], { state: "failed", here: true, message: "EIO" });
+    vi.advanceTimersByTime(1000);
+    progress.runEnded?.(runs[1], { state: "finished", here: true, message: null });
+    progress.waiting?.([runs[3]]);
+    progress.waiting?.([runs[3]]);
+    progress.runEnded?.(runs[3], { state: "finished", here: false, message: null });
+    progress.close();
+    progress.close();
+  };
+
+  it("is lines without a terminal, of the beginning, troubles and the end at least", () => {
+    const sink = new Sink(false);
+    events(sweepProgress(sink, false));
+    expect(sink.lines).toEqual([
+      "sweeps/x: 4 runs of 2 members, 1 of them done before, 2 workers",
+      "warning: seed=2: EIO; it is tried once more",
+      "failed: seed=2: EIO",
+      expect.stringMatching(/^2\/4 {2}seed=2 {2}1 running {2}ETA \d+ s$/),
+      "waiting for 1 run of other processes",
+      "4/4  seed=3",
+      "",
+    ]);
+  });
+
+  it("is a bar on a terminal, with the share of all steps", () => {
+    const sink = new Sink(true);
+    events(sweepProgress(sink, false));
+    expect(sink.text).toContain("[----");
+    expect(sink.text).toContain("1/4 runs");
+    expect(sink.text).toMatch(/\[=+-+\] 2\/4 runs {2}1 running {2}ETA \d+ s/);
+    expect(sink.text).toMatch(/\[=+\] 4\/4 runs/);
+    expect(sink.lines.join("\n")).toContain("failed: seed=2: EIO");
+  });
+
+  it("is troubles alone where it is to be quiet", () => {
+    const sink = new Sink(true);
+    events(sweepProgress(sink, true));
+    expect(sink.lines).toEqual(["warning: seed=2: EIO; it is tried once more", "failed: seed=2: EIO", ""]);
   });
 });

@@ -26,7 +26,12 @@ export function sweepProgress(stream: ProgressStream, quiet: boolean): SweepProg
   let printedAt = Number.NEGATIVE_INFINITY;
   let hinted = false;
   let waited = "";
-  const print = (text: string) => (bar ? bars!.log(`${text}\n`) : stream.write(`${text}\n`));
+  const print = (text: string) => {
+    if (!bar) return void stream.write(`${text}\n`);
+    bars!.log(`${text}\n`);
+    // What waits when the bars stop is lost.
+    bars!.update();
+  };
   const redraw = () => bar?.update(tally.share(), { count: tally.count(), parts: tally.parts() });
   const say = (text: string) => {
     if (!quiet) print(text);
@@ -61,7 +66,7 @@ export function sweepProgress(stream: ProgressStream, quiet: boolean): SweepProg
       if (text !== waited) say(text);
       waited = text;
     },
-    warned: (message) => void print(`warning: ${message}`),
+    warned: (message) => print(`warning: ${message}`),
     close() {
       if (timer === undefined) return;
       clearInterval(timer);

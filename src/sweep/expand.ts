@@ -12,7 +12,7 @@ import type { Settings, SweepDefinition } from "./definition.ts";
 const DIGITS = 16;
 
 /** A grid of more runs than this is a mistake, unless it is meant. */
-export const MOST_RUNS = 100_000;
+const MOST_RUNS = 100_000;
 
 /** Of the problems of a sweep so many are listed. */
 const MOST_PROBLEMS = 40;

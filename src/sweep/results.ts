@@ -37,7 +37,7 @@ export interface ResultRow {
 }
 
 /** Of the finished runs. @throws ForeignRunError if a file of one is damaged */
-export async function sweepResults(directory: string): Promise<SweepResult[]> {
+async function sweepResults(directory: string): Promise<SweepResult[]> {
   const { runs } = readSweep(directory);
   const results: SweepResult[] = [];
   for (const run of runs)
@@ -102,7 +102,7 @@ const EVENTS = {
 } as const;
 
 /** Every number of a result. */
-export function rowsOf(result: SweepResult): ResultRow[] {
+function rowsOf(result: SweepResult): ResultRow[] {
   const { run, mutualInformation, perMember, final } = result;
   const none = { run, member: null, set: null, position: null };
   const steps = (of: Partial<Record<string, unknown>>, member: number | null): ResultRow[] =>

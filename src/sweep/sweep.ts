@@ -16,7 +16,7 @@ import { writeResults } from "./results.ts";
 import { type SweepOutcome, type WorkOptions, workOn } from "./work.ts";
 
 /** Where and with what `runSweep` runs; nothing here has an influence on the results. */
-export interface SweepOptions extends Omit<WorkOptions, "workers" | "only" | "threads"> {
+export interface SweepOptions extends Omit<WorkOptions, "workers" | "only"> {
   /** The directory of the sweep: absent, empty, or with this sweep, which then goes on. */
   out: string;
   /** Worker threads for all runs together; by default as many as there are cores. */

@@ -8,7 +8,6 @@ import type { Config } from "../config/schema.ts";
 import { loadCoreModule } from "../core/build.ts";
 import { messageOf, UsageError } from "../errors.ts";
 import { startThreads } from "../pool/pool.ts";
-import type { Threads } from "../pool/segments.ts";
 import { SharedThreads } from "../pool/shared-threads.ts";
 import { LockedError } from "../run/lock.ts";
 import { availableBytes, runMemory } from "../run/memory.ts";
@@ -46,10 +45,9 @@ export interface WorkOptions {
   signal?: AbortSignal;
   commandLine?: string[];
   observer?: SweepObserver;
-  /** Threads that have been started before. They are ended. */
-  threads?: Threads;
 }
 
+/** How a sweep ended. */
 export interface SweepOutcome {
   /**
    * `finished`: all runs have their results, but for those that have failed. `stopped`: by the signal. `cancelled`: by
@@ -57,6 +55,7 @@ export interface SweepOutcome {
    */
   status: "finished" | "stopped" | "cancelled" | "failed";
   finished: number;
+  /** Those that have failed, before too. */
   failed: SweepRun[];
 }
 
@@ -109,14 +108,14 @@ class Work {
   #onNews = () => {};
 
   constructor(directory: string, options: WorkOptions) {
-    const { workers, threads, only, observer = {} } = options;
+    const { workers, only, observer = {} } = options;
     this.#directory = directory;
     this.#options = options;
     this.#observer = observer;
     this.#sweep = readSweep(directory);
     this.#runs = only ?? this.#sweep.runs;
     this.#cancelledBefore = cancelRequest(directory);
-    this.#threads = new SharedThreads(threads ?? startThreads({ workers }), workers);
+    this.#threads = new SharedThreads(startThreads({ workers }), workers);
   }
 
   close(): Promise<void> {
