@@ -81,6 +81,17 @@ describe("a course through training", () => {
     expect(blind).toEqual({ ...result, evaluations: without });
   });
 
+  it("is within an interval of whole prompts, as wide as so few allow", () => {
+    const few = course({ steps: [0], prompts: 16, insight: () => 9, memory: () => 0 });
+    const { estimatedAccuracy, evaluations } = diagnose({ ...few, logits: true });
+    expect(evaluations[0].accuracy).toBe(1);
+    expect(estimatedAccuracy.high).toBe(1);
+    expect(estimatedAccuracy.low * 16).toBeCloseTo(Math.round(estimatedAccuracy.low * 16), 12);
+    // Sixteen of sixteen, by Wilson: 0.806.
+    expect(estimatedAccuracy.low).toBeLessThan(0.806);
+    expect(result.evaluations.at(-1)!.estimatedAccuracy.low).toBeGreaterThan(0.9);
+  });
+
   it("is the same one evaluation at a time", () => {
     const diagnosis = new Diagnosis({ logits: true });
     const [, members, prompts, classes] = grokking.predictions.shape;

@@ -32,7 +32,7 @@ interface AccuracyEstimator {
 /** The diagnosis takes the first that there is; the others are shown beside it. */
 export const ESTIMATORS = {
   consensusDifference: {
-    label: "consensus, seen",
+    label: "cons. & seen",
     about: "consensus on unseen tasks, less what it overstates on seen tasks",
     needs: ["members", "seen"],
     estimate: (unseen, seen) => moved(seen!, consensusOf(unseen), consensusOf(seen!)),

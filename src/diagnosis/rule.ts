@@ -20,22 +20,31 @@ const UNTRAINED_SHARE = 0.9;
 const DECIDED = 2 / 3;
 export const ALARM = 1 / 2;
 
-/** Members that are wrong together look right: the share that is taken for right may be too large by so many times the rest. */
-const DOUBT = 2;
+/**
+ * How far an estimate may be wrong, in units of the share that it takes for wrong. Members that are wrong together look
+ * right, so that it is rather too high than too low.
+ */
+const DOUBT = { below: 2, above: 1 / 2 };
 
 /** Standard normal deviates of a 95 % interval. */
 const Z = 1.96;
 
 /** As it is printed. */
-export const RULE = `Estimate: the first there is of ${ESTIMATOR_NAMES.slice(0, 4).join(", ")}. Interval: down to the estimate e less ${DOUBT} (1 - e), or to chance where one member has no labels of seen tasks, and up to e, both with 95 % Wilson bounds for so many prompts. Probability: that the accuracy is at least ${EVENT_LEVEL} of the way from chance to the ceiling, for a normal error as wide as the interval; at most 1/2 for one member without labels of seen tasks. State: untrained where the members' mean entropy is at least ${UNTRAINED_SHARE} log C, generalising from a probability of 2/3 on, memorising up to 1/3, undecided between. Alarm: the first of three evaluations in a row with a probability above 1/2.`;
+export const RULE = `Estimate: the first there is of ${ESTIMATOR_NAMES.slice(0, 4).join(", ")}. Interval: from the estimate e less ${DOUBT.below} (1 - e), or from chance where one member has no labels of seen tasks, to e + (1 - e) ${DOUBT.above}, both with 95 % Wilson bounds for so many prompts, and rounded away from e to whole prompts. Probability: that the accuracy is at least ${EVENT_LEVEL} of the way from chance to the ceiling, for a normal error as wide as the interval; at most 1/2 for one member without labels of seen tasks. State: untrained where the members' mean entropy is at least ${UNTRAINED_SHARE} log C, generalising from a probability of 2/3 on, memorising up to 1/3, undecided between. Alarm: the first of three evaluations in a row with a probability above 1/2.`;
 
 /** @param prompts how many they were estimated on */
 export function combine(estimates: Estimates, prompts: number, { chance }: AccuracyScale): AccuracyEstimate {
   const name = ESTIMATOR_NAMES.find((each) => estimates[each] !== null)!;
   const value = estimates[name]!;
   // A member's own word for it is worth nothing.
-  const lowest = name === "confidence" ? Math.min(chance, value) : Math.max(0, value - DOUBT * (1 - value));
-  return { value, low: wilson(lowest, prompts, -1), high: wilson(value, prompts, 1) };
+  const lowest =
+    name === "confidence" ? Math.min(chance, value) : Math.max(0, value - DOUBT.below * (1 - value));
+  const highest = value + DOUBT.above * (1 - value);
+  return {
+    value,
+    low: Math.floor(prompts * wilson(lowest, prompts, -1)) / prompts,
+    high: Math.ceil(prompts * wilson(highest, prompts, 1)) / prompts,
+  };
 }
 
 /** The bound of Wilson (1927) on a share that was found among n. */
