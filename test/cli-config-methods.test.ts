@@ -1,7 +1,8 @@
 /** The settings of optimisers and posteriors: there exactly when used, and refused by name when they contradict. */
 import { describe, expect, it } from "vitest";
-import { environmentLayers, overrideLayer, resolveConfig } from "../src/config/load.ts";
+import { environmentLayers, overrideLayer } from "../src/config/load.ts";
 import { presetLayer } from "../src/config/presets.ts";
+import { resolveConfig } from "../src/config/resolve.ts";
 import { configSchema } from "../src/config/schema.ts";
 import { UsageError } from "../src/errors.ts";
 

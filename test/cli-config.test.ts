@@ -1,16 +1,10 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import {
-  differingKeys,
-  environmentLayers,
-  fileLayer,
-  flagLayer,
-  overrideLayer,
-  resolveConfig,
-} from "../src/config/load.ts";
+import { environmentLayers, fileLayer, overrideLayer } from "../src/config/load.ts";
 import { nearestName } from "../src/config/nearest-name.ts";
 import { listPresets, presetLayer, presetNames } from "../src/config/presets.ts";
+import { differingKeys, flagLayer, resolveConfig } from "../src/config/resolve.ts";
 import { configSchema } from "../src/config/schema.ts";
 import { UsageError } from "../src/errors.ts";
 import { FAMILIES, FAMILY_NAMES } from "../src/tasks/families/index.ts";

@@ -8,7 +8,8 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { configKeys } from "../src/config/keys.ts";
-import { environmentLayers, fileLayer, overrideLayer, resolveConfig } from "../src/config/load.ts";
+import { environmentLayers, fileLayer, overrideLayer } from "../src/config/load.ts";
+import { resolveConfig } from "../src/config/resolve.ts";
 
 import { loadCoreModule } from "../src/core/build.ts";
 import type { Batch } from "../src/core/index.ts";

@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { overrideLayer, resolveConfig } from "../src/config/load.ts";
+import { overrideLayer } from "../src/config/load.ts";
+import { resolveConfig } from "../src/config/resolve.ts";
 import { configSchema } from "../src/config/schema.ts";
 import { UsageError } from "../src/errors.ts";
 import { planRun } from "../src/run/plan.ts";

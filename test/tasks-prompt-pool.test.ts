@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { overrideLayer, resolveConfig } from "../src/config/load.ts";
+import { overrideLayer } from "../src/config/load.ts";
+import { resolveConfig } from "../src/config/resolve.ts";
 import { configSchema } from "../src/config/schema.ts";
 import { TaskFamily } from "../src/tasks/family.ts";
 import { drawProbePrompts } from "../src/tasks/probe-prompts.ts";

@@ -32,7 +32,8 @@ export const importCommand: CommandModule<object, ImportArguments> = {
           "shapes of interop/modeling.py. The run has the members and the newest step that the files have.",
       ) as unknown as Argv<ImportArguments>,
   handler: async ({ files, config: path, out }) => {
-    const { fileLayer, flagLayer, resolveConfig } = await import("../config/load.ts");
+    const { fileLayer } = await import("../config/load.ts");
+    const { flagLayer, resolveConfig } = await import("../config/resolve.ts");
     const { identifyCheckpoints } = await import("../run/foreign.ts");
     const { importRun } = await import("../run/import.ts");
     const layer = fileLayer(path);

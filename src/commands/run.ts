@@ -1,7 +1,7 @@
 /** `epigrok run`: train an ensemble, or continue a run. */
 import { basename, extname, relative } from "node:path";
 import type { Argv, CommandModule } from "yargs";
-import type { ConfigLayer } from "../config/load.ts";
+import type { ConfigLayer } from "../config/resolve.ts";
 import type { Config } from "../config/schema.ts";
 import { messageOf, UsageError } from "../errors.ts";
 import type { OpenMode } from "../run/directory.ts";
@@ -170,9 +170,8 @@ interface ResolvedRun {
  * place of the defaults, so that `--resume DIR` alone is enough.
  */
 async function resolveRun(args: RunArguments): Promise<ResolvedRun> {
-  const { environmentLayers, fileLayer, flagLayer, overrideLayer, resolveConfig } = await import(
-    "../config/load.ts"
-  );
+  const { environmentLayers, fileLayer, overrideLayer } = await import("../config/load.ts");
+  const { flagLayer, resolveConfig } = await import("../config/resolve.ts");
   const { readManifest } = await import("../run/read.ts");
   const base: ConfigLayer[] = [];
   if (args.preset !== undefined) base.push((await import("../config/presets.ts")).presetLayer(args.preset));

@@ -151,7 +151,8 @@ function requireNothingElse(args: SweepArguments): void {
 }
 
 async function define(args: SweepArguments): Promise<{ definition: SweepDefinition; name: string }> {
-  const { environmentLayers, fileLayer, flagLayer, overrideLayer } = await import("../config/load.ts");
+  const { environmentLayers, fileLayer, overrideLayer } = await import("../config/load.ts");
+  const { flagLayer } = await import("../config/resolve.ts");
   const { presetLayer } = await import("../config/presets.ts");
   const { defineSweep, parseAxis, parseExclusion, readSweepFile, requireDistinct } = await import(
     "../sweep/definition.ts"

@@ -3,8 +3,9 @@ import { readdirSync } from "node:fs";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UsageError } from "../errors.ts";
-import { type ConfigLayer, readConfigFile, resolveConfig } from "./load.ts";
+import { readConfigFile } from "./load.ts";
 import { nearestName } from "./nearest-name.ts";
+import { type ConfigLayer, resolveConfig } from "./resolve.ts";
 import type { Config, ConfigInput } from "./schema.ts";
 
 /** The same folder from src/ and from dist/: the package ships src/config/presets. */

@@ -1,4 +1,4 @@
-/** The builds of the numeric core, two maths at two widths, and the choice between them. */
+/** The builds of the numeric core on Node, two maths at two widths, and the choice between them. */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { setFlagsFromString } from "node:v8";
@@ -6,30 +6,18 @@ import { UsageError } from "../errors.ts";
 import { wideObstacle } from "./known-answer.ts";
 import type { CoreModule, MathMode, SimdWidth } from "./module.ts";
 import { obstacleToWideSimd, type SimdChoice, simdChoice } from "./simd.ts";
+import { hasRelaxedSimd, hasSimd } from "./support.ts";
 
 const FILES: Record<MathMode, Record<SimdWidth, string>> = {
   strict: { 128: "core.simd.wasm", 256: "core.simd256.wasm" },
   fast: { 128: "core.fma.wasm", 256: "core.fma256.wasm" },
 };
 
-/** A module whose one function is `f32x4.relaxed_madd`: valid only where relaxed SIMD is. */
-const RELAXED_PROBE = new Uint8Array([
-  0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, 0x01, 0x08, 0x01, 0x60, 0x03, 0x7b, 0x7b, 0x7b, 0x01, 0x7b,
-  0x03, 0x02, 0x01, 0x00, 0x0a, 0x0d, 0x01, 0x0b, 0x00, 0x20, 0x00, 0x20, 0x01, 0x20, 0x02, 0xfd, 0x85, 0x02,
-  0x0b,
-]);
-
-/** The same for plain 128-bit SIMD: `f32x4.add`. */
-const SIMD_PROBE = new Uint8Array([
-  0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00, 0x01, 0x07, 0x01, 0x60, 0x02, 0x7b, 0x7b, 0x01, 0x7b, 0x03,
-  0x02, 0x01, 0x00, 0x0a, 0x0b, 0x01, 0x09, 0x00, 0x20, 0x00, 0x20, 0x01, 0xfd, 0xe4, 0x01, 0x0b,
-]);
-
 /** Whether this process can run each math. Node 20 has relaxed SIMD behind a flag, set here, before any compilation. */
 export function supportedMath(): { simd: boolean; relaxedSimd: boolean } {
-  const simd = WebAssembly.validate(SIMD_PROBE);
-  if (simd && !WebAssembly.validate(RELAXED_PROBE)) setFlagsFromString("--experimental-wasm-relaxed-simd");
-  return { simd, relaxedSimd: WebAssembly.validate(RELAXED_PROBE) };
+  const simd = hasSimd();
+  if (simd && !hasRelaxedSimd()) setFlagsFromString("--experimental-wasm-relaxed-simd");
+  return { simd, relaxedSimd: hasRelaxedSimd() };
 }
 
 /** Each build is compiled, and each comparison made, once per process. */

@@ -1,5 +1,5 @@
 /** A run that is continued with other settings: as far as its steps so far would have been the same. */
-import { differingKeys } from "../config/load.ts";
+import { differingKeys } from "../config/resolve.ts";
 import type { Config } from "../config/schema.ts";
 import { UsageError } from "../errors.ts";
 import { FileFault } from "./errors.ts";

@@ -1,7 +1,7 @@
 /** Reading a run directory; one that is still being written can be read too. */
 import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { storedConfig } from "../config/load.ts";
+import { storedConfig } from "../config/resolve.ts";
 import type { Config } from "../config/schema.ts";
 import { messageOf } from "../errors.ts";
 import type { MemberEvaluation, MemberProgress } from "../pool/controller.ts";

@@ -4,16 +4,12 @@ import type { ParameterInfo } from "../core/layout.ts";
 import type { CoreModule } from "../core/module.ts";
 import { instantiateTransformer } from "../core/transformer.ts";
 import type { MemberEvaluation, MemberProgress } from "../pool/controller.ts";
-import { type AnswerTable, drawAnswerTable } from "../tasks/answer-table.ts";
-import { createProbeSets, type ProbeSet } from "../tasks/probes.ts";
 import { ivonGaussian } from "../training/ivon.ts";
-import { learningRateAt } from "../training/learning-rate.ts";
 import type { MemberState, SegmentRequest, SegmentResult } from "../training/messages.ts";
 import { transformerShape } from "../training/model.ts";
-import { measureAnswers } from "./answers.ts";
 import type { RunDirectory } from "./directory.ts";
+import { Evaluator } from "./evaluator.ts";
 import type { CheckpointKey } from "./files.ts";
-import { measureEvaluation } from "./measure.ts";
 import type { RunObserver } from "./observer.ts";
 import type { MetricsRecord, References, RunSummary, TimingRecord } from "./records.ts";
 import type { RunSchedule } from "./schedule.ts";
@@ -52,13 +48,13 @@ export class Recorder {
   readonly #startedAt = performance.now();
   /** Members that a resume will try again. */
   readonly #crashed = new Set<number>();
-  #probes: ProbeSet[] | null = null;
-  #table: AnswerTable | null = null;
+  readonly #evaluator: Evaluator;
   #parameters: readonly ParameterInfo[] | null = null;
 
   /** @param earlier what an earlier part of the run has recorded */
   constructor({ config, core, directory, observer, schedule }: RecorderOptions, earlier: EarlierRecords) {
     this.#config = config;
+    this.#evaluator = new Evaluator(config);
     this.#core = core;
     this.#directory = directory;
     this.#observer = observer;
@@ -68,14 +64,8 @@ export class Recorder {
     this.#timing = { ...(earlier.timing ?? NO_TIME) };
   }
 
-  /** The probe sets with their exact references; computed when first needed, while the workers train. */
-  get #probeSets(): ProbeSet[] {
-    this.#probes ??= createProbeSets(this.#config);
-    return this.#probes;
-  }
-
   get references(): References {
-    return Object.fromEntries(this.#probeSets.map(({ name, reference }) => [name, reference]));
+    return this.#evaluator.references;
   }
 
   async timed(
@@ -116,11 +106,8 @@ export class Recorder {
 
   /** The line in metrics.jsonl comes last: it is what says that the evaluation is complete. */
   async saveEvaluation(step: number, members: MemberEvaluation[]): Promise<void> {
-    const { task, training, evaluation } = this.#config;
-    const record = measureEvaluation(step, members, this.#probeSets, {
-      learningRate: learningRateAt(step, training),
-      posteriorSamples: evaluation.posteriorSamples,
-    });
+    const { task, evaluation } = this.#config;
+    const record = this.#evaluator.metrics(step, members);
     if (this.#schedule.predictions.has(step) && evaluation.savePredictions !== "none") {
       const shape = { positions: task.examples, classes: task.modulus };
       await this.#directory.savePredictions(step, members, evaluation.savePredictions, shape);
@@ -138,11 +125,9 @@ export class Recorder {
 
   /** A kill between this line and that of the evaluation makes the evaluation come again, but not its table. */
   async #saveAnswers(step: number, members: readonly MemberEvaluation[]): Promise<void> {
-    const answers = members.flatMap((member) => member.answers ?? []);
-    if (step <= this.#answered || answers.length < members.length) return;
-    const { task, seed, evaluation } = this.#config;
-    this.#table ??= drawAnswerTable(task, seed, evaluation.prompts);
-    await this.#directory.appendLine("answers.jsonl", measureAnswers(step, answers, this.#table));
+    const record = step > this.#answered ? this.#evaluator.answers(step, members) : null;
+    if (record === null) return;
+    await this.#directory.appendLine("answers.jsonl", record);
     this.#answered = step;
   }
 

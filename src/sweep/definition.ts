@@ -1,9 +1,10 @@
 /** What a sweep is asked for: settings of all runs, axes whose grid is run, sets of settings, and what is left out. */
 import { readFileSync } from "node:fs";
 import { isSection, requireData } from "../config/data.ts";
-import { type ConfigLayer, settingKey } from "../config/load.ts";
+import { settingKey } from "../config/load.ts";
 import { nearestName } from "../config/nearest-name.ts";
 import { presetLayer } from "../config/presets.ts";
+import type { ConfigLayer } from "../config/resolve.ts";
 import type { ConfigInput } from "../config/schema.ts";
 import { parseYaml } from "../config/yaml.ts";
 import { messageOf, UsageError } from "../errors.ts";

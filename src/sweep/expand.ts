@@ -1,6 +1,6 @@
 /** The runs of a sweep, each with its configuration, all checked before any begins. */
 import { createHash } from "node:crypto";
-import { type ConfigLayer, flagLayer, resolveConfig } from "../config/load.ts";
+import { type ConfigLayer, flagLayer, resolveConfig } from "../config/resolve.ts";
 import type { Config } from "../config/schema.ts";
 import { UsageError } from "../errors.ts";
 import { runHash } from "../run/identity.ts";

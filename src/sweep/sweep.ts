@@ -1,6 +1,6 @@
 /** A sweep from its definition to its results, and its extension. */
 import { availableParallelism } from "node:os";
-import type { ConfigLayer } from "../config/load.ts";
+import type { ConfigLayer } from "../config/resolve.ts";
 import type { Config } from "../config/schema.ts";
 import { loadCoreModule } from "../core/build.ts";
 import { UsageError } from "../errors.ts";

@@ -3,7 +3,7 @@
  * left. Other processes may do the same, here or on other machines; the lock of a run directory is what tells whose it is.
  */
 import { hostname } from "node:os";
-import { flagLayer } from "../config/load.ts";
+import { flagLayer } from "../config/resolve.ts";
 import type { Config } from "../config/schema.ts";
 import { loadCoreModule } from "../core/build.ts";
 import { messageOf, UsageError } from "../errors.ts";

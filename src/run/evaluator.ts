@@ -1,0 +1,46 @@
+/** From the members' parts of an evaluation to its records. Knows no file and no clock. */
+import type { Config } from "../config/schema.ts";
+import type { MemberEvaluation } from "../pool/controller.ts";
+import { type AnswerTable, drawAnswerTable } from "../tasks/answer-table.ts";
+import { createProbeSets, type ProbeSet } from "../tasks/probes.ts";
+import { learningRateAt } from "../training/learning-rate.ts";
+import { measureAnswers } from "./answers.ts";
+import { measureEvaluation } from "./measure.ts";
+import type { AnswerRecord, MetricsRecord, References } from "./records.ts";
+
+export class Evaluator {
+  readonly #config: Config;
+  #probes: ProbeSet[] | null = null;
+  #table: AnswerTable | null = null;
+
+  constructor(config: Config) {
+    this.#config = config;
+  }
+
+  /** The probe sets with their exact references; computed when first needed, while the workers train. */
+  get #probeSets(): ProbeSet[] {
+    this.#probes ??= createProbeSets(this.#config);
+    return this.#probes;
+  }
+
+  get references(): References {
+    return Object.fromEntries(this.#probeSets.map(({ name, reference }) => [name, reference]));
+  }
+
+  metrics(step: number, members: readonly MemberEvaluation[]): MetricsRecord {
+    const { training, evaluation } = this.#config;
+    return measureEvaluation(step, members, this.#probeSets, {
+      learningRate: learningRateAt(step, training),
+      posteriorSamples: evaluation.posteriorSamples,
+    });
+  }
+
+  /** null unless all these members were asked. */
+  answers(step: number, members: readonly MemberEvaluation[]): AnswerRecord | null {
+    const answers = members.flatMap((member) => member.answers ?? []);
+    if (answers.length < members.length) return null;
+    const { task, seed, evaluation } = this.#config;
+    this.#table ??= drawAnswerTable(task, seed, evaluation.prompts);
+    return measureAnswers(step, answers, this.#table);
+  }
+}
