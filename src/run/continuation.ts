@@ -4,9 +4,9 @@ import type { Config } from "../config/schema.ts";
 import { UsageError } from "../errors.ts";
 import { FileFault } from "./errors.ts";
 import { stateFile } from "./files.ts";
-import { dependsOnLength } from "./identity.ts";
 import { configHash, identityOf, type Manifest } from "./manifest.ts";
 import { readMember, readMetrics } from "./read.ts";
+import { dependsOnLength } from "./unsealed.ts";
 
 /** How often there is an evaluation, and what is kept of it. */
 const CADENCE = [

@@ -8,15 +8,14 @@ import { RECORD_VERSION } from "../uncertainty/statistics.ts";
 import { FileFault, type FilePlace } from "./errors.ts";
 import type { LinesFile } from "./files.ts";
 import { type RunIdentity, requireRun, requireWhole } from "./identity.ts";
-import { seal, UNSEALED } from "./seal.ts";
+import { seal } from "./seal.ts";
+import { unsealedLine, unsealedObject } from "./unsealed.ts";
 
 export const encodeObject = (value: object, run: string): Buffer =>
-  seal(Buffer.from(`${JSON.stringify({ sha256: UNSEALED, run, ...value }, null, 2)}\n`));
+  seal(Buffer.from(unsealedObject(value, run)));
 
 export const encodeLine = (record: object, run: string): string =>
-  seal(
-    Buffer.from(`${JSON.stringify({ version: RECORD_VERSION, sha256: UNSEALED, run, ...record })}\n`),
-  ).toString();
+  seal(Buffer.from(unsealedLine(record, run))).toString();
 
 /** @throws FileFault if it is not a JSON object */
 export function parseObject(text: string, place: FilePlace): Record<string, unknown> {

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import type { Config } from "../config/schema.ts";
 import { type RunIdentity, runHash } from "./identity.ts";
+import { allSettings, RUN_FORMAT } from "./unsealed.ts";
 
 export interface Manifest {
   /** Of the run directory: from 2 on all its files have checksums; absent from those of earlier versions. */
@@ -20,17 +21,9 @@ export interface Manifest {
   commandLine: string[];
 }
 
-export const RUN_FORMAT = 2;
-
-/**
- * SHA-256 of a configuration, hexadecimal. The schema fixes the order of the keys. No pool is left out, so that
- * configurations from before there were pools keep their hashes.
- */
-export function configHash({ task: { promptPool, ...task }, ...config }: Config): string {
-  const { seed, ...rest } = config;
-  const hashed = { seed, task: promptPool === 0 ? task : { ...task, promptPool }, ...rest };
-  return createHash("sha256").update(JSON.stringify(hashed)).digest("hex");
-}
+/** SHA-256 of a configuration, hexadecimal. */
+export const configHash = (config: Config): string =>
+  createHash("sha256").update(allSettings(config)).digest("hex");
 
 export const identityOf = ({ config, format = 1 }: Manifest): RunIdentity => ({
   run: runHash(config),

@@ -15,7 +15,7 @@ import { type OpenMode, RUNS, RunDirectory } from "./directory.ts";
 import { describeEnvironment } from "./environment.ts";
 import { runHash } from "./identity.ts";
 import { initialMembers, readInitial } from "./initial.ts";
-import { configHash, type Manifest, RUN_FORMAT } from "./manifest.ts";
+import { configHash, type Manifest } from "./manifest.ts";
 import type { RunObserver } from "./observer.ts";
 import { readManifest } from "./read.ts";
 import { Recorder } from "./recorder.ts";
@@ -24,6 +24,7 @@ import { hasCrashed, retryCrashed } from "./retry.ts";
 import { runSchedule } from "./schedule.ts";
 import { requireSpace } from "./space.ts";
 import { type TakenUp, takeUp } from "./take-up.ts";
+import { RUN_FORMAT } from "./unsealed.ts";
 
 /** Where and with what `runEnsemble` runs; nothing here has an influence on the results. */
 export interface RunOptions {

@@ -3,9 +3,7 @@
  * its bytes with zeros in the place of these 64 digits.
  */
 import { createHash } from "node:crypto";
-
-/** In the place of the digits before they are known. */
-export const UNSEALED = "0".repeat(64);
+import { UNSEALED } from "./unsealed.ts";
 
 /** The digits are within the first so many bytes. */
 const HEAD = 512;

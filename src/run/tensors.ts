@@ -5,7 +5,8 @@ import { messageOf } from "../errors.ts";
 import { decodeSafetensors, encodeSafetensors, type Safetensors, type Tensor } from "../safetensors.ts";
 import { FileFault, type FilePlace, MissingFileError } from "./errors.ts";
 import { type RunIdentity, requireRun, requireWhole } from "./identity.ts";
-import { seal, UNSEALED } from "./seal.ts";
+import { seal } from "./seal.ts";
+import { UNSEALED } from "./unsealed.ts";
 
 /** @param metadata with the run, and what else says which file of it this is */
 export function sealedTensors(
