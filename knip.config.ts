@@ -13,6 +13,8 @@ export default {
     "src/pool/worker.ts!",
     "src/analysis/worker.ts!",
     "src/run/heartbeat-thread.ts!",
+    "src/browser/page.ts!",
+    "src/browser/worker.ts!",
     "assembly/index.ts!",
     "test/**/*.test.ts",
     "test/fixtures/*-worker.mjs",
@@ -27,6 +29,9 @@ export default {
   ignoreExportsUsedInFile: production || { interface: true, type: true },
   // A disk that can be full, for the tests.
   ignoreBinaries: ["mount", "umount"],
-  // The peer's own package.json names them.
-  ignoreDependencies: ["@tensorflow/tfjs", "@tensorflow/tfjs-backend-wasm"],
+  // The peer's own package.json names them; what is bundled into the page, installed packages do not need.
+  ignoreDependencies: [
+    ...["@tensorflow/tfjs", "@tensorflow/tfjs-backend-wasm"],
+    ...(production ? ["uplot"] : []),
+  ],
 };

@@ -53,6 +53,12 @@ const THREADS: [string, string[]][] = [
   ["analysis/worker.ts", []],
 ];
 
+/** All that the page and its workers load besides files of src/. */
+const BROWSER_PACKAGES = ["@assemblyscript/loader", "pure-rand", "uplot", "zod"];
+
+/** What only Node has, without an import. */
+const NODE_GLOBALS = ["process", "Buffer", "global", "__dirname", "__filename", "require", "setImmediate"];
+
 interface Import {
   /** As written, or relative to src/ if it begins with a dot. */
   target: string;
@@ -89,6 +95,21 @@ function importsOf(path: string): Import[] {
       add(node.argument.literal, true);
     else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword)
       add(node.arguments[0], false, true);
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  return found;
+}
+
+/** Names that are used as values, properties not among them. */
+function globalsOf(path: string): string[] {
+  const source = ts.createSourceFile(path, readFileSync(path, "utf8"), ts.ScriptTarget.Latest, true);
+  const found: string[] = [];
+  const visit = (node: ts.Node): void => {
+    if (ts.isIdentifier(node) && NODE_GLOBALS.includes(node.text)) {
+      const property = ts.isPropertyAccessExpression(node.parent) && node.parent.name === node;
+      if (!property && !ts.isTypeReferenceNode(node.parent)) found.push(node.text);
+    }
     ts.forEachChild(node, visit);
   };
   visit(source);
@@ -135,6 +156,27 @@ test("what lies below run/ imports nothing from Node", () => {
     imports.some(({ target, typeOnly }) => !typeOnly && (target.startsWith("node:") || target === "piscina")),
   );
   expect(node.map(([file]) => file).sort()).toEqual([...NODE_PARTS].sort());
+});
+
+const IN_BROWSER = [
+  ...new Set(
+    [...files.keys()].filter((file) => roomOf(file) === "browser").flatMap((file) => [...loadedBy(file)]),
+  ),
+];
+
+test("what runs in a browser loads nothing from Node, and no package by accident", () => {
+  expect(IN_BROWSER.filter((name) => files.has(name)).length).toBeGreaterThan(50);
+  const packages = IN_BROWSER.filter((name) => !files.has(name)).map((name) =>
+    name.split("/", name.startsWith("@") ? 2 : 1).join("/"),
+  );
+  expect([...new Set(packages)].sort()).toEqual(BROWSER_PACKAGES);
+});
+
+test("what runs in a browser uses nothing that only Node has", () => {
+  const used = IN_BROWSER.filter((name) => files.has(name)).flatMap((file) =>
+    globalsOf(join(root, file)).map((name) => `${file}: ${name}`),
+  );
+  expect(used).toEqual([]);
 });
 
 test.each(THREADS)("%s loads nothing heavy", (thread, still) => {

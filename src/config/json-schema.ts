@@ -1,5 +1,5 @@
 /** The configuration as a JSON Schema, with which an editor completes, checks and explains a YAML file of it. */
-import { z } from "zod";
+import * as z from "zod";
 import { configSchema } from "./schema.ts";
 
 type JsonSchema = z.core.JSONSchema.BaseSchema;

@@ -1,5 +1,5 @@
 /** The keys of the configuration as a list, for what looks settings up by name. */
-import { z } from "zod";
+import * as z from "zod";
 import { configSchema } from "./schema.ts";
 
 export interface Key {

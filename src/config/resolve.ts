@@ -2,7 +2,7 @@
  * From layers of settings to one validated configuration: a later layer overrides an earlier one key by key. Where layers
  * come from is the affair of whoever makes them.
  */
-import type { z } from "zod";
+import type * as z from "zod";
 import { UsageError } from "../errors.ts";
 import { reserveProbePrompts } from "../tasks/reserved.ts";
 import { isSection, requireData } from "./data.ts";

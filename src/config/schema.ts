@@ -2,7 +2,7 @@
  * The configuration: one schema that gives the types, the defaults, the validation and the help texts.
  * YAML files, `--set a.b=v` and the library use exactly these keys.
  */
-import { z } from "zod";
+import * as z from "zod";
 import { ACT_FNS, ACTIVATIONS } from "../core/activations.ts";
 import { promptLength } from "../tasks/batch.ts";
 import { BOOTSTRAPS } from "../tasks/bootstrap.ts";

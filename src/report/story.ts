@@ -9,6 +9,12 @@ import type { RunData } from "./read-run.ts";
 /** Two steps this near, in octaves, are told as one event. */
 const NEAR = 0.25;
 
+/** What of a run is told; it may still go on. */
+export type Told = Pick<RunData, "events" | "records" | "references" | "config" | "detector"> & {
+  /** null: unfinished. */
+  summary: object | null;
+};
+
 /** A chapter of the story. */
 export interface Chapter {
   /** What it is about, as a heading. */
@@ -17,7 +23,7 @@ export interface Chapter {
 }
 
 /** The whole run in a sentence. Empty for a run without an evaluation. */
-export function headline(run: RunData): string {
+export function headline(run: Told): string {
   const { events, records, config, detector } = run;
   if (records.length === 0) return "";
   const pooled = config.task.promptPool > 0;
@@ -52,7 +58,7 @@ export function headline(run: RunData): string {
 }
 
 /** Each event with its step, how many times the memorised step that is, and the same of the mean prediction. */
-export function story(run: RunData): Chapter[] {
+export function story(run: Told): Chapter[] {
   const { records, references, config } = run;
   if (records.length === 0) return [];
   const labelled = labelledEvents(records, references);
@@ -72,7 +78,7 @@ const what: Record<keyof LabelledEvents, { event: string; set: (pooled: boolean)
   grokStep: { event: "Grokked", set: () => "unseen tasks" },
 };
 
-function chapter(run: RunData, labelled: LabelledRun, key: keyof LabelledEvents): Chapter {
+function chapter(run: Told, labelled: LabelledRun, key: keyof LabelledEvents): Chapter {
   const pooled = run.config.task.promptPool > 0;
   const { event, set } = what[key];
   const step = run.events[key] ?? null;
@@ -96,7 +102,7 @@ function chapter(run: RunData, labelled: LabelledRun, key: keyof LabelledEvents)
   return { event, text };
 }
 
-function uncertainty(run: RunData, { meanPrediction }: LabelledRun): Chapter[] {
+function uncertainty(run: Told, { meanPrediction }: LabelledRun): Chapter[] {
   const { events, detector, records } = run;
   const { uncertaintyPeakStep: peak, collapseStep: collapse } = events;
   const { peakMutualInformation, fall } = detector;

@@ -1,5 +1,5 @@
 /** The section `task` of a configuration. */
-import { z } from "zod";
+import * as z from "zod";
 import { DEFAULT_FAMILY, FAMILIES, FAMILY_NAMES } from "./families/index.ts";
 
 const count = z.number().int().positive();

@@ -20,7 +20,7 @@ export const eventNames: Record<keyof RunEvents, string> = {
 export const eventKeys = Object.keys(eventNames) as (keyof RunEvents)[];
 
 /** The events of a run that have happened, as vertical marks. */
-export function eventMarks(run: RunData): Mark[] {
+export function eventMarks(run: Pick<RunData, "events">): Mark[] {
   const events = run.events;
   return eventKeys.flatMap((key) => {
     const step = events[key];
@@ -41,7 +41,7 @@ export function clearerAxis({ events }: Pick<RunData, "events">): StepAxis {
  * Where the mutual information on unseen tasks is high, and where it falls: the plateau from the first rise to half of
  * the peak to the start of the fall, the collapse from there to its end. None without a peak.
  */
-export function uncertaintyBands({ records, detector }: RunData): Band[] {
+export function uncertaintyBands({ records, detector }: Pick<RunData, "records" | "detector">): Band[] {
   const { peakMutualInformation: peak, fall } = detector;
   if (peak === null) return [];
   const values = records.flatMap(({ step, ensemble: { unseenTasks } }) =>
@@ -83,7 +83,7 @@ export const taskSets = [
 ] as const;
 
 /** The sets of a run that say whether it has memorised, generalised and grokked: those two, and its pool if it has one. */
-export function learningSets(run: RunData): { set: ProbeSetName; label: string }[] {
+export function learningSets(run: Pick<RunData, "config">): { set: ProbeSetName; label: string }[] {
   return run.config.task.promptPool === 0
     ? [...taskSets]
     : [{ set: "trainPrompts", label: "pool" }, ...taskSets];
@@ -127,6 +127,6 @@ export function memberLines(
 }
 
 /** K, the number of members in the ensemble. */
-export function membersOf(run: RunData): number {
+export function membersOf(run: Pick<RunData, "config">): number {
   return run.config.ensemble.members;
 }

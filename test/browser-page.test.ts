@@ -1,0 +1,181 @@
+/** The page in a real browser: it trains to the same bytes as the command line, and its buttons do what they say. */
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import type { Page } from "playwright-core";
+import { beforeAll, describe, expect, it } from "vitest";
+import { fileLayer } from "../src/config/load.ts";
+import { resolveConfig } from "../src/config/resolve.ts";
+import { runEnsemble } from "../src/index.ts";
+import { expectNoSideways, noBrowser, type Site, startSite, violations } from "./fixtures/site.ts";
+import { temporaryDirectory } from "./fixtures/temporary.ts";
+
+/** 200 steps of three small members. */
+const MINIATURE = new URLSearchParams({
+  math: "strict",
+  seed: "5",
+  "task.modulus": "17",
+  "task.trainTasks": "12",
+  "task.promptPool": "512",
+  "model.dModel": "16",
+  "model.nHeads": "2",
+  "model.dMlp": "32",
+  "training.steps": "200",
+  "training.batchSize": "64",
+  "evaluation.every": "40",
+  "evaluation.prompts": "64",
+  "ensemble.members": "3",
+});
+const miniature = (changes: Record<string, string> = {}) => {
+  const all = new URLSearchParams(MINIATURE);
+  for (const [key, value] of Object.entries(changes)) all.set(key, value);
+  return `#${all}`;
+};
+
+const button = (page: Page, name: string) => page.getByRole("button", { name, exact: true });
+const progress = (page: Page) => page.locator("#progress-text").textContent();
+const reach = (page: Page, text: string | RegExp) =>
+  page.locator("#progress-text").filter({ hasText: text }).waitFor({ timeout: 20_000 });
+
+async function metrics(page: Page): Promise<string> {
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    button(page, "Save metrics.jsonl").click(),
+  ]);
+  expect(download.suggestedFilename()).toBe("metrics.jsonl");
+  return readFileSync(await download.path(), "utf8");
+}
+
+describe.skipIf(noBrowser !== null)(noBrowser ? `the page (left out: ${noBrowser})` : "the page", () => {
+  const root = temporaryDirectory();
+  let site: Site;
+  beforeAll(async () => {
+    site = await startSite();
+  });
+
+  it("is at most 300 kB as it is sent", () => {
+    const sizes = readdirSync(site.folder).map(
+      (name) => gzipSync(readFileSync(join(site.folder, name))).length,
+    );
+    expect(sizes.reduce((sum, size) => sum + size)).toBeLessThan(300_000);
+  });
+
+  it("trains to the bytes of the command line, without the network, however it is paused and stepped", async () => {
+    const { page, context, complaints } = await site.open(miniature());
+    await context.setOffline(true);
+    await button(page, "Step").click();
+    await reach(page, "Paused: step 0");
+    await button(page, "Step").click();
+    await reach(page, "Paused: step 40");
+    await page.getByLabel("Speed").selectOption("a tenth");
+    await button(page, "Resume").click();
+    await reach(page, /Training: step (4[1-9]|[5-9]\d|1\d\d)/);
+    await button(page, "Pause").click();
+    await reach(page, "Paused");
+    const paused = await progress(page);
+    await page.waitForTimeout(300);
+    expect(await progress(page)).toBe(paused);
+    await page.getByLabel("Speed").selectOption("full");
+    await button(page, "Resume").click();
+    await reach(page, "Finished: step 200 of 200");
+    const inPage = await metrics(page);
+
+    const file = join(root, "run.yaml");
+    writeFileSync(file, (await page.locator("#yaml").textContent()) ?? "");
+    const out = join(root, "run");
+    await runEnsemble(resolveConfig([fileLayer(file)]), { out, workers: 2 });
+    expect(inPage).toBe(readFileSync(join(out, "metrics.jsonl"), "utf8"));
+
+    await button(page, "Run again").click();
+    await reach(page, "Finished: step 200 of 200");
+    expect(await metrics(page)).toBe(inPage);
+    expect(complaints).toEqual([]);
+    await context.close();
+  });
+
+  it("shows the run in words and numbers, on a phone as well, for those who cannot see it, in both schemes", async () => {
+    const { page, context, complaints } = await site.open(miniature(), {
+      viewport: { width: 390, height: 844 },
+    });
+    expect(await violations(page)).toEqual([]);
+    await button(page, "Start").click();
+    await reach(page, "Finished");
+    await expect.poll(() => page.locator("#headline").textContent()).toMatch(/\.$/);
+    expect(await page.locator("#detector li").count()).toBeGreaterThan(0);
+    expect(await page.locator("#numbers tbody tr").count()).toBe(6);
+    expect(await page.locator("#answers svg").count()).toBe(3);
+    expect(await page.locator("#accuracy .chart").getAttribute("aria-label")).toMatch(
+      /at step 200 of 200: pool [\d.]+.%, fresh [\d.]+.%, unseen [\d.]+.%\.$/,
+    );
+    await page.getByText("Numbers of every evaluation").click();
+    for (const colorScheme of ["light", "dark"] as const) {
+      await page.emulateMedia({ colorScheme });
+      expect(await violations(page)).toEqual([]);
+    }
+    await expectNoSideways(page);
+    expect(complaints).toEqual([]);
+    await context.close();
+  });
+
+  it("pauses while nobody sees it, and goes on when it is seen again", async () => {
+    const { page, context, complaints } = await site.open(miniature({ "training.steps": "100000" }));
+    const hide = (hidden: boolean) =>
+      page.evaluate((value) => {
+        Object.defineProperty(document, "hidden", { get: () => value, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+      }, hidden);
+    await button(page, "Start").click();
+    await reach(page, "Training");
+    await hide(true);
+    await reach(page, "Paused while hidden");
+    await hide(false);
+    await reach(page, "Training");
+    expect(complaints).toEqual([]);
+    await context.close();
+  });
+
+  it("keeps its settings in the link, says what is not allowed, and restarts with what has changed", async () => {
+    const { page, context, complaints } = await site.open(miniature({ "training.steps": "100000" }));
+    const field = (name: string) => page.locator(`[name="${name}"]`);
+    await expect.poll(() => field("task.trainTasks").inputValue()).toBe("12");
+    expect(await page.locator("#others").textContent()).toContain("model.dModel = 16");
+    await button(page, "Start").click();
+    await reach(page, "Training");
+
+    await field("ensemble.members").fill("2");
+    await field("ensemble.members").blur();
+    expect(page.url()).toContain("ensemble.members=2");
+    expect(await page.getByText("Restart begins with what has changed").isVisible()).toBe(true);
+    await button(page, "Restart").click();
+    await reach(page, "on 2 workers");
+    expect(await page.getByText("Restart begins with what has changed").isVisible()).toBe(false);
+
+    await field("task.trainTasks").fill("40");
+    await field("task.trainTasks").blur();
+    expect(await page.getByRole("alert").textContent()).toMatch(
+      /^task\.trainTasks: got 40 from the form, must be/,
+    );
+    expect(await field("task.trainTasks").getAttribute("aria-invalid")).toBe("true");
+    expect(await button(page, "Restart").isDisabled()).toBe(true);
+    await field("task.trainTasks").fill("11");
+    await field("task.trainTasks").blur();
+    expect(await page.getByRole("alert").isVisible()).toBe(false);
+
+    await field("task.modulus").selectOption("23");
+    expect(await field("task.trainTasks").inputValue()).toBe("15");
+    await page.reload();
+    expect(await field("task.modulus").inputValue()).toBe("23");
+    expect(complaints).toEqual([]);
+    await context.close();
+  });
+
+  it("refuses a link with an unknown setting, and leaves something to begin with", async () => {
+    const { page, context } = await site.open("#task.moduluss=23");
+    expect(await page.getByRole("alert").textContent()).toBe(
+      'the link: unknown key "task.moduluss"; did you mean "task.modulus"?',
+    );
+    expect(await page.locator('[name="task.modulus"]').inputValue()).toBe("29");
+    expect(await button(page, "Start").isDisabled()).toBe(true);
+    await context.close();
+  });
+});

@@ -1,0 +1,185 @@
+/** Settings of the page as a link, a command and a file; what the detector's log says; the pool of Web Workers. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { describe, expect, it } from "vitest";
+import { remarkOn } from "../src/browser/detector-log.ts";
+import type { FromWorker, ToWorker } from "../src/browser/messages.ts";
+import { Rate } from "../src/browser/rate.ts";
+import {
+  configOf,
+  FIRST,
+  fromHash,
+  type Settings,
+  settingsOf,
+  toCommand,
+  toHash,
+  toYaml,
+  withSetting,
+} from "../src/browser/settings.ts";
+import { WebWorkers } from "../src/browser/workers.ts";
+import { fileLayer, overrideLayer } from "../src/config/load.ts";
+import { presetLayer } from "../src/config/presets.ts";
+import { resolveConfig } from "../src/config/resolve.ts";
+import type { CoreModule } from "../src/core/module.ts";
+import type { SegmentRequest, SegmentResult } from "../src/training/messages.ts";
+import { type DetectorState, detectGrokking } from "../src/uncertainty/detector.ts";
+import type { UncertaintyObservation } from "../src/uncertainty/observation.ts";
+import { temporaryDirectory } from "./fixtures/temporary.ts";
+
+const root = temporaryDirectory();
+
+const SETTINGS: Settings = new Map<string, unknown>([
+  ["seed", 7],
+  ["task.modulus", 23],
+  ["task.trainTasks", 17],
+  ["training.weightDecayExclude", ["layerNorm", "embeddings"]],
+  ["training.weightDecay", 0.5],
+  ["model.tiedEmbeddings", true],
+  ["model.actFn", "gelu"],
+  ["evaluation.every", 50],
+]);
+
+describe("settings of the page", () => {
+  it.each([
+    ["those the page begins with", FIRST],
+    ["others", SETTINGS],
+  ])("%s go through a link, a command and a file", (_, settings) => {
+    const config = configOf(settings, "the test");
+    expect(configOf(fromHash(`#${toHash(settingsOf(config))}`), "the link")).toEqual(config);
+
+    const file = join(root, "settings.yaml");
+    writeFileSync(file, toYaml(settings));
+    expect(resolveConfig([fileLayer(file)])).toEqual(config);
+
+    const words = toCommand(settings)
+      .split(" ")
+      .map((word) => word.replaceAll("'", ""));
+    expect(words.slice(0, 3)).toEqual(["npx", "epigrok", "run"]);
+    const { values } = parseArgs({
+      args: words.slice(3),
+      options: { preset: { type: "string" }, set: { type: "string", multiple: true } },
+    });
+    const layers = [presetLayer(values.preset!), ...(values.set ?? []).map((each) => overrideLayer(each))];
+    expect(resolveConfig(layers)).toEqual(config);
+  });
+
+  it("begins with a run that keeps its answer table at every evaluation", () => {
+    expect(fromHash("")).toBe(FIRST);
+    expect(configOf(FIRST, "the page").training.steps).toBe(FIRST.get("training.steps"));
+  });
+
+  it("leaves out what is as by default", () => {
+    expect([...withSetting(SETTINGS, "seed", 0).keys()]).not.toContain("seed");
+    expect(withSetting(SETTINGS, "seed", 8).get("seed")).toBe(8);
+  });
+
+  it("names the link, the setting and what is allowed", () => {
+    expect(() => configOf(fromHash("#task.trainTasks=99"), "the link")).toThrow(
+      /^task\.trainTasks: got 99 from the link, must be /,
+    );
+    expect(() => configOf(fromHash("#__proto__.x=1"), "the link")).toThrow(/^the link: unknown key/);
+    expect(() => configOf(fromHash("#model.initFrom=runs/a"), "the link")).toThrow(/a page has no files$/);
+  });
+});
+
+const CLASSES = 29;
+const observed = (information: number[]): UncertaintyObservation[] =>
+  information.map((mutualInformation, i) => ({
+    ...{ step: 50 * i, members: 4, classes: CLASSES, mutualInformation },
+    ...{ expectedEntropy: 0.2, totalEntropy: 0.2 + mutualInformation, disagreement: mutualInformation / 2 },
+  }));
+
+it("logs what the detector says when it changes its mind, and nothing in between", () => {
+  const trajectory = observed([0, 0.4, 0.7, 0.75, 0.7, 0.72, 0.7, 0.1, 0.1, 0.1, 0.05]);
+  const remarks = [];
+  let before: DetectorState | null = null;
+  for (let end = 1; end <= trajectory.length; end++) {
+    const now = detectGrokking(trajectory.slice(0, end));
+    const remark = remarkOn(before, now);
+    if (remark) remarks.push(remark);
+    before = now;
+  }
+  expect(remarks).toEqual([
+    { step: 0, text: "the members diverge (mutual information 0.00 nats)" },
+    { step: 300, text: "uncertainty has peaked, at step 150 with 0.75 nats; no collapse" },
+    {
+      step: 450,
+      text: "uncertainty has collapsed, since step 350: the members came to agree (confidence high)",
+    },
+  ]);
+});
+
+it("tells tokens a second of the last seconds only", () => {
+  let now = 0;
+  const rate = new Rate(() => now);
+  expect(rate.perSecond).toBeNull();
+  for (; now < 1000; now += 100) rate.add(50);
+  expect(rate.perSecond).toBeCloseTo(450, 0);
+  now = 60_000;
+  expect(rate.perSecond).toBeNull();
+});
+
+class FakeWorker {
+  readonly received: ToWorker[] = [];
+  onmessage: ((event: { data: FromWorker }) => void) | null = null;
+  onerror: ((event: { message: string }) => void) | null = null;
+  terminated = false;
+  postMessage(message: ToWorker) {
+    this.received.push(message);
+  }
+  terminate() {
+    this.terminated = true;
+  }
+  kinds() {
+    return this.received.map(({ kind }) => kind);
+  }
+}
+
+function fakes(count: number) {
+  const started: FakeWorker[] = [];
+  const workers = new WebWorkers({
+    count,
+    core: {} as CoreModule,
+    start: () => {
+      const worker = new FakeWorker();
+      started.push(worker);
+      return worker as unknown as Worker;
+    },
+    progress: () => {},
+  });
+  const busy = () => started.filter((each) => !each.terminated && each.kinds().at(-1) === "segment");
+  return { workers, started, busy };
+}
+
+const request = { member: 0 } as SegmentRequest;
+
+describe("Web Workers", () => {
+  it("replaces one that dies, whose segment fails by its message", async () => {
+    const { workers, started, busy } = fakes(1);
+    const lost = workers.runSegment(request);
+    busy()[0].onerror?.({ message: "out of memory" });
+    await expect(lost).rejects.toThrow("a worker died: out of memory");
+    expect(started[0].terminated).toBe(true);
+    const again = workers.runSegment(request);
+    expect(started).toHaveLength(2);
+    const result = { member: 0 } as SegmentResult;
+    busy()[0].onmessage?.({ data: { kind: "done", result } });
+    expect(await again).toBe(result);
+  });
+
+  it("stops those that are busy, tells all their share, and rejects what is under way when it ends", async () => {
+    const { workers, started } = fakes(2);
+    const running = workers.runSegment(request);
+    workers.stop();
+    expect(workers.stopped).toBe(true);
+    expect(started.map((each) => each.kinds().includes("stop")).sort()).toEqual([false, true]);
+    workers.setShare(0.5);
+    expect(started.every((each) => each.kinds().at(-1) === "share")).toBe(true);
+    workers.resume();
+    expect(workers.stopped).toBe(false);
+    workers.close();
+    await expect(running).rejects.toThrow("the workers were ended");
+    expect(started.every(({ terminated }) => terminated)).toBe(true);
+  });
+});
