@@ -8,6 +8,7 @@ import { expect, test } from "vitest";
 /** Folders, or single files, of src/ from the ground up. */
 const ROOMS = [
   "errors",
+  "elementary",
   "validate",
   "random",
   "safetensors",
@@ -54,7 +55,7 @@ const THREADS: [string, string[]][] = [
 ];
 
 /** All that the page and its workers load besides files of src/. */
-const BROWSER_PACKAGES = ["@assemblyscript/loader", "pure-rand", "uplot", "zod"];
+const BROWSER_PACKAGES = ["@assemblyscript/loader", "fflate", "ml-matrix", "pure-rand", "uplot", "zod"];
 
 /** What only Node has, without an import. */
 const NODE_GLOBALS = ["process", "Buffer", "global", "__dirname", "__filename", "require", "setImmediate"];
@@ -156,6 +157,30 @@ test("what lies below run/ imports nothing from Node", () => {
     imports.some(({ target, typeOnly }) => !typeOnly && (target.startsWith("node:") || target === "piscina")),
   );
   expect(node.map(([file]) => file).sort()).toEqual([...NODE_PARTS].sort());
+});
+
+/** Rooms whose results are the same bytes on every engine, and what they may use of `Math` that is not. */
+const EXACT_ROOMS = ["random", "core", "tasks", "uncertainty", "training"];
+const INEXACT: [string, string][] = [
+  ["core/known-answer.ts", "sin"],
+  // Of a noise that is a setting, once.
+  ["tasks/exact.ts", "log1p"],
+  // A size.
+  ["tasks/prompt-set.ts", "log2"],
+];
+
+test("what a run computes outside the core does not depend on the engine's elementary functions", () => {
+  const inexact = /\bMath\.(a?(?:cos|sin|tan)h?|atan2|cbrt|exp|expm1|hypot|log|log1p|log2|log10|pow)\b/g;
+  const used = [...files.keys()]
+    .filter((file) => EXACT_ROOMS.includes(roomOf(file)))
+    .flatMap((file) =>
+      [
+        ...readFileSync(join(root, file), "utf8")
+          .replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, "")
+          .matchAll(inexact),
+      ].map(([, name]): [string, string] => [file, name]),
+    );
+  expect(used.sort()).toEqual(INEXACT);
 });
 
 const IN_BROWSER = [

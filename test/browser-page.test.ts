@@ -1,12 +1,13 @@
 /** The page in a real browser: it trains to the same bytes as the command line, and its buttons do what they say. */
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { unzipSync } from "fflate";
 import type { Page } from "playwright-core";
 import { beforeAll, describe, expect, it } from "vitest";
 import { fileLayer } from "../src/config/load.ts";
 import { resolveConfig } from "../src/config/resolve.ts";
-import { runEnsemble } from "../src/index.ts";
+import { decodeSafetensors, readRun, runEnsemble, writeReport } from "../src/index.ts";
 import { expectNoSideways, noBrowser, type Site, startSite, violations } from "./fixtures/site.ts";
 import { temporaryDirectory } from "./fixtures/temporary.ts";
 
@@ -17,11 +18,11 @@ const MINIATURE = new URLSearchParams({
   "task.modulus": "17",
   "task.trainTasks": "12",
   "task.promptPool": "512",
-  "model.dModel": "16",
+  "model.dModel": "32",
   "model.nHeads": "2",
-  "model.dMlp": "32",
+  "model.dMlp": "64",
   "training.steps": "200",
-  "training.batchSize": "64",
+  "training.batchSize": "256",
   "evaluation.every": "40",
   "evaluation.prompts": "64",
   "ensemble.members": "3",
@@ -37,13 +38,24 @@ const progress = (page: Page) => page.locator("#progress-text").textContent();
 const reach = (page: Page, text: string | RegExp) =>
   page.locator("#progress-text").filter({ hasText: text }).waitFor({ timeout: 20_000 });
 
-async function metrics(page: Page): Promise<string> {
-  const [download] = await Promise.all([
-    page.waitForEvent("download"),
-    button(page, "Save metrics.jsonl").click(),
-  ]);
-  expect(download.suggestedFilename()).toBe("metrics.jsonl");
-  return readFileSync(await download.path(), "utf8");
+/** What is in the archive that a button saves. */
+async function saved(page: Page, name: string): Promise<Record<string, Uint8Array>> {
+  const [download] = await Promise.all([page.waitForEvent("download"), button(page, name).click()]);
+  return unzipSync(readFileSync(await download.path()));
+}
+
+const text = (bytes: Uint8Array) => Buffer.from(bytes).toString();
+
+/** The shape in the header of an .npy file, and its numbers. */
+function decodeNpy(bytes: Uint8Array): { shape: number[]; data: Float32Array | Int32Array } {
+  const buffer = Buffer.from(bytes);
+  const begin = 10 + buffer.readUInt16LE(8);
+  const header = buffer.toString("latin1", 10, begin);
+  const numbers = new Uint8Array(buffer.subarray(begin)).buffer;
+  return {
+    shape: JSON.parse(`[${/'shape': \(([\d, ]*?),?\)/.exec(header)![1]}]`),
+    data: header.includes("<i4") ? new Int32Array(numbers) : new Float32Array(numbers),
+  };
 }
 
 describe.skipIf(noBrowser !== null)(noBrowser ? `the page (left out: ${noBrowser})` : "the page", () => {
@@ -78,17 +90,44 @@ describe.skipIf(noBrowser !== null)(noBrowser ? `the page (left out: ${noBrowser
     await page.getByLabel("Speed").selectOption("full");
     await button(page, "Resume").click();
     await reach(page, "Finished: step 200 of 200");
-    const inPage = await metrics(page);
+    const inPage = await saved(page, "Save the run");
+    const {
+      "predictions.npy": predictions,
+      "steps.npy": steps,
+      ...others
+    } = await saved(page, "Save its predictions");
 
     const file = join(root, "run.yaml");
     writeFileSync(file, (await page.locator("#yaml").textContent()) ?? "");
     const out = join(root, "run");
     await runEnsemble(resolveConfig([fileLayer(file)]), { out, workers: 2 });
-    expect(inPage).toBe(readFileSync(join(out, "metrics.jsonl"), "utf8"));
+    for (const name of ["metrics.jsonl", "answers.jsonl"])
+      expect(text(inPage[`epigrok-run/${name}`])).toBe(readFileSync(join(out, name), "utf8"));
+
+    const copy = join(root, "copy");
+    mkdirSync(copy);
+    for (const [name, bytes] of Object.entries(inPage))
+      writeFileSync(join(copy, name.replace("epigrok-run/", "")), bytes);
+    const [opened, original] = [await readRun(copy), await readRun(out)];
+    expect(opened.detector).toEqual(original.detector);
+    expect(opened.summary?.verdict).toBe(original.summary?.verdict);
+    expect(readFileSync(await writeReport([copy]), "utf8")).toContain("The answers, question by question");
+
+    expect(Object.keys(others).sort()).toEqual(["seen.npy", "seenLabels.npy", "unseenLabels.npy"]);
+    expect([...decodeNpy(steps).data]).toEqual([0, 40, 80, 120, 160, 200]);
+    const { shape, data } = decodeNpy(predictions);
+    expect(shape).toEqual([6, 3, 64, 17]);
+    const { tensors } = decodeSafetensors(
+      readFileSync(join(out, "predictions", "step-00000200.safetensors")),
+    );
+    const last = data.slice((5 * data.length) / 6);
+    expect(last).toEqual(tensors.get("unseenTasks")!.data);
 
     await button(page, "Run again").click();
     await reach(page, "Finished: step 200 of 200");
-    expect(await metrics(page)).toBe(inPage);
+    expect((await saved(page, "Save the run"))["epigrok-run/metrics.jsonl"]).toEqual(
+      inPage["epigrok-run/metrics.jsonl"],
+    );
     expect(complaints).toEqual([]);
     await context.close();
   });
@@ -138,7 +177,7 @@ describe.skipIf(noBrowser !== null)(noBrowser ? `the page (left out: ${noBrowser
     const { page, context, complaints } = await site.open(miniature({ "training.steps": "100000" }));
     const field = (name: string) => page.locator(`[name="${name}"]`);
     await expect.poll(() => field("task.trainTasks").inputValue()).toBe("12");
-    expect(await page.locator("#others").textContent()).toContain("model.dModel = 16");
+    expect(await page.locator("#others").textContent()).toContain("model.dModel = 32");
     await button(page, "Start").click();
     await reach(page, "Training");
 
@@ -165,6 +204,27 @@ describe.skipIf(noBrowser !== null)(noBrowser ? `the page (left out: ${noBrowser
     expect(await field("task.trainTasks").inputValue()).toBe("15");
     await page.reload();
     expect(await field("task.modulus").inputValue()).toBe("23");
+    expect(complaints).toEqual([]);
+    await context.close();
+  });
+
+  it("draws the linear model again while a slider moves, with its times in words", async () => {
+    const { page, context, complaints } = await site.open(miniature(), {
+      viewport: { width: 390, height: 844 },
+    });
+    const chart = page.locator("#theory-errors .chart");
+    await chart.scrollIntoViewIfNeeded();
+    await expect.poll(() => chart.getAttribute("aria-label")).toMatch(/t train [\d.]+, t peak [\d.]+, t gen/);
+    const before = await chart.getAttribute("aria-label");
+    const slider = page.getByLabel("λ = d/N");
+    await slider.focus();
+    await slider.press("ArrowRight");
+    await expect.poll(() => page.locator("#theory-lambda").textContent()).toBe("0.910");
+    await expect.poll(() => chart.getAttribute("aria-label")).not.toBe(before);
+    await page.getByLabel("likelihood noise").selectOption("fixed at the label noise");
+    await expect.poll(() => chart.getAttribute("aria-label")).not.toMatch(/t peak/);
+    expect(await violations(page)).toEqual([]);
+    await expectNoSideways(page);
     expect(complaints).toEqual([]);
     await context.close();
   });

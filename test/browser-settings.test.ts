@@ -2,9 +2,12 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { unzipSync } from "fflate";
 import { describe, expect, it } from "vitest";
 import { remarkOn } from "../src/browser/detector-log.ts";
+import { KeptPredictions } from "../src/browser/kept-predictions.ts";
 import type { FromWorker, ToWorker } from "../src/browser/messages.ts";
+import { encodeNpz } from "../src/browser/npz.ts";
 import { Rate } from "../src/browser/rate.ts";
 import {
   configOf,
@@ -181,5 +184,42 @@ describe("Web Workers", () => {
     workers.close();
     await expect(running).rejects.toThrow("the workers were ended");
     expect(started.every(({ terminated }) => terminated)).toBe(true);
+  });
+});
+
+describe("predictions that are kept for a notebook", () => {
+  it("are arrays of NumPy whose numbers begin at a multiple of 64", () => {
+    const archive = unzipSync(encodeNpz({ a: { shape: [2, 2], data: Float32Array.of(1, 2, 3, 4) } }));
+    const bytes = Buffer.from(archive["a.npy"]);
+    const length = bytes.readUInt16LE(8);
+    expect(bytes.subarray(0, 8)).toEqual(Buffer.from("\x93NUMPY\x01\x00", "latin1"));
+    expect((10 + length) % 64).toBe(0);
+    expect(bytes.toString("latin1", 10, 10 + length).trimEnd()).toBe(
+      "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2,), }",
+    );
+    expect(new Float32Array(new Uint8Array(bytes.subarray(10 + length)).buffer)).toEqual(
+      Float32Array.of(1, 2, 3, 4),
+    );
+  });
+
+  it("leave out evaluations that lack a member", () => {
+    const kept = new KeptPredictions(2, { positions: 2, classes: 2 });
+    const part = (member: number, p: number) => ({
+      ...{ member, step: 0, tokens: 0, loss: 0, gradientNorm: 0 },
+      predictions: (["unseenTasks", "seenTasks"] as const).map((set) => ({
+        set,
+        probabilities: Float32Array.of(0.5, 0.5, p, 1 - p),
+      })),
+    });
+    kept.add(0, [part(0, 0.25), part(1, 0.75)]);
+    kept.add(50, [part(0, 0.25)]);
+    const labels = Int32Array.of(1);
+    const archive = unzipSync(kept.npz({ seenLabels: labels, unseenLabels: labels }));
+    const numbers = (name: string) => {
+      const bytes = archive[name];
+      return new Float32Array(bytes.slice(10 + Buffer.from(bytes).readUInt16LE(8)).buffer);
+    };
+    expect(numbers("predictions.npy")).toEqual(Float32Array.of(0.25, 0.75, 0.75, 0.25));
+    expect(Buffer.from(archive["predictions.npy"]).toString("latin1")).toContain("(1, 2, 1, 2,)");
   });
 });

@@ -1,9 +1,10 @@
-/** A line chart over training steps that grows while the run goes on. */
+/** A line chart that is drawn again and again: over the steps of a run that goes on, over times while a slider moves. */
 import uPlot from "uplot";
 import type { Band, Mark } from "../report/figures/plot.ts";
-import { formatNumber, formatStep } from "../report/format.ts";
+import { formatNumber } from "../report/format.ts";
 import { colour, fontStack } from "../report/theme.ts";
 import { resolved, translucent } from "./colours.ts";
+import { element } from "./elements.ts";
 
 export interface Line {
   /** In the legend; one without belongs to another line. */
@@ -13,19 +14,29 @@ export interface Line {
   width: number;
   dash?: number[];
   opacity?: number;
+  /** Points in place of a line. */
+  dots?: boolean;
+}
+
+export interface XAxis {
+  label: string;
+  log?: boolean;
+  /** By default what there is. */
+  range?: [number, number];
+  format: (x: number) => string;
 }
 
 export interface ChartOptions {
   lines: Line[];
-  lastStep: number;
+  x: XAxis;
   /** [0, top] of the y axis; by default what there is to see. */
   top?: number;
   unit: string;
 }
 
 export interface Drawing {
-  steps: number[];
-  /** Of each line, by step; null where there is no value. */
+  x: number[];
+  /** Of each line, by x; null where there is no value. */
   values: (number | null)[][];
   bands: Band[];
   marks: Mark[];
@@ -43,7 +54,7 @@ export class Chart {
   #bands: Band[] = [];
   #marks: Mark[] = [];
 
-  constructor(target: HTMLElement, { lines, lastStep, top, unit }: ChartOptions) {
+  constructor(target: HTMLElement, { lines, x, top, unit }: ChartOptions) {
     this.#target = target;
     target.replaceChildren();
     const stroke = (role: keyof typeof colour) => () => resolved(colour[role]);
@@ -59,22 +70,22 @@ export class Chart {
         height: HEIGHT,
         cursor: { y: false, drag: { x: false, y: false }, points: { size: 5 } },
         scales: {
-          x: { time: false, range: [0, lastStep] },
+          x: { time: false, ...(x.log && { distr: 3 }), ...(x.range && { range: x.range }) },
           y: { range: (_, __, largest) => [0, top ?? roundTop(largest)] },
         },
         axes: [
-          { ...axis, values: (_, ticks) => ticks.map((tick) => formatStep(tick)) },
+          { ...axis, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : x.format(tick))) },
           { ...axis, size: 44, values: (_, ticks) => ticks.map((tick) => String(Number(tick.toFixed(3)))) },
         ],
         series: [
-          { label: "step", value: (_, step) => formatStep(step) },
+          { label: x.label, value: (_, value) => (value === null ? "–" : x.format(value)) },
           ...lines.map(
-            ({ label, colour: own, width, dash, opacity = 1 }): uPlot.Series => ({
+            ({ label, colour: own, width, dash, opacity = 1, dots = false }): uPlot.Series => ({
               label,
               stroke: () => translucent(own, opacity),
-              width,
+              width: dots ? 0 : width,
               dash,
-              points: { show: false },
+              points: dots ? { show: true, size: 2 * width, fill: () => resolved(own) } : { show: false },
               value: (_, value) => (value === null ? "–" : `${formatNumber(value)}${unit}`),
             }),
           ),
@@ -98,11 +109,11 @@ export class Chart {
     this.#observer.observe(target);
   }
 
-  draw({ steps, values, bands, marks, description }: Drawing): void {
+  draw({ x, values, bands, marks, description }: Drawing): void {
     this.#bands = bands;
     this.#marks = marks;
     this.#target.setAttribute("aria-label", description);
-    this.#plot.setData([steps, ...values]);
+    this.#plot.setData([x, ...values]);
   }
 
   /** After a change of the colour scheme. */
@@ -156,4 +167,11 @@ function roundTop(largest: number | null): number {
   if (!largest || !(largest > 0)) return 1;
   const unit = 10 ** Math.floor(Math.log10(largest));
   return ([1, 1.2, 1.5, 2, 3, 4, 5, 6, 8, 10].find((factor) => factor * unit >= 1.08 * largest) ?? 12) * unit;
+}
+
+/** Where the chart of a figure belongs. */
+export function chartPlace(figure: string): HTMLElement {
+  const place = element(figure).querySelector<HTMLElement>(".chart");
+  if (!place) throw new Error(`the figure ${figure} has no place for its chart`);
+  return place;
 }

@@ -1,15 +1,49 @@
 /** The files of a run as the command line writes them, with the same checksums. */
-import type { Config } from "../config/schema.ts";
-import { followedSettings, UNSEALED, unsealedLine } from "../run/unsealed.ts";
+import { zipSync } from "fflate";
+import { summarise } from "../run/summary.ts";
+import {
+  allSettings,
+  followedSettings,
+  RUN_FORMAT,
+  UNSEALED,
+  unsealedLine,
+  unsealedObject,
+} from "../run/unsealed.ts";
 import { sha256 } from "./digest.ts";
+import type { Session } from "./session.ts";
+import { settingsOf } from "./settings.ts";
 
-/** The name that all files of a run have for it. */
-export const runHash = (config: Config): Promise<string> => sha256(followedSettings(config));
-
-/** One line each. */
-export async function linesFile(records: readonly object[], run: string): Promise<string> {
-  const lines = await Promise.all(records.map((record) => sealed(unsealedLine(record, run))));
-  return lines.join("");
+/** A run directory without checkpoints, which `epigrok report` and `epigrok status` open. */
+export async function runArchive(session: Session, workers: number): Promise<Uint8Array<ArrayBuffer>> {
+  const { config, core, records, answers, timing, references, members, seconds } = session;
+  const run = await sha256(followedSettings(config));
+  const object = (value: object) => sealed(unsealedObject(value, run));
+  const lines = async (of: readonly object[]) =>
+    (await Promise.all(of.map((record) => sealed(unsealedLine(record, run))))).join("");
+  const { math, simd, sha256: wasmSha256 } = core;
+  const files: Record<string, string> = {
+    "config.json": await object({
+      ...{ format: RUN_FORMAT, config, hash: await sha256(allSettings(config)) },
+      overrides: [{ source: "a page in a browser", values: Object.fromEntries(settingsOf(config)) }],
+      commandLine: [],
+    }),
+    "environment.json": await object({ browser: navigator.userAgent, math, simd, wasmSha256, workers }),
+    "metrics.jsonl": await lines(records),
+    "answers.jsonl": await lines(answers),
+    "timing.jsonl": await lines(timing),
+  };
+  if (session.finished) {
+    const tokensPerSecond = (timing.at(-1)?.tokens ?? 0) / seconds;
+    files["summary.json"] = await object(
+      summarise({ runDir: "", config, records, references, members, math, simd, tokensPerSecond }),
+    );
+  }
+  const encoder = new TextEncoder();
+  return zipSync(
+    Object.fromEntries(
+      Object.entries(files).map(([name, text]) => [`epigrok-run/${name}`, encoder.encode(text)]),
+    ),
+  );
 }
 
 /** The checksum is of the text with zeros in its place. */

@@ -6,7 +6,7 @@ import { estimateCost } from "../training/cost.ts";
 import { type Builds, fetchBuilds } from "./build.ts";
 import { canDigest } from "./digest.ts";
 import { element } from "./elements.ts";
-import { linesFile, runHash, save } from "./files.ts";
+import { runArchive, save } from "./files.ts";
 import { SettingsForm } from "./form.ts";
 import { Rate } from "./rate.ts";
 import { RunView } from "./run-view.ts";
@@ -21,6 +21,7 @@ import {
   toHash,
   toYaml,
 } from "./settings.ts";
+import { TheoryView } from "./theory-view.ts";
 import { WebWorkers } from "./workers.ts";
 
 /** Processors that the browser lets the page use. */
@@ -30,7 +31,8 @@ const go = element("go", HTMLButtonElement);
 const stepButton = element("step", HTMLButtonElement);
 const restart = element("restart", HTMLButtonElement);
 const speed = element("speed", HTMLSelectElement);
-const metricsButton = element("save-metrics", HTMLButtonElement);
+const saveRun = element("save-run", HTMLButtonElement);
+const savePredictions = element("save-predictions", HTMLButtonElement);
 
 /** A run with all that belongs to it. */
 interface Run {
@@ -111,7 +113,8 @@ async function begin(): Promise<Run | null> {
       evaluated: () => {
         const remark = view.update();
         if (remark) announce(`Step ${remark.step}: ${remark.text}.`);
-        metricsButton.disabled = !canDigest();
+        saveRun.disabled = !canDigest();
+        savePredictions.disabled = false;
       },
       memberFailed: ({ message }) => complain(message),
     },
@@ -125,7 +128,7 @@ function end(): void {
   run?.workers.close();
   run?.view.destroy();
   run = null;
-  metricsButton.disabled = true;
+  saveRun.disabled = savePredictions.disabled = true;
   complain("");
 }
 
@@ -235,10 +238,12 @@ document.addEventListener("visibilitychange", async () => {
   } else if (!document.hidden && own.hidden && !own.training) await train(own);
 });
 
-metricsButton.addEventListener("click", async () => {
-  if (!run) return;
-  const { config: of, records } = run.session;
-  save("metrics.jsonl", await linesFile(records, await runHash(of)), "application/jsonl");
+saveRun.addEventListener("click", async () => {
+  if (run) save("epigrok-run.zip", await runArchive(run.session, run.workers.count), "application/zip");
+});
+
+savePredictions.addEventListener("click", () => {
+  if (run) save("predictions.npz", run.session.predictions, "application/zip");
 });
 
 for (const button of document.querySelectorAll<HTMLButtonElement>("[data-copies]")) {
@@ -251,7 +256,19 @@ for (const button of document.querySelectorAll<HTMLButtonElement>("[data-copies]
 }
 
 window.addEventListener("hashchange", () => take(fromHash(location.hash), "the link", false));
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => run?.view.redraw());
+
+/** Drawn when it comes into view. */
+let theory: TheoryView | null = null;
+new IntersectionObserver((entries, observer) => {
+  if (!entries.some(({ isIntersecting }) => isIntersecting)) return;
+  observer.disconnect();
+  theory = new TheoryView();
+}).observe(element("theory-form"));
+
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  run?.view.redraw();
+  theory?.redraw();
+});
 setInterval(() => {
   if (run?.training) showProgress();
 }, 250);

@@ -8,7 +8,7 @@ import type { MetricsRecord } from "../run/records.ts";
 import type { ProbeSetName } from "../tasks/probe-sets.ts";
 import type { DetectorState } from "../uncertainty/detector.ts";
 import { verdict } from "../uncertainty/verdict.ts";
-import { Chart } from "./chart.ts";
+import { Chart, chartPlace, type XAxis } from "./chart.ts";
 import { type Remark, remarkOn } from "./detector-log.ts";
 import { element, made } from "./elements.ts";
 import type { Session } from "./session.ts";
@@ -32,9 +32,9 @@ export class RunView {
     const { config } = session;
     this.#sets = learningSets(session).map(({ set }) => set);
     const members = config.ensemble.members;
-    const lastStep = config.training.steps;
+    const x: XAxis = { label: "step", range: [0, config.training.steps], format: formatStep };
     this.#accuracy = new Chart(chartPlace("accuracy"), {
-      lastStep,
+      x,
       top: 1,
       unit: "",
       lines: [
@@ -48,7 +48,7 @@ export class RunView {
       ],
     });
     this.#information = new Chart(chartPlace("information"), {
-      lastStep,
+      x,
       unit: " nats",
       lines: [
         { label: "fresh", colour: setColour.seenTasks, width: 1.5 },
@@ -60,7 +60,7 @@ export class RunView {
     element("numbers").replaceChildren(this.#numbers());
   }
 
-  /** After an evaluation. @returns what the detector has to say that is new */
+  /** After an evaluation, or the end. @returns what the detector has to say that is new */
   update(): Remark | null {
     const { config, records, references } = this.#session;
     const { events, detector } = this.#session.reading;
@@ -85,7 +85,7 @@ export class RunView {
       element("detector").append(made("li", made("b", `step ${formatStep(remark.step)}`), ` ${remark.text}`));
     this.#showFacts(records[records.length - 1], detector);
     this.#showAnswers();
-    this.#rows.prepend(this.#row(records[records.length - 1]));
+    for (const record of records.slice(this.#rows.childElementCount)) this.#rows.prepend(this.#row(record));
     return remark;
   }
 
@@ -107,7 +107,7 @@ export class RunView {
     const last = records[records.length - 1];
     const at = `at step ${last.step} of ${config.training.steps}`;
     this.#accuracy.draw({
-      ...{ steps, marks, bands },
+      ...{ x: steps, marks, bands },
       values: [
         steps.map(() => ceiling),
         ...Array.from({ length: config.ensemble.members }, (_, member) =>
@@ -123,7 +123,7 @@ export class RunView {
     const information = (set: ProbeSetName) =>
       records.map(({ ensemble }) => ensemble[set]?.mutualInformation ?? null);
     this.#information.draw({
-      ...{ steps, marks, bands },
+      ...{ x: steps, marks, bands },
       values: [information("seenTasks"), information("unseenTasks")],
       description: `Mutual information over training steps; ${at}: ${formatNumber(last.ensemble.unseenTasks?.mutualInformation)} nats on unseen tasks.`,
     });
@@ -183,10 +183,4 @@ export class RunView {
       made("td", formatNumber(ensemble.unseenTasks?.mutualInformation)),
     );
   }
-}
-
-function chartPlace(figure: string): HTMLElement {
-  const place = element(figure).querySelector<HTMLElement>(".chart");
-  if (!place) throw new Error(`the figure ${figure} has no place for its chart`);
-  return place;
 }

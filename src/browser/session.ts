@@ -14,11 +14,12 @@ import { type EventReading, readEvents } from "../run/events.ts";
 import type { AnswerRecord, MetricsRecord, References, TimingRecord } from "../run/records.ts";
 import { type RunSchedule, runSchedule } from "../run/schedule.ts";
 import type { SegmentRequest, SegmentResult } from "../training/messages.ts";
+import { KeptPredictions } from "./kept-predictions.ts";
 import type { WebWorkers } from "./workers.ts";
 
 export interface SessionObserver {
   /** After every evaluation, which is then the last of `records`. */
-  evaluated(evaluations: readonly MemberEvaluation[]): void;
+  evaluated(): void;
   memberFailed(failure: MemberFailure): void;
 }
 
@@ -36,6 +37,7 @@ export class Session {
   readonly records: MetricsRecord[] = [];
   readonly answers: AnswerRecord[] = [];
   readonly timing: TimingRecord[] = [];
+  readonly #predictions: KeptPredictions;
   readonly #workers: WebWorkers;
   readonly #observer: SessionObserver;
   readonly #evaluator: Evaluator;
@@ -52,6 +54,8 @@ export class Session {
     this.#workers = workers;
     this.#observer = observer;
     this.#evaluator = new Evaluator(config);
+    const { examples: positions, modulus: classes } = config.task;
+    this.#predictions = new KeptPredictions(config.ensemble.members, { positions, classes });
     this.#members = Array.from({ length: config.ensemble.members }, (_, member) => newMember(member));
   }
 
@@ -61,6 +65,14 @@ export class Session {
 
   get references(): References {
     return this.#evaluator.references;
+  }
+
+  /** As an archive that `epigrok diagnose` reads. */
+  get predictions(): Uint8Array<ArrayBuffer> {
+    return this.#predictions.npz({
+      seenLabels: this.#evaluator.targets("seenTasks"),
+      unseenLabels: this.#evaluator.targets("unseenTasks"),
+    });
   }
 
   /** What the evaluations so far show, with and without labels. */
@@ -128,6 +140,7 @@ export class Session {
     if (answers) this.answers.push(answers);
     this.records.push(this.#evaluator.metrics(step, members));
     this.timing.push({ step, seconds: this.seconds, ...this.#spent });
-    this.#observer.evaluated(members);
+    this.#predictions.add(step, members);
+    this.#observer.evaluated();
   }
 }

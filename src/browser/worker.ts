@@ -21,6 +21,8 @@ const scope = globalThis as unknown as WorkerScope;
 let core: CoreModule | undefined;
 let stopping = false;
 let share = 1;
+/** Milliseconds of rest that the slices so far ask for. */
+let owed = 0;
 
 scope.onmessage = ({ data }) => {
   switch (data.kind) {
@@ -47,30 +49,30 @@ async function run(request: SegmentRequest): Promise<SegmentResult> {
   const before = { tokens: 0, trainSeconds: 0, evaluationSeconds: 0 };
   let { state, carried } = request;
   for (;;) {
+    await rest(owed);
     const began = performance.now();
     const result = slice({ ...request, state, carried }, began + SLICE_MS);
     const { tokens } = result;
     before.tokens += tokens;
     before.trainSeconds += result.trainSeconds;
     before.evaluationSeconds += result.evaluationSeconds;
-    if (result.state.step === toStep || result.nonFiniteStep !== undefined || stopping)
-      return { ...result, ...before };
     state = result.state;
     carried = result.sums;
     scope.postMessage({ kind: "progress", member, step: state.step, loss: result.loss, tokens });
-    await rest((performance.now() - began) * (1 / share - 1));
-    if (stopping) return { ...result, ...before };
+    owed = (performance.now() - began) * (1 / share - 1);
+    if (state.step === toStep || result.nonFiniteStep !== undefined || stopping)
+      return { ...result, ...before };
   }
 }
 
-/** One step at least. */
+/** One step at least, unless the segment is to stop. */
 function slice(request: SegmentRequest, until: number): SegmentResult & { loss: number } {
   if (!core) throw new Error("a segment came before the core");
   let loss = Number.NaN;
   const result = trainSegment(request, {
     core,
     takeState: true,
-    stop: () => !Number.isNaN(loss) && performance.now() >= until,
+    stop: () => stopping || (!Number.isNaN(loss) && performance.now() >= until),
     onStep: (_, stepLoss) => {
       loss = stepLoss;
     },

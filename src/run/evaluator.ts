@@ -2,6 +2,7 @@
 import type { Config } from "../config/schema.ts";
 import type { MemberEvaluation } from "../pool/controller.ts";
 import { type AnswerTable, drawAnswerTable } from "../tasks/answer-table.ts";
+import type { ProbeSetName } from "../tasks/probe-sets.ts";
 import { createProbeSets, type ProbeSet } from "../tasks/probes.ts";
 import { learningRateAt } from "../training/learning-rate.ts";
 import { measureAnswers } from "./answers.ts";
@@ -25,6 +26,13 @@ export class Evaluator {
 
   get references(): References {
     return Object.fromEntries(this.#probeSets.map(({ name, reference }) => [name, reference]));
+  }
+
+  /** (prompts) the true classes at the last position of a probe set; none of a set that the run does not have. */
+  targets(set: ProbeSetName): Int32Array {
+    const batch = this.#probeSets.find(({ name }) => name === set)?.batch;
+    const positions = batch?.positions.length ?? 1;
+    return batch ? batch.targets.filter((_, i) => i % positions === positions - 1) : new Int32Array();
   }
 
   metrics(step: number, members: readonly MemberEvaluation[]): MetricsRecord {

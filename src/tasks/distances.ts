@@ -1,5 +1,6 @@
 /** Distances of a predictive distribution to the exact references. Distributions are over the same classes; nats. */
 
+import { log } from "../elementary.ts";
 import { requireLength } from "../validate.ts";
 
 type Distribution = ArrayLike<number>;
@@ -20,8 +21,8 @@ export function jensenShannon(p: Distribution, q: Distribution): number {
   for (let c = 0; c < p.length; c++) {
     // Each probability over the mixture's, without halving: half of the smallest denormal would round to 0.
     const both = p[c] + q[c];
-    if (p[c] > 0) sum += p[c] * Math.log((2 * p[c]) / both);
-    if (q[c] > 0) sum += q[c] * Math.log((2 * q[c]) / both);
+    if (p[c] > 0) sum += p[c] * log((2 * p[c]) / both);
+    if (q[c] > 0) sum += q[c] * log((2 * q[c]) / both);
   }
   // Rounding can leave a sum of the order of -1e-17 for equal distributions.
   return Math.max(0, sum / 2);
@@ -59,7 +60,7 @@ export function regret(reference: Distribution, q: Distribution): number {
   requireSameLength(reference, q);
   let sum = 0;
   for (let c = 0; c < q.length; c++) {
-    if (reference[c] > 0) sum += reference[c] * Math.log(reference[c] / q[c]);
+    if (reference[c] > 0) sum += reference[c] * log(reference[c] / q[c]);
   }
   return sum;
 }

@@ -4,6 +4,7 @@
  * matches have the same weight, so the predictive follows from integer counts of (matches, predicted value): without
  * noise it is an exact ratio of integers.
  */
+import { exp, log } from "../elementary.ts";
 import { requireFraction, requireLength, requireNonEmpty } from "../validate.ts";
 import { type FamilyOptions, TaskFamily } from "./family.ts";
 
@@ -59,7 +60,7 @@ export class SequentialPosterior {
     this.hypotheses = hypotheses;
     this.modulus = modulus;
     this.logMatch = Math.log1p(-contextNoise);
-    this.logMiss = Math.log(contextNoise / (modulus - 1));
+    this.logMiss = log(contextNoise / (modulus - 1));
     this.outputs = new Int32Array(hypotheses.size);
     this.matches = new Uint32Array(hypotheses.size);
     this.counts = new Int32Array((examples + 1) * modulus);
@@ -123,7 +124,7 @@ export class SequentialPosterior {
     );
     const best = logs.reduce((a, b) => Math.max(a, b), -Infinity);
     if (best === -Infinity) return { likelihoods: logs.fill(1), support: false };
-    return { likelihoods: logs.map((log) => Math.exp(log - best)), support: true };
+    return { likelihoods: logs.map((each) => exp(each - best)), support: true };
   }
 
   /** Of m matches among the examples observed; a factor with exponent 0 is 1 whatever its base. */

@@ -1,6 +1,7 @@
 /** The probe sets: fixed prompts with the exact predictives of the memorising and the generalising predictor. */
 
 import type { Batch } from "../core/batch.ts";
+import { log } from "../elementary.ts";
 import { type Bootstrap, memberPrompts, memberTasks } from "./bootstrap.ts";
 import { everyTask, listedTasks, SequentialPosterior, withTargetNoise } from "./exact.ts";
 import { TaskFamily } from "./family.ts";
@@ -196,7 +197,7 @@ function summarise(
     sumsOfMaxima[row % positions] += largest(g);
     if (row % positions === positions - 1) {
       memorisingHits += expectedHit(M.subarray(row * modulus, (row + 1) * modulus), batch.targets[row]);
-      entropy += g.reduce((sum, p) => (p > 0 ? sum - p * Math.log(p) : sum), 0);
+      entropy += g.reduce((sum, p) => (p > 0 ? sum - p * log(p) : sum), 0);
       supported += supportM[row];
     }
   }

@@ -1,4 +1,5 @@
 import type { TrainingConfig } from "../config/schema.ts";
+import { cosine } from "../elementary.ts";
 
 /**
  * Learning rate of optimiser step t, counted from 1: linear warm-up, reaching the peak at step warmupSteps, then
@@ -12,6 +13,6 @@ export function learningRateAt(t: number, training: TrainingConfig): number {
   const held = Math.max(warmupSteps, steps * (1 - decayFraction));
   if (schedule === "constant" || t <= held) return learningRate;
   const progress = (t - held) / (steps - held);
-  const remaining = schedule === "cosine" ? (1 + Math.cos(Math.PI * progress)) / 2 : 1 - progress;
+  const remaining = schedule === "cosine" ? (1 + cosine(Math.PI * progress)) / 2 : 1 - progress;
   return learningRate * (finalLearningRate + (1 - finalLearningRate) * remaining);
 }

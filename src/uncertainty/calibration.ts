@@ -6,6 +6,7 @@
  * each prompt; it averages over prompts and throws a RangeError if there is no prompt, if the lengths do not fit, if
  * a target is not a class, or if a row is not a distribution. Among equally probable classes the lowest is predicted.
  */
+import { log } from "../elementary.ts";
 import { refuse, requireNonEmpty } from "../validate.ts";
 import { argmax, type Probabilities, rowSum } from "./rows.ts";
 
@@ -48,7 +49,7 @@ export function negativeLogLikelihood(probabilities: Probabilities, targets: Arr
   const classes = checkPredictions(probabilities, targets);
   let sum = 0;
   for (let i = 0; i < targets.length; i++) {
-    sum -= Math.log(Math.max(probabilities[i * classes + targets[i]], SMALLEST_PROBABILITY));
+    sum -= log(Math.max(probabilities[i * classes + targets[i]], SMALLEST_PROBABILITY));
   }
   return sum / targets.length;
 }

@@ -1,4 +1,5 @@
 /** What a state of the detector does not show, and what speaks against it: codes with their numbers, and no words. */
+import { log } from "../elementary.ts";
 import type { UncertaintyObservation } from "./observation.ts";
 
 /** What the present phase leaves open. */
@@ -69,5 +70,5 @@ export function doubtsAbout({ peak, line, recent, earlier }: CollapseEvidence): 
 
 /** MI of M - 1 members certain of one class and one certain of another, nats. */
 function dissenterInformation(members: number): number {
-  return Math.log(members) - ((members - 1) / members) * Math.log(members - 1);
+  return log(members) - ((members - 1) / members) * log(members - 1);
 }

@@ -1,4 +1,5 @@
 /** The entropy decomposition of an ensemble's predictions into aleatoric and epistemic parts; nats throughout. */
+import { log } from "../elementary.ts";
 import { requireCount, requireLength } from "../validate.ts";
 import { argmax, type Probabilities, rowSum } from "./rows.ts";
 
@@ -29,7 +30,7 @@ export interface PosteriorSpread {
 }
 
 /** Largest possible mutual information of M members over C classes, nats. */
-export const informationBound = (members: number, classes: number) => Math.log(Math.min(members, classes));
+export const informationBound = (members: number, classes: number) => log(Math.min(members, classes));
 
 /**
  * Decompose the predictive entropy of `members` members (or posterior samples) for every prompt.
@@ -93,7 +94,7 @@ export function decomposeMembers(
       for (let c = 0; c < classes; c++) {
         const value = p[offset + c] / sum;
         mean[offset + c] += value / M;
-        if (value > 0) expected -= value * Math.log(value);
+        if (value > 0) expected -= value * log(value);
       }
     }
     expected /= M;
@@ -103,7 +104,7 @@ export function decomposeMembers(
     let agreeingPairs = 0;
     for (let c = 0; c < classes; c++) {
       const average = mean[offset + c];
-      if (average > 0) total -= average * Math.log(average);
+      if (average > 0) total -= average * log(average);
       for (let m = 0; m < M; m++) spread += (members[m][offset + c] / sums[m] - average) ** 2;
       agreeingPairs += (votes[offset + c] * (votes[offset + c] - 1)) / 2;
     }

@@ -28,6 +28,7 @@
  * What it cannot know: members can agree on a wrong answer, so a collapse is evidence and not proof. `caveats` and
  * `confidence` say how far the evidence goes.
  */
+import { log } from "../elementary.ts";
 import { requireCount, requireOpenFraction } from "../validate.ts";
 import { type Caveat, type Doubt, doubtsAbout, type Incident, type Limit } from "./caveats.ts";
 import { informationBound } from "./decompose.ts";
@@ -183,7 +184,7 @@ export class GrokkingDetector {
 
   private isNearUniform(index: number): boolean {
     const { expectedEntropy, classes } = this.history[index];
-    return expectedEntropy >= this.uniformShare * Math.log(classes);
+    return expectedEntropy >= this.uniformShare * log(classes);
   }
 
   /** The collapse line (nats) of a peak. */
@@ -320,7 +321,7 @@ export class GrokkingDetector {
     }
     const { expectedEntropy, classes } = now;
     if (this.isNearUniform(this.history.length - 1))
-      return [{ code: "nearUniform", expectedEntropy, largest: Math.log(classes) }];
+      return [{ code: "nearUniform", expectedEntropy, largest: log(classes) }];
     return [{ code: "noPeak", smallest: this.smallestPeak(now) }];
   }
 }

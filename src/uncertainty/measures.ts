@@ -1,4 +1,5 @@
 /** From the probabilities on a probe set to the measures of an evaluation record; nats. */
+import { log } from "../elementary.ts";
 import { jensenShannon, relativeDistance, totalVariation } from "../tasks/distances.ts";
 import { requireCount, requireLength, requireNonEmpty } from "../validate.ts";
 import * as calibration from "./calibration.ts";
@@ -115,7 +116,7 @@ export function selectPrompts<T extends Probabilities | Int32Array>(values: T, k
 /** Mean entropy (nats) of rows (B, C) known to be distributions. */
 function meanEntropy(p: Probabilities, prompts: number): number {
   let sum = 0;
-  for (let i = 0; i < p.length; i++) if (p[i] > 0) sum -= p[i] * Math.log(p[i]);
+  for (let i = 0; i < p.length; i++) if (p[i] > 0) sum -= p[i] * log(p[i]);
   return Math.max(0, sum / prompts);
 }
 

@@ -3,6 +3,7 @@
  * ensemble's measures, what the detector is shown and how that is checked, the comparison of posteriors and, with a
  * plot, the report's figure.
  */
+import { log } from "../elementary.ts";
 import {
   accuracy,
   adaptiveCalibrationError,
@@ -46,7 +47,7 @@ export interface Statistic {
 }
 
 /** The largest entropy over C classes, nats. */
-const entropyBound = (_: number, classes: number) => Math.log(classes);
+const entropyBound = (_: number, classes: number) => log(classes);
 
 /** In the order of the records. Entropies and information in nats; the scores are those of the mean predictive. */
 export const STATISTICS = {
@@ -140,7 +141,7 @@ export const STATISTICS = {
     labelled: false,
     bound: informationBound,
     ofPredictions: ({ votes, members, classes }) =>
-      votes.reduce((sum, n) => (n > 0 ? sum - (n / members) * Math.log(n / members) : sum), 0) /
+      votes.reduce((sum, n) => (n > 0 ? sum - (n / members) * log(n / members) : sum), 0) /
       (votes.length / classes),
     plot: {
       figure: "disagreement",

@@ -1,0 +1,81 @@
+/** The members' probabilities at every evaluation, for `epigrok diagnose`: at the last position, on seen and unseen tasks. */
+import type { MemberEvaluation } from "../pool/controller.ts";
+import type { ProbeSetName } from "../tasks/probe-sets.ts";
+import { encodeNpz } from "./npz.ts";
+
+const SETS = { predictions: "unseenTasks", seen: "seenTasks" } as const satisfies Record<
+  string,
+  ProbeSetName
+>;
+
+export interface PredictionShape {
+  positions: number;
+  classes: number;
+}
+
+export class KeptPredictions {
+  readonly #shape: PredictionShape;
+  readonly #members: number;
+  readonly #steps: number[] = [];
+  /** (members, prompts, classes) of each evaluation. */
+  readonly #parts: Record<keyof typeof SETS, Float32Array[]> = { predictions: [], seen: [] };
+
+  constructor(members: number, shape: PredictionShape) {
+    this.#members = members;
+    this.#shape = shape;
+  }
+
+  /** An evaluation without a member that failed is left out: there is no array of that shape. */
+  add(step: number, members: readonly MemberEvaluation[]): void {
+    if (members.length < this.#members) return;
+    this.#steps.push(step);
+    for (const [name, set] of Object.entries(SETS) as [keyof typeof SETS, ProbeSetName][])
+      this.#parts[name].push(
+        joined(
+          members.map(({ predictions }) => {
+            const found = predictions.find((each) => each.set === set);
+            return lastPositions(found?.probabilities ?? new Float32Array(), this.#shape);
+          }),
+        ),
+      );
+  }
+
+  /** @param labels (prompts) of each of the sets */
+  npz(labels: Record<"seenLabels" | "unseenLabels", Int32Array>): Uint8Array<ArrayBuffer> {
+    const { classes } = this.#shape;
+    const steps = this.#steps.length;
+    const stacked = (name: keyof typeof SETS) => {
+      const data = joined(this.#parts[name]);
+      const prompts = data.length / (steps * this.#members * classes);
+      return { shape: [steps, this.#members, prompts, classes], data };
+    };
+    const list = (data: Int32Array) => ({ shape: [data.length], data });
+    return encodeNpz({
+      predictions: stacked("predictions"),
+      steps: list(Int32Array.from(this.#steps)),
+      seen: stacked("seen"),
+      seenLabels: list(labels.seenLabels),
+      unseenLabels: list(labels.unseenLabels),
+    });
+  }
+}
+
+/** (prompts, positions, classes) -> (prompts, classes). */
+function lastPositions(probabilities: Float32Array, { positions, classes }: PredictionShape): Float32Array {
+  const prompts = probabilities.length / (positions * classes);
+  return joined(
+    Array.from({ length: prompts }, (_, i) =>
+      probabilities.subarray(((i + 1) * positions - 1) * classes, (i + 1) * positions * classes),
+    ),
+  );
+}
+
+function joined(parts: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
