@@ -14,10 +14,11 @@ import { RunDirectory } from "./directory.ts";
 import { describeEnvironment } from "./environment.ts";
 import type { ForeignCheckpoint } from "./foreign.ts";
 import { runHash } from "./identity.ts";
-import { configHash, type Manifest, RUN_FORMAT } from "./manifest.ts";
+import { configHash, type Manifest } from "./manifest.ts";
 import { Recorder } from "./recorder.ts";
 import type { RunSummary } from "./records.ts";
 import { runSchedule } from "./schedule.ts";
+import { RUN_FORMAT } from "./unsealed.ts";
 
 export interface ImportOptions extends Pick<Manifest, "overrides" | "commandLine"> {
   /** The run directory: absent or empty. */
