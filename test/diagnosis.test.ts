@@ -262,6 +262,12 @@ describe("refusals", () => {
   };
 
   it.each<[string, DiagnoseOptions, RegExp]>([
+    ["nothing", {} as DiagnoseOptions, /^predictions: got undefined, must be an array, with shape and data/],
+    [
+      "lists",
+      { predictions: { shape: [1, 1, 1, 2], data: [0.5, 0.5] } } as never,
+      /^data of predictions: got Array, must be of type Float32Array or Float64Array/,
+    ],
     [
       "no steps",
       { predictions: flat([2, 2, 4]) },

@@ -164,6 +164,15 @@ describe("refusals", () => {
     await expect(identifyCheckpoints([join(root, "none")], 4)).rejects.toThrow(/none: ENOENT/);
   });
 
+  it("a step in the name of a folder above is none of the file", async () => {
+    const folder = join(root, "step-9-of-10", "step-3");
+    mkdirSync(folder, { recursive: true });
+    cpSync(files[0], join(folder, "member-0.safetensors"));
+    expect(await identifyCheckpoints([join(folder, "member-0.safetensors")], 4)).toMatchObject([
+      { step: 3, member: 0 },
+    ]);
+  });
+
   it("names and metadata are told apart", async () => {
     const one = written("a.safetensors", await tensorsOf((t) => t), { step: "7", member: "1" });
     const other = written("b.safetensors", await tensorsOf((t) => t), { step: "7" });

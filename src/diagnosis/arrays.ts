@@ -1,5 +1,5 @@
 /** Arrays of predictions from any program: their shape, and that their rows are distributions. */
-import { refuse } from "../validate.ts";
+import { refuse, requireTypedArray } from "../validate.ts";
 
 /** Numbers in row-major order. */
 export interface NumberArray {
@@ -18,7 +18,10 @@ const MOST_CLASSES = 2 ** 24;
  * @param axes what the dimensions are
  * @throws RangeError naming the array, its shape and what it must be
  */
-export function requireShape(name: string, { shape, data }: NumberArray, axes: readonly string[]): void {
+export function requireShape(name: string, array: NumberArray, axes: readonly string[]): void {
+  if (typeof array !== "object" || array === null) refuse(name, array, "an array, with shape and data");
+  const { shape, data } = array;
+  requireTypedArray(`data of ${name}`, data, "Float32Array", "Float64Array");
   const isShape = Array.isArray(shape) && shape.every((n) => Number.isSafeInteger(n) && n >= 1);
   if (!isShape || shape.length !== axes.length)
     refuse(`shape of ${name}`, `[${shape}]`, `${axes.length} dimensions of at least 1: ${axes.join(", ")}`);

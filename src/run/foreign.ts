@@ -10,7 +10,7 @@ export interface ForeignCheckpoint extends CheckpointKey {
 }
 
 /**
- * Step and member of each file: from its path (step-500/member-1.safetensors), else from its metadata `step` and
+ * Step and member of each file: from the end of its path (step-500/member-1.safetensors), else from its metadata `step` and
  * `member`. Without them files are the members at `lastStep`, in their order.
  *
  * @returns in order of step and member
@@ -44,7 +44,7 @@ async function readKey(path: string): Promise<{ path: string } & Partial<Checkpo
       text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
     return {
       path,
-      step: whole(/step[-_](\d+)/.exec(path)?.[1] ?? metadata.step),
+      step: whole([...path.matchAll(/step[-_](\d+)/g)].at(-1)?.[1] ?? metadata.step),
       member: whole(/member[-_](\d+)/.exec(basename(path))?.[1] ?? metadata.member),
     };
   } catch (error) {
