@@ -118,7 +118,7 @@ const posteriors = (out) => {
   ];
 };
 
-/** Path -> hash of what has to be equal. Times, speeds and places differ. */
+/** Path -> hash of what has to be equal. Times, speeds and places differ, and with them checksums of what holds these. */
 function contents(out) {
   const files = readdirSync(out, { recursive: true, encoding: "utf8" })
     .map((name) => join(out, name))
@@ -130,7 +130,7 @@ function contents(out) {
       if (/^(environment\.json|timing\.jsonl|report\.html|config\.json)$/.test(name)) return [];
       const data = readFileSync(path);
       if (name === "summary.json") {
-        const { runDir: _, tokensPerSecond: __, ...summary } = JSON.parse(data);
+        const { sha256: _, runDir: __, tokensPerSecond: ___, ...summary } = JSON.parse(data);
         return [[name, hash(JSON.stringify(summary))]];
       }
       if (name === "posteriors.jsonl") {
@@ -138,7 +138,7 @@ function contents(out) {
           .trimEnd()
           .split("\n")
           .map((line) => {
-            const { fitSeconds: _, predictSeconds: __, ...record } = JSON.parse(line);
+            const { sha256: _, fitSeconds: __, predictSeconds: ___, ...record } = JSON.parse(line);
             return JSON.stringify(record);
           });
         return [[name, hash(records.sort().join())]];
