@@ -20,6 +20,7 @@ import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { decodeSafetensors } from "../dist/safetensors.js";
 
 const { values } = parseArgs({
   options: {
@@ -118,6 +119,18 @@ const posteriors = (out) => {
   ];
 };
 
+/**
+ * Of a member's state, what training goes on from. Which of its evaluations wait for those of other members depends on who
+ * was ahead of whom.
+ */
+function trained(data) {
+  const { metadata, tensors } = decodeSafetensors(data);
+  const state = ["parameters", "firstMoment", "secondMoment"].map((name) =>
+    Buffer.from(tensors.get(name).data.buffer),
+  );
+  return Buffer.concat([Buffer.from(`${metadata.member} ${metadata.step}`), ...state]);
+}
+
 /** Path -> hash of what has to be equal. Times, speeds and places differ, and with them checksums of what holds these. */
 function contents(out) {
   const files = readdirSync(out, { recursive: true, encoding: "utf8" })
@@ -129,6 +142,7 @@ function contents(out) {
       const name = relative(out, path);
       if (/^(environment\.json|timing\.jsonl|report\.html|config\.json)$/.test(name)) return [];
       const data = readFileSync(path);
+      if (name.startsWith("state/")) return [[name, hash(trained(data))]];
       if (name === "summary.json") {
         const { sha256: _, runDir: __, tokensPerSecond: ___, ...summary } = JSON.parse(data);
         return [[name, hash(JSON.stringify(summary))]];
