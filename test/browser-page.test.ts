@@ -7,6 +7,9 @@ import type { Page } from "playwright-core";
 import { beforeAll, describe, expect, it } from "vitest";
 import { fileLayer } from "../src/config/load.ts";
 import { resolveConfig } from "../src/config/resolve.ts";
+import { runDiagnosis } from "../src/diagnosis/diagnose.ts";
+import { readPredictions } from "../src/diagnosis/files.ts";
+import { diagnosisWords } from "../src/diagnosis/words.ts";
 import { decodeSafetensors, readRun, runEnsemble, writeReport } from "../src/index.ts";
 import { expectNoSideways, noBrowser, type Site, startSite, violations } from "./fixtures/site.ts";
 import { temporaryDirectory } from "./fixtures/temporary.ts";
@@ -40,8 +43,12 @@ const reach = (page: Page, text: string | RegExp) =>
 
 /** What is in the archive that a button saves. */
 async function saved(page: Page, name: string): Promise<Record<string, Uint8Array>> {
+  return unzipSync(await savedBytes(page, name));
+}
+
+async function savedBytes(page: Page, name: string): Promise<Buffer> {
   const [download] = await Promise.all([page.waitForEvent("download"), button(page, name).click()]);
-  return unzipSync(readFileSync(await download.path()));
+  return readFileSync(await download.path());
 }
 
 const text = (bytes: Uint8Array) => Buffer.from(bytes).toString();
@@ -122,6 +129,25 @@ describe.skipIf(noBrowser !== null)(noBrowser ? `the page (left out: ${noBrowser
     );
     const last = data.slice((5 * data.length) / 6);
     expect(last).toEqual(tensors.get("unseenTasks")!.data);
+
+    await page.locator("#drop-file").setInputFiles({
+      ...{ name: "predictions.npz", mimeType: "application/zip" },
+      buffer: Buffer.from(await savedBytes(page, "Save its predictions")),
+    });
+    await expect
+      .poll(() => page.locator("#drop-words").textContent())
+      .toMatch(/^At step 200: \w+, with prob/);
+    const told = await page.locator("#drop-words").textContent();
+    const npz = join(root, "predictions.npz");
+    writeFileSync(npz, await savedBytes(page, "Save its predictions"));
+    const read = await readPredictions(npz);
+    expect(told).toBe(diagnosisWords(runDiagnosis(read).result));
+    await page.locator("#drop-file").setInputFiles({
+      ...{ name: "broken.npz", mimeType: "application/zip", buffer: Buffer.from("PK, but no more") },
+    });
+    await expect
+      .poll(() => page.locator("#drop-problem").textContent())
+      .toMatch(/^broken\.npz: not a valid npz archive/);
 
     await button(page, "Run again").click();
     await reach(page, "Finished: step 200 of 200");
@@ -221,7 +247,7 @@ describe.skipIf(noBrowser !== null)(noBrowser ? `the page (left out: ${noBrowser
     await slider.press("ArrowRight");
     await expect.poll(() => page.locator("#theory-lambda").textContent()).toBe("0.910");
     await expect.poll(() => chart.getAttribute("aria-label")).not.toBe(before);
-    await page.getByLabel("likelihood noise").selectOption("fixed at the label noise");
+    await page.getByLabel("likelihood noise").selectOption("fixed");
     await expect.poll(() => chart.getAttribute("aria-label")).not.toMatch(/t peak/);
     expect(await violations(page)).toEqual([]);
     await expectNoSideways(page);

@@ -143,6 +143,7 @@ export class Chart {
     ctx.font = `${11 * ratio}px ${fontStack}`;
     ctx.strokeStyle = ctx.fillStyle = resolved(colour.muted);
     ctx.lineWidth = ratio;
+    ctx.textAlign = "left";
     const ends: number[] = [];
     for (const { x, label } of this.#marks) {
       const at = Math.round(this.#plot.valToPos(x, "x", true));

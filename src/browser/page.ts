@@ -5,6 +5,7 @@ import { formatStep } from "../report/format.ts";
 import { estimateCost } from "../training/cost.ts";
 import { type Builds, fetchBuilds } from "./build.ts";
 import { canDigest } from "./digest.ts";
+import { DropView } from "./drop-view.ts";
 import { element } from "./elements.ts";
 import { runArchive, save } from "./files.ts";
 import { SettingsForm } from "./form.ts";
@@ -257,6 +258,8 @@ for (const button of document.querySelectorAll<HTMLButtonElement>("[data-copies]
 
 window.addEventListener("hashchange", () => take(fromHash(location.hash), "the link", false));
 
+const dropped = new DropView();
+
 /** Drawn when it comes into view. */
 let theory: TheoryView | null = null;
 new IntersectionObserver((entries, observer) => {
@@ -268,6 +271,7 @@ new IntersectionObserver((entries, observer) => {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   run?.view.redraw();
   theory?.redraw();
+  dropped.redraw();
 });
 setInterval(() => {
   if (run?.training) showProgress();

@@ -83,7 +83,7 @@ function rowMajor(data: NpyArray["data"], shape: number[]): NpyArray["data"] {
 }
 
 const latin1 = (bytes: Uint8Array, from: number, to: number) =>
-  Buffer.from(bytes.subarray(from, to)).toString("latin1");
+  Array.from(bytes.subarray(from, to), (byte) => String.fromCharCode(byte)).join("");
 
 function bad(what: string): never {
   throw new RangeError(`not a valid npy array: ${what}`);
