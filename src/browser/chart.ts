@@ -90,6 +90,8 @@ export class Chart {
             }),
           ),
         ],
+        // As CSS values, which follow the scheme by themselves.
+        legend: { markers: { width: 3, stroke: (_, i) => (i > 0 ? lines[i - 1].colour : "transparent") } },
         hooks: {
           drawAxes: [() => this.#shade()],
           draw: [() => this.#mark()],
