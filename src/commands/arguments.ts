@@ -22,7 +22,7 @@ export function commandWords(words: readonly string[]): string[] {
 }
 
 /** Options and positionals that take several values. */
-const LISTS = ["_", "set", "run", "dirs", "files", "axis", "exclude", "runs"];
+const LISTS = ["_", "set", "run", "dirs", "files", "axis", "exclude", "runs", "sbatch-arg", "sbatchArg"];
 
 /** Given twice, a flag for one value becomes a list. */
 export function refuseRepeated(args: Record<string, unknown>): void {

@@ -19,6 +19,8 @@ const exitCode = (signal: NodeJS.Signals) => 128 + constants.signals[signal];
 export interface Interruption {
   /** Aborted by the first signal. */
   signal: AbortSignal;
+  /** The first signal; undefined before. */
+  received(): NodeJS.Signals | undefined;
   /** What the process ends with once it has stopped. */
   exitCode(): number;
   dispose(): void;
@@ -41,6 +43,7 @@ export function stopOnSignal(cleanUp: () => void): Interruption {
   for (const signal of signals) process.on(signal, listener);
   return {
     signal: controller.signal,
+    received: () => first?.signal,
     exitCode: () => exitCode(first?.signal ?? "SIGINT"),
     dispose: () => {
       for (const signal of signals) process.off(signal, listener);

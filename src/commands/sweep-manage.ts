@@ -1,8 +1,9 @@
 /** `epigrok sweep status`, `extend`, `retry`, `cancel` and `results`: what is done with a sweep that is there. */
 import { join } from "node:path";
 import type { Argv, CommandModule } from "yargs";
-import { UsageError } from "../errors.ts";
+import { messageOf, UsageError } from "../errors.ts";
 import type { Holder } from "../run/lock.ts";
+import type { SlurmJob } from "../sweep/slurm.ts";
 import type { SweepRunStatus } from "../sweep/status.ts";
 import { positiveInteger } from "./flags.ts";
 import { quoted } from "./signals.ts";
@@ -22,15 +23,29 @@ const statusCommand: CommandModule<object, { dir: string; all: boolean; json: bo
   handler: async ({ dir, all, json }) => {
     const { sweepStatus } = await import("../sweep/status.ts");
     const status = await sweepStatus(dir);
-    if (json) return console.log(JSON.stringify({ schema: "epigrok-sweep-status/1", ...status }));
+    const { jobs, silence } = await slurmJobs(dir);
+    if (json) return console.log(JSON.stringify({ schema: "epigrok-sweep-status/1", ...status, jobs }));
     const { inWords } = await import("../sweep/expand.ts");
     const counts = Object.entries(status.counts).filter(([, count]) => count > 0);
     console.log(counts.map(([state, count]) => `${count} ${state}`).join(", "));
     for (const each of status.runs)
       if (all || !["finished", "waiting"].includes(each.state))
         console.log(runText(each, inWords(each.settings)));
+    for (const { id, state, reason, nodes } of jobs)
+      console.log(["Slurm", id, state, nodes || reason].join("  "));
+    if (silence !== null) console.error(`Slurm cannot be asked: ${silence}`);
   },
 };
+
+/** What Slurm says is advice: without it the files are read all the same. */
+async function slurmJobs(directory: string): Promise<{ jobs: SlurmJob[]; silence: string | null }> {
+  const { queue } = await import("../sweep/slurm.ts");
+  try {
+    return { jobs: await queue(directory), silence: null };
+  } catch (error) {
+    return { jobs: [], silence: messageOf(error) };
+  }
+}
 
 function runText({ run, state, step, steps, holder, failure }: SweepRunStatus, settings: string): string {
   const reached = step === null ? [] : [`step ${step} of ${steps}`];
@@ -123,6 +138,9 @@ const cancelCommand: CommandModule<object, { dir: string }> = {
     const { cancelSweep, readSweep } = await import("../sweep/directory.ts");
     readSweep(dir);
     await cancelSweep(dir);
+    const { cancelJobs } = await import("../sweep/slurm.ts");
+    const jobs = await cancelJobs(dir);
+    if (jobs.length > 0) console.log(`${jobs.length} of its Slurm jobs and tasks are cancelled.`);
     console.log("The processes that work on it stop within seconds, wherever they are.");
   },
 };

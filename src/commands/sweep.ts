@@ -9,8 +9,10 @@ import type { SweepOutcome } from "../sweep/work.ts";
 import { workerCount } from "./flags.ts";
 import { quoted, stopOnSignal } from "./signals.ts";
 import { managingCommands } from "./sweep-manage.ts";
+import { requireSlurm, SLURM_OPTIONS, type SlurmArguments, submitSweep } from "./sweep-slurm.ts";
+import { taskCommand } from "./sweep-task.ts";
 
-interface SweepArguments {
+interface SweepArguments extends SlurmArguments {
   sweep?: string;
   preset?: string;
   config?: string;
@@ -37,7 +39,7 @@ export const sweepCommand: CommandModule<object, SweepArguments> = {
   describe: "train a grid of runs, lists of settings, or both",
   builder: (yargs: Argv) =>
     yargs
-      .command(managingCommands)
+      .command([...managingCommands, taskCommand] as CommandModule[])
       .positional("sweep", {
         type: "string",
         describe: "YAML file of a sweep, or the directory of one that is to go on",
@@ -74,6 +76,7 @@ export const sweepCommand: CommandModule<object, SweepArguments> = {
           },
           json: { type: "boolean", default: false, describe: "print the result as one JSON object" },
           quiet: { type: "boolean", default: false, describe: "no progress" },
+          ...SLURM_OPTIONS,
         }),
       )
       .epilogue(
@@ -83,7 +86,9 @@ export const sweepCommand: CommandModule<object, SweepArguments> = {
       ) as unknown as Argv<SweepArguments>,
   handler: async (args) => {
     const workers = workerCount(args.workers);
+    requireSlurm(args);
     if (args.dryRun) return dryRun(args, workers);
+    if (args.backend === "slurm") return submitSweep(await prepared(args, workers), args);
     const { sweepProgress } = await import("./sweep-progress.ts");
     const progress = sweepProgress(process.stderr, args.quiet);
     const interruption = stopOnSignal(() => progress.close());

@@ -41,15 +41,19 @@ export async function runSweep(input: SweepInput, options: SweepOptions): Promis
   return goOn(options.out, options);
 }
 
-/** Goes on with the sweep in `directory`, and writes its results. @throws as `runSweep` */
+/** Goes on with the sweep in `directory`, and writes its results if it is not `only` a part. @throws as `runSweep` */
 export async function goOn(
   directory: string,
-  { workers = availableParallelism(), mixed, ...options }: Omit<SweepOptions, "out" | "yes">,
+  {
+    workers = availableParallelism(),
+    mixed,
+    ...options
+  }: Omit<SweepOptions, "out" | "yes"> & Pick<WorkOptions, "only">,
 ): Promise<SweepOutcome> {
   const sweep = readSweep(directory);
   if (!mixed) requireSameBuilds(sweep.builds, await buildsOf(sweep));
   const outcome = await workOn(directory, { ...options, workers });
-  if (outcome.status === "finished") await writeResults(directory);
+  if (outcome.status === "finished" && !options.only) await writeResults(directory);
   return outcome;
 }
 

@@ -1,0 +1,215 @@
+/**
+ * A sweep as arrays of Slurm jobs. What is true of a run is in its files; what Slurm says of a job is advice. A task is
+ * idempotent, so requeues, lost nodes and tasks that run twice change no result.
+ */
+import { execFile } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { chmod, mkdir } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
+import { promisify } from "node:util";
+import { messageOf, UsageError } from "../errors.ts";
+import { writeWhole } from "../run/write-file.ts";
+import { readSweep } from "./directory.ts";
+import { pinPackage } from "./pin.ts";
+import { stateOf } from "./states.ts";
+
+const run = promisify(execFile);
+
+/** Slurm's own, where it does not say what the site's is. */
+const MAX_ARRAY_SIZE = 1001;
+
+/** Seconds before the limit at which a task saves its state and has itself put into the queue again. */
+const LEAD_SECONDS = 300;
+
+export interface SlurmOptions {
+  partition?: string;
+  /** As sbatch takes it: minutes, or hours:minutes:seconds. */
+  time?: string;
+  /** Tasks at a time. */
+  arrayLimit?: number;
+  /** Runs of a task, one after the other or at once, as cores allow. */
+  perTask: number;
+  /** Cores of a task. */
+  cpus: number;
+  /** Further arguments of sbatch. */
+  sbatchArgs?: readonly string[];
+}
+
+/** What was submitted together: slurm/<number>/jobs.json. */
+interface Submission {
+  /** Arrays of tasks, and the job of the results after them. */
+  jobs: string[];
+}
+
+/** A job, or a task of an array, as Slurm sees it. */
+export interface SlurmJob {
+  id: string;
+  state: string;
+  reason: string;
+  nodes: string;
+}
+
+/**
+ * Submits the runs of the sweep that are neither finished nor failed, and does not wait for them.
+ * @returns the jobs, and how many tasks they have
+ * @throws UsageError if Slurm is not there, refuses a job, or has jobs of this sweep in its queue; what was submitted before
+ *   it refused is known to `cancelJobs`
+ */
+export async function submit(
+  directory: string,
+  options: SlurmOptions,
+): Promise<{ jobs: string[]; tasks: number }> {
+  const { runs, builds } = readSweep(directory);
+  const open = runs.filter((each) => !["finished", "failed"].includes(stateOf(directory, each).state));
+  if (open.length === 0) throw new UsageError(`${directory}: all runs are finished, or have failed`);
+  const most = await maxArraySize();
+  const queued = await queue(directory);
+  if (queued.length > 0)
+    throw new UsageError(
+      `${directory}: job ${queued[0].id} of this sweep is in the queue (${queued[0].state}); wait for it, or cancel it with ` +
+        `epigrok sweep cancel ${directory}`,
+    );
+  const folder = await newFolder(directory);
+  const command = await pinPackage(join(resolve(directory), "slurm"));
+  const list = join(folder, "runs.txt");
+  await writeWhole(list, open.map((each) => `${each.run}\n`).join(""));
+  const { simd } = Object.values(builds.cores)[0];
+  const epigrok = [process.execPath, command, "--simd", String(simd), "sweep"].map(shellWord).join(" ");
+  const name = `epigrok-${basename(resolve(directory))}`;
+  const tasks = Math.ceil(open.length / options.perTask);
+  const jobs: string[] = [];
+  const record = () =>
+    writeWhole(join(folder, "jobs.json"), `${JSON.stringify({ jobs } satisfies Submission)}\n`);
+  for (let offset = 0; offset < tasks; offset += most) {
+    const size = Math.min(most, tasks - offset);
+    const limit = options.arrayLimit === undefined ? "" : `%${options.arrayLimit}`;
+    const script = await writeScript(join(folder, `tasks-${offset}.sh`), {
+      directives: [
+        `--job-name=${name}`,
+        `--array=0-${size - 1}${limit}`,
+        `--cpus-per-task=${options.cpus}`,
+        "--requeue",
+        `--signal=B:USR2@${LEAD_SECONDS}`,
+        `--output="${join(folder, "%A_%a.log")}"`,
+        ...placement(options),
+      ],
+      command: `${epigrok} task ${shellWord(resolve(directory))} --list ${shellWord(list)} --per-task ${options.perTask} --offset ${offset} --workers ${options.cpus} --quiet`,
+    });
+    jobs.push(await sbatch([...(options.sbatchArgs ?? []), script]));
+    await record();
+  }
+  const script = await writeScript(join(folder, "results.sh"), {
+    directives: [
+      `--job-name=${name}-results`,
+      `--output="${join(folder, "results.log")}"`,
+      "--requeue",
+      ...placement({ partition: options.partition }),
+    ],
+    command: `${epigrok} results ${shellWord(resolve(directory))}`,
+  });
+  jobs.push(await sbatch([`--dependency=afterany:${jobs.join(":")}`, script]));
+  await record();
+  return { jobs, tasks };
+}
+
+/** slurm/1, slurm/2 and so on: of those who submit at the same time each gets its own. */
+async function newFolder(directory: string): Promise<string> {
+  const parent = join(resolve(directory), "slurm");
+  await mkdir(parent, { recursive: true });
+  for (let i = 1; ; i++) {
+    try {
+      await mkdir(join(parent, String(i)));
+      return join(parent, String(i));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    }
+  }
+}
+
+const placement = ({ partition, time }: Pick<SlurmOptions, "partition" | "time">): string[] => [
+  ...(partition === undefined ? [] : [`--partition=${partition}`]),
+  ...(time === undefined ? [] : [`--time=${time}`]),
+];
+
+/** The command takes the place of the shell, so that it gets the signals that are for the job. */
+async function writeScript(
+  path: string,
+  { directives, command }: { directives: string[]; command: string },
+): Promise<string> {
+  const lines = ["#!/bin/bash", ...directives.map((each) => `#SBATCH ${each}`), "#SBATCH --open-mode=append"];
+  await writeWhole(path, `${[...lines, "", `exec ${command}`].join("\n")}\n`);
+  await chmod(path, 0o755);
+  return path;
+}
+
+const shellWord = (text: string) => (/^[\w./:=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+
+async function sbatch(args: string[]): Promise<string> {
+  const { stdout } = await slurm("sbatch", ["--parsable", ...args]);
+  return stdout.trim().split(";")[0];
+}
+
+/** @throws UsageError with what the command says */
+async function slurm(command: string, args: string[]): Promise<{ stdout: string }> {
+  try {
+    return await run(command, args);
+  } catch (error) {
+    const { code, stderr } = error as NodeJS.ErrnoException & { stderr?: string };
+    if (code === "ENOENT")
+      throw new UsageError(`there is no ${command} here: --backend slurm needs Slurm's commands`);
+    throw new UsageError(`${command} refuses: ${stderr?.trim() || messageOf(error)}`);
+  }
+}
+
+/** How many tasks an array may have here. */
+async function maxArraySize(): Promise<number> {
+  const { stdout } = await slurm("scontrol", ["show", "config"]);
+  return Number(/^MaxArraySize\s*=\s*(\d+)/m.exec(stdout)?.[1] ?? MAX_ARRAY_SIZE);
+}
+
+/** All jobs that were ever submitted for the sweep. */
+function jobsOf(directory: string): string[] {
+  const parent = join(directory, "slurm");
+  if (!existsSync(parent)) return [];
+  return readdirSync(parent).flatMap((number) => {
+    const path = join(parent, number, "jobs.json");
+    return existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as Submission).jobs : [];
+  });
+}
+
+/** What of the sweep's jobs is in Slurm's queue; nothing where there never was one. */
+export async function queue(directory: string): Promise<SlurmJob[]> {
+  const ids = jobsOf(directory);
+  if (ids.length === 0) return [];
+  const { stdout } = await slurm("squeue", [
+    "-h",
+    "-r",
+    "-o",
+    "%i|%T|%r|%N",
+    `--user=${process.getuid?.() ?? ""}`,
+  ]);
+  return stdout
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => {
+      const [id, state, reason, nodes] = line.split("|");
+      return { id, state, reason, nodes };
+    })
+    .filter(({ id }) => ids.includes(id.split("_")[0]));
+}
+
+/** Cancels what of the sweep's jobs is in the queue, and no others. @returns them */
+export async function cancelJobs(directory: string): Promise<SlurmJob[]> {
+  const queued = await queue(directory);
+  const ids = [...new Set(queued.map(({ id }) => id.split("_")[0]))];
+  if (ids.length > 0) await slurm("scancel", ids);
+  return queued;
+}
+
+/** Puts this task of an array, and no other one, into the queue again. @returns whether this is one */
+export async function requeueThisTask(environment: NodeJS.ProcessEnv): Promise<boolean> {
+  const { SLURM_ARRAY_JOB_ID: job, SLURM_ARRAY_TASK_ID: task } = environment;
+  if (!job || !task) return false;
+  await slurm("scontrol", ["requeue", `${job}_${task}`]);
+  return true;
+}
