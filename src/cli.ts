@@ -14,6 +14,7 @@ import { presetsCommand } from "./commands/presets.ts";
 import { reportCommand } from "./commands/report.ts";
 import { runCommand } from "./commands/run.ts";
 import { schemaCommand } from "./commands/schema.ts";
+import { serveCommand } from "./commands/serve.ts";
 import { spectrumCommand } from "./commands/spectrum.ts";
 import { statusCommand } from "./commands/status.ts";
 import { sweepCommand } from "./commands/sweep.ts";
@@ -36,6 +37,7 @@ const commands = [
   statusCommand,
   verifyCommand,
   unlockCommand,
+  serveCommand,
   presetsCommand,
   schemaCommand,
   theoryCommand,

@@ -26,6 +26,7 @@ const ROOMS = [
   "analysis",
   "sweep",
   "report",
+  "serve",
   "index",
   "browser",
   "commands",
