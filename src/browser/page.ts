@@ -92,12 +92,14 @@ const announce = (text: string) => {
 };
 
 async function begin(): Promise<Run | null> {
-  if (!config) return null;
+  const chosen = config;
+  if (!chosen) return null;
+  const core = await builds.load(chosen.math);
+  // Another click may have begun one meanwhile.
   end();
-  const core = await builds.load(config.math);
-  const memberSteps = new Array<number>(config.ensemble.members).fill(0);
+  const memberSteps = new Array<number>(chosen.ensemble.members).fill(0);
   const workers = new WebWorkers({
-    count: Math.min(cores, config.ensemble.members),
+    count: Math.min(cores, chosen.ensemble.members),
     core,
     start: startWorker,
     progress: ({ member, step, tokens }) => {
@@ -107,7 +109,7 @@ async function begin(): Promise<Run | null> {
   });
   workers.setShare(Number(speed.value));
   const session = new Session({
-    config,
+    config: chosen,
     core,
     workers,
     observer: {
