@@ -68,6 +68,13 @@ function logNormal(x: number, shift: number): number {
   return k === 0 ? f - s * (f - R) : k * LN2_HIGH - (s * (f - R) - k * LN2_LOW - f);
 }
 
+/** log(1 + x), also where 1 + x rounds x away; -Infinity at -1, NaN below. */
+export function log1p(x: number): number {
+  const sum = 1 + x;
+  const excess = sum - 1 - x;
+  return excess === 0 ? log(sum) : log(sum) - excess / sum;
+}
+
 /** e^x. */
 export function exp(x: number): number {
   if (Number.isNaN(x) || x === Number.POSITIVE_INFINITY) return x;

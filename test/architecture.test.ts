@@ -164,8 +164,6 @@ test("what lies below run/ imports nothing from Node", () => {
 const EXACT_ROOMS = ["random", "core", "tasks", "uncertainty", "training"];
 const INEXACT: [string, string][] = [
   ["core/known-answer.ts", "sin"],
-  // Of a noise that is a setting, once.
-  ["tasks/exact.ts", "log1p"],
   // A size.
   ["tasks/prompt-set.ts", "log2"],
 ];

@@ -1,7 +1,7 @@
 /** Logarithm, exponential and cosine: near the engine's own, and the same bytes on every engine. */
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { cosine, exp, log } from "../src/elementary.ts";
+import { cosine, exp, log, log1p } from "../src/elementary.ts";
 import { stream } from "../src/random.ts";
 
 /** Arguments that meet every branch, by integer and basic operations alone. */
@@ -15,6 +15,7 @@ function argumentsOf(name: string, count: number): number[] {
   };
   return Array.from({ length: count }, (_, i) => {
     if (name === "log") return i % 3 === 0 ? unit() : (1 + unit()) * power(Math.floor((unit() - 0.5) * 2140));
+    if (name === "log1p") return i % 3 === 0 ? unit() - 1 : (unit() - 0.5) * power(-Math.floor(unit() * 60));
     if (name === "exp") return i % 3 === 0 ? unit() - 0.5 : (unit() - 0.5) * (i % 3 === 1 ? 4 : 1500);
     const near = unit() * power(-Math.floor(unit() * 40));
     return i % 3 === 0 ? unit() * Math.PI : i % 3 === 1 ? Math.PI - near : Math.abs(Math.PI / 2 - near);
@@ -29,6 +30,7 @@ function distance(a: number, b: number): bigint {
 
 describe.each([
   ["log", log, Math.log, "0cf606dcf7b64c17"],
+  ["log1p", log1p, Math.log1p, "aded351ce2255a75"],
   ["exp", exp, Math.exp, "ce0bf9dcd104efa8"],
   ["cosine", cosine, Math.cos, "e6aa3ef9d5a27c50"],
 ] as const)("%s", (name, own, engines, hash) => {
@@ -59,6 +61,12 @@ it("is exact where the result is, and follows the conventions at the edges", () 
     Number.POSITIVE_INFINITY,
     0,
     0,
+  ]);
+  expect([log1p(0), log1p(-1), log1p(-2), log1p(1e-300)]).toEqual([
+    0,
+    Number.NEGATIVE_INFINITY,
+    Number.NaN,
+    1e-300,
   ]);
   expect([cosine(0), cosine(Math.PI)]).toEqual([1, -1]);
 });

@@ -4,7 +4,7 @@
  * matches have the same weight, so the predictive follows from integer counts of (matches, predicted value): without
  * noise it is an exact ratio of integers.
  */
-import { exp, log } from "../elementary.ts";
+import { exp, log, log1p } from "../elementary.ts";
 import { requireFraction, requireLength, requireNonEmpty } from "../validate.ts";
 import { type FamilyOptions, TaskFamily } from "./family.ts";
 
@@ -59,7 +59,7 @@ export class SequentialPosterior {
   constructor(hypotheses: Hypotheses, modulus: number, contextNoise: number, examples: number) {
     this.hypotheses = hypotheses;
     this.modulus = modulus;
-    this.logMatch = Math.log1p(-contextNoise);
+    this.logMatch = log1p(-contextNoise);
     this.logMiss = log(contextNoise / (modulus - 1));
     this.outputs = new Int32Array(hypotheses.size);
     this.matches = new Uint32Array(hypotheses.size);
