@@ -36,7 +36,7 @@ describe("epigrok sweep", () => {
     const { code, stdout, stderr } = await sweep([FILE, "--out", "whole", "--workers", "2"]);
     expect({ code, stdout }).toEqual({
       code: 0,
-      stdout: "12 of 12 runs are finished\nresults    whole/results.csv\n",
+      stdout: `12 of 12 runs are finished\nresults    whole/results.csv\nreport     ${join(root, "whole", "report.html")}\n`,
     });
     expect(stderr).toMatch(/^whole: 12 runs of 2 members, 2 workers\n/);
     expect(stderr).toMatch(/\n12\/12 {2}task\.trainTasks=5 seed=\d/);

@@ -101,6 +101,7 @@ describe("the public surface", () => {
         "totalVariation",
         "writeFigures",
         "writeReport",
+        "writeSweepReport",
       ]
     `);
   });

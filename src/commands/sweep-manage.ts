@@ -6,6 +6,7 @@ import type { Holder } from "../run/lock.ts";
 import type { SlurmJob } from "../sweep/slurm.ts";
 import type { SweepRunStatus } from "../sweep/status.ts";
 import { positiveInteger } from "./flags.ts";
+import { reportOn } from "./report-on.ts";
 import { quoted } from "./signals.ts";
 
 const directory = (yargs: Argv) =>
@@ -147,12 +148,13 @@ const cancelCommand: CommandModule<object, { dir: string }> = {
 
 const resultsCommand: CommandModule<object, { dir: string; json: boolean }> = {
   command: "results <dir>",
-  describe: "write results.jsonl and results.csv of the runs that are finished",
+  describe: "write results.jsonl, results.csv and report.html of the runs that are finished",
   builder: (yargs: Argv) => directory(yargs).option("json", json) as never,
   handler: async ({ dir, json }) => {
     const { writeResults } = await import("../sweep/results.ts");
     const finished = await writeResults(dir);
-    const files = [join(dir, "results.jsonl"), join(dir, "results.csv")];
+    const page = await reportOn(dir);
+    const files = [join(dir, "results.jsonl"), join(dir, "results.csv"), ...(page === null ? [] : [page])];
     if (json) return console.log(JSON.stringify({ schema: "epigrok-sweep-results/1", finished, files }));
     console.log([`${finished} runs`, ...files].join("\n"));
   },

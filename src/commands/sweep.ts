@@ -7,6 +7,7 @@ import type { SweepDefinition } from "../sweep/definition.ts";
 import type { SweepPlan } from "../sweep/plan.ts";
 import type { SweepOutcome } from "../sweep/work.ts";
 import { workerCount } from "./flags.ts";
+import { reportOn } from "./report-on.ts";
 import { quoted, stopOnSignal } from "./signals.ts";
 import { managingCommands } from "./sweep-manage.ts";
 import { requireSlurm, SLURM_OPTIONS, type SlurmArguments, submitSweep } from "./sweep-slurm.ts";
@@ -102,7 +103,8 @@ export const sweepCommand: CommandModule<object, SweepArguments> = {
         observer: progress,
       });
       progress.close();
-      report(directory, outcome, args.json);
+      const page = outcome.status === "finished" ? await reportOn(directory) : null;
+      tell(directory, outcome, { page, json: args.json });
       if (outcome.status === "stopped") process.exitCode = interruption.exitCode();
       else if (outcome.status !== "finished" || outcome.failed.length > 0) process.exitCode = 1;
     } finally {
@@ -192,7 +194,11 @@ async function define(args: SweepArguments): Promise<{ definition: SweepDefiniti
   return { definition, name: path === undefined ? (preset ?? "sweep") : basename(path, extname(path)) };
 }
 
-function report(directory: string, { status, finished, failed }: SweepOutcome, json: boolean): void {
+function tell(
+  directory: string,
+  { status, finished, failed }: SweepOutcome,
+  { page, json }: { page: string | null; json: boolean },
+): void {
   const total = finished + failed.length;
   if (json)
     console.log(JSON.stringify({ schema: "epigrok-sweep-outcome/1", directory, status, finished, failed }));
@@ -202,7 +208,13 @@ function report(directory: string, { status, finished, failed }: SweepOutcome, j
         `nothing is lost. Continue with: epigrok sweep ${quoted(directory)}`,
     );
   else if (!json)
-    console.log(`${finished} of ${total} runs are finished\nresults    ${join(directory, "results.csv")}`);
+    console.log(
+      [
+        `${finished} of ${total} runs are finished`,
+        `results    ${join(directory, "results.csv")}`,
+        ...(page === null ? [] : [`report     ${page}`]),
+      ].join("\n"),
+    );
   if (failed.length > 0)
     console.error(
       `${failed.length} of ${total} runs have failed: epigrok sweep status ${quoted(directory)} says why, ` +

@@ -10,6 +10,7 @@ import { requireReplaceable, writeOutput } from "./output.ts";
 import { type RunData, readRun } from "./read-run.ts";
 import { runPage } from "./run-page.ts";
 import { renderSvg, type SvgTheme } from "./svg.ts";
+import { type SweepReportOptions, sweepPage } from "./sweep/page.ts";
 
 export interface ReportOptions {
   /** Path of the HTML file. Default: `report.html` in the run directory, or in the working directory for several runs. */
@@ -37,6 +38,19 @@ export async function writeReport(runDirs: string[], options: ReportOptions = {}
     "HTML report",
   );
   return path;
+}
+
+/**
+ * Writes the report of a sweep, `report.html` in its directory unless `out` says where.
+ * @returns the absolute path of the file.
+ * @throws UsageError for a directory without a sweep, axes that it does not have, or an `out` that is a file, but no report
+ */
+export async function writeSweepReport(
+  directory: string,
+  { out = join(directory, "report.html"), ...options }: ReportOptions & SweepReportOptions = {},
+): Promise<string> {
+  await writeOutput(resolve(out), await sweepPage(directory, options), "HTML report");
+  return resolve(out);
 }
 
 export interface FiguresOptions {

@@ -37,7 +37,7 @@ export interface ResultRow {
 }
 
 /** Of the finished runs. @throws ForeignRunError if a file of one is damaged */
-async function sweepResults(directory: string): Promise<SweepResult[]> {
+export async function sweepResults(directory: string): Promise<SweepResult[]> {
   const { runs } = readSweep(directory);
   const results: SweepResult[] = [];
   for (const run of runs)
