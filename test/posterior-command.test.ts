@@ -8,7 +8,9 @@ import { compareMethods, fallOf } from "../src/analysis/compare.ts";
 import { type JobKey, pending } from "../src/analysis/job-runner.ts";
 import { settingsHash } from "../src/analysis/open-run.ts";
 import type { PosteriorRecord } from "../src/analysis/posterior-job.ts";
-import { DEFAULT_SETTINGS, methodOf, posteriorJobs } from "../src/analysis/posteriors.ts";
+import { DEFAULT_SETTINGS, methodOf, posteriorJobs, runPosteriors } from "../src/analysis/posteriors.ts";
+import { predictPrompts } from "../src/analysis/predict.ts";
+import { askSavedPosterior, readPosterior, savePosterior } from "../src/analysis/saved-posteriors.ts";
 import { selectSteps, thin } from "../src/analysis/selection.ts";
 import type { SpectrumRecord } from "../src/analysis/spectrum-job.ts";
 import { namesIn, stepChoice } from "../src/commands/flags.ts";
@@ -18,11 +20,14 @@ import { instantiateTransformer } from "../src/core/transformer.ts";
 import { runJobs } from "../src/pool/jobs.ts";
 import { startThreads } from "../src/pool/pool.ts";
 import { POSTERIOR_METHODS } from "../src/posterior/methods/index.ts";
-import { type CheckpointStep, readCheckpoint } from "../src/run/checkpoints.ts";
-import { ivonFile } from "../src/run/files.ts";
+import { type CheckpointStep, encodeCheckpoint, readCheckpoint } from "../src/run/checkpoints.ts";
+import { checkpointFile, ivonFile } from "../src/run/files.ts";
+import { findCheckpoints, readModel } from "../src/run/find-checkpoints.ts";
+import { runHash } from "../src/run/identity.ts";
 import { encodeLine, encodeObject } from "../src/run/json.ts";
 import type { MetricsRecord } from "../src/run/records.ts";
 import { createProbeSets } from "../src/tasks/probes.ts";
+import { parsePrompts } from "../src/tasks/prompt-text.ts";
 import { transformerShape } from "../src/training/model.ts";
 import { ensembleMeasures } from "../src/uncertainty/measures.ts";
 import { epigrok } from "./fixtures/cli.ts";
@@ -501,12 +506,150 @@ describe("epigrok", () => {
     const report = readFileSync(join(root, "ivon", "report.html"), "utf8");
     expect(report).toContain("IVON is the posterior that the run itself trained");
 
+    // An ensemble of its checkpoints is of their means, not of what the members predict with.
+    const named = await cli("posterior", "ivon", "--methods", "ensemble", "--steps", "20", "--json");
+    const { methods } = JSON.parse(named.stdout);
+    expect(methods).toMatchObject([{ method: "ensemble", name: "ensemble of mean weights" }]);
+    const ensemble = lines<PosteriorRecord>("ivon/posteriors.jsonl").at(-1)!;
+    expect(ensemble).toMatchObject({ method: "ensemble", name: "ensemble of mean weights" });
+    const page = readFileSync(join(root, "ivon", "report.html"), "utf8");
+    expect(page).toContain('<th scope="row">ensemble of mean weights</th>');
+    expect(page).toContain("ensemble of mean weights: the members predict once each");
+    expect(page).toContain("separate trainings, each the mean over 16 samples of its own posterior");
+    unlinkSync(join(root, "ivon", "posteriors.jsonl"));
+    expect((await again()).code).toBe(0);
+
     // A checkpoint without it is one to go on from.
     unlinkSync(join(root, "ivon", ivonFile({ step: 10, member: 0 })));
     expect((await again()).code).toBe(0);
     const [more, ...others] = lines<PosteriorRecord>("ivon/posteriors.jsonl").slice(6);
     expect(others).toEqual([]);
     expect(more).toMatchObject({ step: 10, member: 0, options: { steps: 8 } });
+  });
+
+  it("posterior: prior precisions a layer, as records of their own", async () => {
+    cpSync(join(root, "run"), join(root, "layers"), { recursive: true });
+    writeFileSync(join(root, "layers", "posteriors.jsonl"), "");
+    const one = (...more: string[]) =>
+      cli(
+        ...["posterior", "layers", "--methods", "laplace-kfac,laplace-low-rank", "--members", "1"],
+        ...["--samples", "4", "--data", "32", "--steps", "20", ...more],
+      );
+    expect((await one()).code).toBe(0);
+    expect((await one("--prior-structure", "scalar")).code).toBe(0);
+    expect(lines("layers/posteriors.jsonl")).toHaveLength(2);
+    expect((await one("--prior-structure", "blockwise")).code).toBe(0);
+    const records = lines<PosteriorRecord>("layers/posteriors.jsonl");
+    expect(records).toHaveLength(4);
+    for (const { method, options, laplace } of records) {
+      const same = records.filter((record) => record.method === method);
+      expect(same).toHaveLength(2);
+      if (!("priorStructure" in options)) {
+        expect(laplace).not.toHaveProperty("priorPrecisions");
+        continue;
+      }
+      expect(Object.keys(laplace!.priorPrecisions!)).toEqual([
+        "embeddings",
+        "transformer.h.0",
+        "unembedding",
+      ]);
+      // The single precision is one of the choices.
+      const [single] = same.filter((record) => record.settings !== same.at(-1)!.settings);
+      expect(laplace!.logMarginalLikelihood).toBeGreaterThan(single.laplace!.logMarginalLikelihood - 1e-6);
+    }
+  });
+
+  describe("saved posteriors", () => {
+    const file = join(root, "kfac.safetensors");
+    const saved = join(root, "saved");
+    const choice = {
+      ...({ methods: ["laplace-kfac"], steps: [20], checkpoints: 0, members: 1 } as const),
+      settings: { ...DEFAULT_SETTINGS, samples: 4, data: 32 },
+    };
+    const sets = ({ records: [record] }: { records: PosteriorRecord[] }) => record.sets;
+    let first: Awaited<ReturnType<typeof savePosterior>>;
+
+    beforeAll(async () => {
+      cpSync(join(root, "run"), saved, { recursive: true });
+      writeFileSync(join(saved, "posteriors.jsonl"), "");
+      first = await savePosterior(saved, file, choice);
+    });
+
+    it("are recorded once, as without saving", async () => {
+      const [record] = lines<PosteriorRecord>("saved/posteriors.jsonl");
+      expect(record).toMatchObject({ method: "laplace-kfac", step: 20, member: 0, samples: 4 });
+      expect(record.sets).toEqual(sets(first));
+      unlinkSync(file);
+      await savePosterior(saved, file, choice);
+      expect(lines("saved/posteriors.jsonl")).toHaveLength(1);
+      const { records } = await runPosteriors(saved, { ...choice, workers: 1 });
+      expect(records.map((each) => each.sets)).toEqual([sets(first)]);
+      expect(lines("saved/posteriors.jsonl")).toHaveLength(1);
+    });
+
+    it("give the same predictions to the last bit, or others of another number of draws", async () => {
+      const loaded = await askSavedPosterior(saved, file, {});
+      expect(sets(loaded)).toEqual(sets(first));
+      expect(loaded.records[0].laplace).toEqual(first.records[0].laplace);
+      const more = await askSavedPosterior(saved, file, { samples: 9 });
+      expect(more.records[0].samples).toBe(9);
+      expect(sets(more)).not.toEqual(sets(first));
+    });
+
+    it("predict a user's prompts", async () => {
+      const found = await findCheckpoints(join(saved, checkpointFile({ step: 20, member: 0 })));
+      const model = await readModel(found);
+      const prompts = parsePrompts("1,2,3,4", "csv", model.task, "p.csv");
+      const posterior = { ...(await readPosterior(file, "posterior")), samples: 4 };
+      const predicted = () => predictPrompts(found, model, prompts, "last", posterior);
+      const [prediction] = await predicted();
+      expect(prediction.mutualInformation).toBeGreaterThan(0);
+      expect(prediction.probabilities.reduce((a, b) => a + b)).toBeCloseTo(1, 6);
+      expect(await predicted()).toEqual([prediction]);
+      const other = await findCheckpoints(join(saved, checkpointFile({ step: 10, member: 0 })));
+      await expect(predictPrompts(other, model, prompts, "last", posterior)).rejects.toThrow(
+        /the posterior is of member 0 at step 20, and not of the checkpoints given, .*step-00000010/,
+      );
+    });
+
+    it("are of one posterior, one run and one checkpoint", async () => {
+      await expect(savePosterior(saved, file, choice)).rejects.toThrow(/save: .* is there already/);
+      const several = savePosterior(saved, join(root, "new"), { ...choice, steps: "all" });
+      await expect(several).rejects.toThrow(/save: .*new would hold 3 posteriors, must be one: choose one/);
+      expect(existsSync(join(root, "new"))).toBe(false);
+      const load = (run: string, path: string) => askSavedPosterior(join(root, run), path, {});
+      await expect(load("ivon", file)).rejects.toThrow(/load: .* is a posterior of another run/);
+      await expect(load("saved", join(saved, "config.json"))).rejects.toThrow(/not a valid safetensors file/);
+      await expect(load("saved", join(root, "nothing"))).rejects.toThrow(/load: .*ENOENT/);
+      const changed = join(root, "changed");
+      cpSync(saved, changed, { recursive: true });
+      const { config } = JSON.parse(readFileSync(join(changed, "config.json"), "utf8"));
+      const core = await loadCoreModule(config.math);
+      const { parameters: table } = instantiateTransformer(core, transformerShape(config), {
+        optimizer: "none",
+      });
+      const key = { step: 20, member: 0 };
+      const parameters = await readCheckpoint(changed, key, table, null);
+      parameters[0] += 1;
+      const bytes = encodeCheckpoint(key, parameters, table, runHash(config));
+      writeFileSync(join(changed, checkpointFile(key)), bytes);
+      await expect(load("changed", file)).rejects.toThrow(/is of other checkpoints than those of step 20/);
+    });
+
+    it("from the command line", async () => {
+      const { code, stdout } = await cli("posterior", "saved", "--load", file, "--json", "--quiet");
+      expect(code).toBe(0);
+      expect(JSON.parse(stdout).methods[0].points[0].mean.mutualInformation).toBe(
+        sets(first).unseenTasks!.mutualInformation,
+      );
+      writeFileSync(join(root, "prompts.csv"), "1,2,3,4\n");
+      const predicted = await cli(
+        ...["predict", join("saved", checkpointFile({ step: 20, member: 0 })), "prompts.csv"],
+        ...["--posterior", file, "--samples", "7"],
+      );
+      expect(predicted.code).toBe(0);
+      expect(JSON.parse(predicted.stdout).mutualInformation).toBeGreaterThan(0);
+    });
   });
 
   it("spectrum: eigenvalues, trace, density and learning coefficient", async () => {
@@ -531,6 +674,27 @@ describe("epigrok", () => {
     expect(readFileSync(join(root, "run", "report.html"), "utf8")).toContain("Spectrum of the GGN");
   });
 
+  it("spectrum: by block, besides the same numbers as without", async () => {
+    const args = ["spectrum", "run", "--k", "3", "--data", "32", "--steps", "20", "--by", "block"];
+    const { code, stdout } = await cli(...args);
+    expect(code).toBe(0);
+    expect(stdout).toContain("The same by block");
+    expect(stdout).toMatch(/\| +embeddings \|/);
+    const records = lines<SpectrumRecord>("run/spectrum.jsonl");
+    const blocks = records.filter(({ groups }) => groups);
+    expect(blocks.map(({ operator, groups }) => [operator, groups!.length])).toEqual(
+      expect.arrayContaining([
+        ["ggn", 3],
+        ["hessian", 3],
+      ]),
+    );
+    for (const { operator, step, trace, largest } of blocks) {
+      const same = records.find((r) => !r.groups && r.operator === operator && r.step === step)!;
+      expect({ trace, largest }).toEqual({ trace: same.trace, largest: same.largest });
+    }
+    expect(readFileSync(join(root, "run", "report.html"), "utf8")).toContain("The same by block");
+  });
+
   it.each<[string[], RegExp]>([
     [["posterior", "nowhere"], /there is no run in nowhere/],
     [["posterior", "run", "--methods", "swagg"], /unknown method "swagg"; did you mean "swag"/],
@@ -538,6 +702,23 @@ describe("epigrok", () => {
     [["posterior", "run", "--samples", "0"], /--samples: got 0, must be a positive integer/],
     [["posterior", "run", "--members", "none"], /--members: got "none", must be all or/],
     [["posterior", "run", "--dropout", "1"], /--dropout: got 1, must be above 0 and below 1/],
+    [
+      ["posterior", "run", "--methods", "swag,sgld", "--fit-steps", "20"],
+      /sgld: steps: got 20, must be at least 43, .* S = 32 draws \(its options follow fitSteps, samples\)/,
+    ],
+    [
+      ["posterior", "run", "--load", "f", "--steps", "10"],
+      /--steps: got 10, must be left out with --load: the file says what the posterior is/,
+    ],
+    [["posterior", "run", "--methods", "swag", "--fit-steps", "1"], /swag: steps: got 1, must be/],
+    [
+      ["posterior", "run", "--methods", "laplace-kfac", "--prior-structure", "diag"],
+      /laplace-kfac: priorStructure: got diag, must be one of scalar, layerwise, blockwise with kron/,
+    ],
+    [
+      ["posterior", "run", "--methods", "swag", "--prior-structure", "layerwise"],
+      /priorStructure: got layerwise, must be left out with swag: it is for laplace-kfac, laplace-low-rank, /,
+    ],
     [["spectrum", "run", "--operator", "hesian"], /unknown operator "hesian"; did you mean "hessian"/],
     [["spectrum", "run", "--k", "100000"], /k: got 100000, must be at most \d+/],
   ])("%j: usage error", async (args, message) => {

@@ -13,8 +13,9 @@ import {
   type LinearOperator,
 } from "../src/curvature/operators.ts";
 import { dot, norm, symmetricEigen } from "../src/curvature/vector.ts";
-import { fitLaplace, type LaplaceOptions } from "../src/posterior/laplace/fit.ts";
+import { fitLaplace } from "../src/posterior/laplace/fit.ts";
 import { lastLayerData, lastLayerGradients, lastLayerOperator } from "../src/posterior/laplace/last-layer.ts";
+import type { LaplaceOptions } from "../src/posterior/laplace/options.ts";
 import { DropoutPosterior } from "../src/posterior/methods/dropout.ts";
 import { TINY, tinyTwin } from "./fixtures/curvature-twin.ts";
 import { testStream } from "./fixtures/rng.ts";

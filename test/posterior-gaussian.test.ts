@@ -161,6 +161,95 @@ for (const { name, curvature, dense } of cases) {
   }
 }
 
+describe.each(cases)(
+  "$name with a prior precision for each of several groups",
+  ({ name, curvature, dense }) => {
+    const lengths = name === "Kronecker" ? [8] : name === "blocks" ? [2, 4, 2] : [3, 5];
+    const ends = lengths.map((_, g) => lengths.slice(0, g + 1).reduce((a, b) => a + b));
+    const groups = lengths.map((length, g) => ({ name: `${g}`, offset: ends[g] - length, length }));
+    const precisions = Float64Array.of(0.3, 20, 0.02).slice(0, groups.length);
+    const gaussian = new Gaussian(curvature, { structure: "layerwise", groups, precisions });
+    const precision = dense.slice();
+    groups.forEach(({ offset, length }, g) => {
+      for (let i = offset; i < offset + length; i++) precision[i * 9] += precisions[g];
+    });
+    const factor = cholesky(precision, 8);
+    const unit = (i: number) => Float64Array.from({ length: 8 }, (_, j) => (i === j ? 1 : 0));
+
+    it("solves, and evaluates quadratic forms", () => {
+      const v = new Random(25).normals(8);
+      const expected = choleskySolve(factor, 8, v);
+      gaussian.solve(v).forEach((x, i) => {
+        expect(x).toBeCloseTo(expected[i], 9);
+      });
+      const product = matVec(precision, 8, v);
+      expect(gaussian.quadratic(v)).toBeCloseTo(
+        product.reduce((sum, x, i) => sum + x * v[i], 0),
+        9,
+      );
+    });
+
+    it("knows determinant, effective parameters and variances", () => {
+      const variances = Array.from({ length: 8 }, (_, i) => choleskySolve(factor, 8, unit(i))[i]);
+      const effective = groups.reduce(
+        (sum, { offset, length }, g) =>
+          sum + length - precisions[g] * variances.slice(offset, offset + length).reduce((a, b) => a + b),
+        0,
+      );
+      const exact = !(curvature instanceof MatrixFreeCurvature);
+      // 400 random vectors: the standard error of a trace of such numbers is below a tenth.
+      const error = (actual: number, expected: number) =>
+        expect(Math.abs(actual - expected)).toBeLessThan(exact ? 1e-9 : 0.6);
+      error(gaussian.logDeterminant(), choleskyLogDeterminant(factor, 8));
+      error(gaussian.effectiveParameters(), effective);
+      gaussian.variance().forEach((x, i) => {
+        if (exact) expect(x).toBeCloseTo(variances[i], 9);
+        else expect(Math.abs(x / variances[i] - 1)).toBeLessThan(0.5);
+      });
+    });
+
+    it("draws samples with exactly its covariance", () => {
+      const rng = testStream(4);
+      const draws = Array.from({ length: 5000 }, () => gaussian.sample(rng));
+      const { total, variances, correlations } = covarianceScores(draws, precision, 8);
+      for (const score of [total, variances, correlations]) expect(Math.abs(score)).toBeLessThan(4);
+    });
+
+    it("is that of a single prior precision where all are the same", () => {
+      const same = new Gaussian(curvature, {
+        ...{ structure: "layerwise", groups },
+        precisions: precisions.map(() => 0.7),
+      });
+      const single = new Gaussian(curvature, 0.7);
+      expect(same.priorPrecision).toBeCloseTo(0.7, 12);
+      const v = new Random(26).normals(8);
+      const expected = single.solve(v);
+      same.solve(v).forEach((x, i) => {
+        expect(x).toBeCloseTo(expected[i], 9);
+      });
+    });
+  },
+);
+
+it("the parts of a curvature are its blocks, where it does not couple them", () => {
+  const [full, , , diagonal, , blocks] = cases;
+  expect(full.curvature.part(0, 3)).toBeNull();
+  expect(full.curvature.part(0, 8)).toBe(full.curvature);
+  expect(blocks.curvature.part(1, 3)).toBeNull();
+  for (const { curvature, dense } of [diagonal, blocks]) {
+    const [offset, length] = [2, 5];
+    const v = new Random(27).normals(length);
+    // The range ends inside the last block, which is diagonal.
+    const part = curvature.part(offset, length)!;
+    part
+      .apply((x) => x, v)
+      .forEach((x, i) => {
+        const exact = v.reduce((sum, y, j) => sum + dense[(offset + i) * 8 + offset + j] * y, 0);
+        expect(x).toBeCloseTo(exact, 9);
+      });
+  }
+});
+
 it("the covariance test sees the known mistakes", () => {
   const { curvature, dense } = cases[1];
   const rng = testStream(4);
@@ -183,6 +272,7 @@ describe("saving", () => {
       const [a, b] = [new Gaussian(curvature, 0.7), new Gaussian(loaded, 0.7)];
       expect(b.sample(testStream(1))).toEqual(a.sample(testStream(1)));
       expect(b.logDeterminant()).toBe(a.logDeterminant());
+      expect(loaded.resolution).toBe(curvature.resolution);
     });
   }
 
@@ -207,8 +297,26 @@ it("the full structure is accurate at a prior far weaker than the data", () => {
 
 it("names what is wrong", () => {
   const { curvature } = cases[0];
-  for (const bad of [0, -1, Number.NaN, Number.POSITIVE_INFINITY])
+  const whole = { name: "all", offset: 0, length: 8 };
+  const grouped =
+    (groups: (typeof whole)[], ...precisions: number[]) =>
+    () =>
+      new Gaussian(curvature, { structure: "blockwise", groups, precisions: Float64Array.from(precisions) });
+  for (const bad of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) {
     expect(() => new Gaussian(curvature, bad)).toThrow(/priorPrecision: got/);
+    expect(grouped([whole], bad)).toThrow(/priorPrecision: got/);
+  }
+  expect(grouped([whole], 1, 2)).toThrow(/length of prior precisions: got 2, must be 1, one for each group/);
+  expect(grouped([{ ...whole, length: 7 }], 1)).toThrow(/parameters of all groups: got 7, must be 8/);
+  expect(grouped([{ ...whole, offset: 1 }], 1)).toThrow(/offset of a group: got 1, must be 0/);
+  const split = [3, 5].map((length, g) => ({ name: "", offset: 3 * g, length }));
+  expect(
+    () =>
+      new Gaussian(cases[4].curvature, {
+        ...{ structure: "layerwise", groups: split },
+        precisions: Float64Array.of(1, 2),
+      }),
+  ).toThrow(/prior precisions: got several in one weight matrix, must be one/);
   expect(() => new DiagonalCurvature(Float64Array.of(1, -0.5))).toThrow(/eigenvalue: got -0.5/);
   expect(() => SpectralCurvature.fromMatrix(Float64Array.of(1, 2, 2, 1), 2)).toThrow(/semi-definite/);
   expect(() => new SpectralCurvature(Float64Array.of(1), [])).toThrow(/number of eigenvectors: got 0/);

@@ -1,13 +1,16 @@
 /** Laplace approximations: exact in the linear-Gaussian case, and against dense matrices of a tiny model. */
 import { describe, expect, it } from "vitest";
+import { parameterGroups } from "../src/curvature/groups.ts";
 import { type Batch, meanLoss, softmaxRows } from "../src/curvature/model.ts";
 import { denseMatrix, ggnOperator } from "../src/curvature/operators.ts";
 import { Gaussian } from "../src/posterior/gaussian/gaussian.ts";
 import { SpectralCurvature } from "../src/posterior/gaussian/spectral.ts";
 import { logEvidence, logEvidenceSlope, maximiseEvidence } from "../src/posterior/laplace/evidence.ts";
-import { fitLaplace, type LaplaceOptions } from "../src/posterior/laplace/fit.ts";
+import { fitLaplace } from "../src/posterior/laplace/fit.ts";
+import { groupedEvidenceSlope } from "../src/posterior/laplace/grouped-evidence.ts";
 import { LaplacePosterior } from "../src/posterior/laplace/laplace.ts";
-import { predictiveNll } from "../src/posterior/laplace/predictive.ts";
+import type { LaplaceOptions } from "../src/posterior/laplace/options.ts";
+import { drawnSoftmax, predictiveNll } from "../src/posterior/laplace/predictive.ts";
 import { stream } from "../src/random.ts";
 import { decodeSafetensors, encodeSafetensors } from "../src/safetensors.ts";
 import { CurvatureTwin, TINY, tinyTwin } from "./fixtures/curvature-twin.ts";
@@ -415,6 +418,176 @@ describe("curvature of a tiny model", () => {
     }
   });
 
+  describe("a prior precision for each group", () => {
+    const structures: LaplaceOptions[] = [
+      { hessianStructure: "kron", probes: "exact" },
+      { hessianStructure: "diag", probes: "exact" },
+      { hessianStructure: "lowRank", rank: 5 },
+      { hessianStructure: "lowRank", rank: 5, remainder: "zero" },
+      { hessianStructure: "full" },
+    ];
+    const all = (options: LaplaceOptions) => laplace({ subsetOfWeights: "all", ...options });
+    /** The curvature written out. */
+    const denseOf = ({ fields }: LaplacePosterior) => {
+      const unit = new Float64Array(n);
+      const dense = new Float64Array(n * n);
+      for (let j = 0; j < n; j++) {
+        unit[j] = 1;
+        fields.curvature
+          .apply((x) => x, unit)
+          .forEach((x, i) => {
+            dense[i * n + j] = x;
+          });
+        unit[j] = 0;
+      }
+      return dense;
+    };
+    const groupsOf = (priorStructure: "layerwise" | "blockwise") =>
+      parameterGroups(model.parameters, priorStructure === "layerwise" ? "layer" : "block");
+    /** By Cholesky, and its slope in the log of each prior precision by the inverse. */
+    const denseEvidence = (
+      dense: Float64Array,
+      logLikelihood: number,
+      groups: ReturnType<typeof groupsOf>,
+      precisions: ArrayLike<number>,
+    ) => {
+      const precision = dense.slice();
+      let occam = 0;
+      const squares = groups.map(({ offset, length }, g) => {
+        for (let i = offset; i < offset + length; i++) precision[i * (n + 1)] += precisions[g];
+        const square = parameters.subarray(offset, offset + length).reduce((sum, x) => sum + x * x, 0);
+        occam += precisions[g] * square - length * Math.log(precisions[g]);
+        return square;
+      });
+      const l = cholesky(precision, n);
+      const variance = Array.from({ length: n }, (_, i) => {
+        const unit = Float64Array.from({ length: n }, (_, j) => (i === j ? 1 : 0));
+        return choleskySolve(l, n, unit)[i];
+      });
+      return {
+        value: logLikelihood - (choleskyLogDeterminant(l, n) + occam) / 2,
+        slope: groups.map(({ offset, length }, g) => {
+          const inside = variance.slice(offset, offset + length).reduce((a, b) => a + b);
+          return (length - precisions[g] * (inside + squares[g])) / 2;
+        }),
+      };
+    };
+
+    for (const options of structures)
+      for (const priorStructure of ["layerwise", "blockwise"] as const)
+        it(`${JSON.stringify(options)}, ${priorStructure}: evidence, slope and maximum are those of dense matrices`, () => {
+          const groups = groupsOf(priorStructure);
+          const stated = groups.map((_, g) => 0.2 * 1.7 ** (g % 5));
+          const posterior = all({ ...options, priorStructure, priorPrecision: stated });
+          const { fields } = posterior;
+          const dense = denseOf(posterior);
+          const at = (precisions: ArrayLike<number>) =>
+            denseEvidence(dense, fields.logLikelihood, groups, precisions);
+          const exact = at(stated);
+          expect(posterior.logMarginalLikelihood()).toBeCloseTo(exact.value, 6);
+          const terms = { ...fields, groups, squaredNorms: posterior.squaredNorms(groups) };
+          const slope = groupedEvidenceSlope(terms, Float64Array.from(stated));
+          slope.forEach((x, g) => {
+            expect(x).toBeCloseTo(exact.slope[g], 6);
+            const step = 1e-4;
+            const moved = (by: number) => at(stated.map((x, h) => (g === h ? x * Math.exp(by) : x))).value;
+            expect(x).toBeCloseTo((moved(step) - moved(-step)) / (2 * step), 4);
+          });
+
+          const tuned = { ...options, priorPrecision: "marginalLikelihood" } as const;
+          const best = all({ ...tuned, priorStructure });
+          const { precisions } = best.fields.prior!;
+          const highest = at(precisions);
+          precisions.forEach((delta, g) => {
+            // At an end of the range the slope may point beyond it.
+            if (delta > 1.001e-10 && delta < 0.999e10) expect(highest.slope[g]).toBeCloseTo(0, 5);
+            else expect(highest.slope[g] * Math.log(delta)).toBeGreaterThan(0);
+          });
+          expect(best.logMarginalLikelihood()).toBeCloseTo(highest.value, 5);
+          // One of the choices is the best single one.
+          const single = all(tuned);
+          expect(best.logMarginalLikelihood()).toBeGreaterThan(single.logMarginalLikelihood() - 1e-9);
+          expect(single.fields.prior).toBeUndefined();
+        });
+
+    it("diag: of each parameter by itself, at the maximum in closed form", () => {
+      const options = { hessianStructure: "diag", priorStructure: "diag", probes: "exact" } as const;
+      const best = all({ ...options, priorPrecision: "marginalLikelihood" });
+      const h = best.fields.curvature.diagonal((x) => x);
+      const { precisions } = best.fields.prior!;
+      expect(precisions).toHaveLength(n);
+      precisions.forEach((delta, i) => {
+        // delta^2 t^2 + delta t^2 h = h with t^2 = theta_i^2.
+        const square = parameters[i] ** 2;
+        const exact = h[i] === 0 ? 1e-10 : (-h[i] + Math.sqrt(h[i] ** 2 + (4 * h[i]) / square)) / 2;
+        expect(Math.log(delta) - Math.log(Math.min(1e10, Math.max(1e-10, exact)))).toBeCloseTo(0, 6);
+      });
+      const { metadata, tensors } = best.save();
+      expect(metadata.prior).toBe('{"structure":"diag"}');
+      const loaded = LaplacePosterior.load(decodeSafetensors(encodeSafetensors(tensors, metadata)));
+      expect(loaded.sample(rng())).toEqual(best.sample(rng()));
+    });
+
+    it("comes back from a file; a number stands for all groups; the last layer has one", () => {
+      for (const options of structures) {
+        const posterior = all({ ...options, priorStructure: "layerwise", priorPrecision: 3 });
+        expect(posterior.fields.prior!.precisions).toEqual(
+          new Float64Array(groupsOf("layerwise").length).fill(3),
+        );
+        expectClose([posterior.fields.priorPrecision], [3], 12);
+        expectClose(
+          posterior.gaussian.solve(Float64Array.from(parameters)),
+          all({ ...options, priorPrecision: 3 }).gaussian.solve(Float64Array.from(parameters)),
+          8,
+        );
+        const { metadata, tensors } = posterior.save();
+        const loaded = LaplacePosterior.load(decodeSafetensors(encodeSafetensors(tensors, metadata)));
+        expect(loaded.sample(rng())).toEqual(posterior.sample(rng()));
+        expect(loaded.logMarginalLikelihood()).toBe(posterior.logMarginalLikelihood());
+        expect(loaded.warnings).toEqual(posterior.warnings);
+      }
+      const last = laplace({ priorStructure: "layerwise", priorPrecision: "marginalLikelihood" });
+      expect(last.fields).toEqual(laplace({ priorPrecision: "marginalLikelihood" }).fields);
+      expect(laplace({ priorStructure: "blockwise", priorPrecision: [4] }).fields.priorPrecision).toBe(4);
+    });
+
+    it("names what is wrong", () => {
+      const layers = groupsOf("layerwise").length;
+      const wrong = (options: LaplaceOptions, message: RegExp) => expect(() => all(options)).toThrow(message);
+      wrong({ priorStructure: "each" as "diag" }, /priorStructure: got each, must be one of scalar, /);
+      wrong(
+        { priorStructure: "diag", hessianStructure: "kron" },
+        /priorStructure: got diag, must be one of scalar, layerwise, blockwise with kron/,
+      );
+      wrong(
+        { priorPrecision: [1, 2] },
+        /priorPrecision: got 1,2, must be a number with priorStructure scalar/,
+      );
+      wrong(
+        { priorStructure: "layerwise", priorPrecision: [1, 2] },
+        new RegExp(`length of priorPrecision: got 2, must be ${layers}, one for each group`),
+      );
+      wrong(
+        { priorStructure: "blockwise", priorPrecision: [1, -1, 1] },
+        /priorPrecision\[1\]: got -1, must be from/,
+      );
+      wrong(
+        { priorStructure: "layerwise", priorPrecision: { heldOut: batches } },
+        /priorStructure: got layerwise, must be scalar where held-out batches/,
+      );
+      wrong(
+        {
+          ...{ priorStructure: "layerwise", hessianStructure: "matrixFree" },
+          priorPrecision: "marginalLikelihood",
+        },
+        /priorPrecision: got marginalLikelihood, must be stated with layerwise and matrixFree/,
+      );
+      expect(() => laplace({ priorStructure: "layerwise", priorPrecision: [1, 2] })).toThrow(
+        /length of priorPrecision: got 2, must be 1, one for each group/,
+      );
+    });
+  });
+
   it("tunes the prior by marginal likelihood and by held-out NLL", () => {
     const tuned = laplace({ priorPrecision: "marginalLikelihood" });
     const best = tuned.logMarginalLikelihood();
@@ -476,6 +649,20 @@ it("the predictive NLL is that of the mean of the draws, and finite where that u
   expect(nll[1]).toBeCloseTo(126 * Math.LN2, 12);
 });
 
+it("drawn logits that are not finite are refused at their prediction", () => {
+  const sizes = { rows: 2, classes: 2, count: 1 };
+  const drawn = (change: number) => () =>
+    drawnSoftmax(
+      Float64Array.of(1, 2, 3, 4),
+      Float64Array.of(0, 1),
+      (x) => Float64Array.of(0, x[0] * change),
+      sizes,
+    );
+  expect(drawn(1)()[0][2]).toBeCloseTo(1 / (1 + Math.exp(2)), 6);
+  for (const change of [Number.NaN, Number.POSITIVE_INFINITY])
+    expect(drawn(change)).toThrow(/logits: got NaN at prediction [01], must be finite numbers/);
+});
+
 describe("predictives", () => {
   const { model, parameters, batches } = tinyTwin(51);
   const V = TINY.dVocab;
@@ -526,6 +713,21 @@ describe("predictives", () => {
         expect(Math.abs(score)).toBeLessThan(4);
     });
 
+    it(`${subsetOfWeights}: the covariance of the logits`, () => {
+      const actual = posterior.logitCovariance(model, probe, { nSamples: 4000, rng: rng() });
+      if (subsetOfWeights === "lastLayer") return expectClose(actual, covariance, 9);
+      for (let i = 0; i < V; i++)
+        for (let j = 0; j < V; j++) {
+          const [square, product] = [
+            covariance[i * V + j] ** 2,
+            covariance[i * (V + 1)] * covariance[j * (V + 1)],
+          ];
+          // Of the mean of 4000 products of two normal numbers.
+          const error = Math.sqrt((square + product) / 4000);
+          expect(Math.abs(actual[i * V + j] - covariance[i * V + j])).toBeLessThan(4 * error);
+        }
+    });
+
     it(`${subsetOfWeights}: probit scales the logits by their variances`, () => {
       const variance = posterior.logitVariance(model, probe, { nSamples: 4000, rng: rng() });
       for (let c = 0; c < V; c++) {
@@ -541,15 +743,88 @@ describe("predictives", () => {
     });
   }
 
-  it("drawing weights gives, for the last layer, the GLM predictive of the same draws", () => {
-    const posterior = laplace({});
-    const glm = posterior.predict(model, probe, { nSamples: 3, rng: rng() });
-    const shared = rng();
-    for (const p of glm) {
-      model.setParameters(posterior.sample(shared));
-      expectClose(p, softmaxRows(model.logits(probe), V), 5);
-    }
-  });
+  const closed: LaplaceOptions[] = [
+    { hessianStructure: "kron" },
+    { hessianStructure: "diag" },
+    { hessianStructure: "diag", priorStructure: "diag", priorPrecision: "marginalLikelihood" },
+    { hessianStructure: "full" },
+    { hessianStructure: "lowRank", rank: 5 },
+    { hessianStructure: "lowRank", rank: 5, remainder: "zero" },
+    { hessianStructure: "matrixFree", lanczosSteps: 16 },
+  ];
+  it.each(closed)(
+    "last layer, %o: variances and covariances of the logits are those of a solve",
+    (options) => {
+      const posterior = laplace(options);
+      const covariance = logitCovariance(posterior);
+      const any = { nSamples: 1, rng: rng() };
+      // Sums of at most 16 x 16 terms in float64, over a condition number of at most 1e4.
+      expectClose(posterior.logitCovariance(model, probe, any), covariance, 9);
+      expectClose(
+        posterior.logitVariance(model, probe, any),
+        Array.from({ length: V }, (_, c) => covariance[c * (V + 1)]),
+        9,
+      );
+      // Several predictions: each by itself.
+      const several = posterior.logitCovariance(model, batches[0], any);
+      expect(several).toHaveLength(batches[0].targets.length * V * V);
+      const variances = posterior.logitVariance(model, batches[0], any);
+      expectClose(
+        Array.from(variances, (_, i) => several[Math.floor(i / V) * V * V + (i % V) * (V + 1)]),
+        variances,
+        12,
+      );
+    },
+  );
+
+  it.each(["full", "kron", "diag"] as const)(
+    "nn draws, for the last layer, weights: the predictive of those that sample draws, %s",
+    (hessianStructure) => {
+      const posterior = laplace({ hessianStructure });
+      const nn = posterior.predict(model, probe, { nSamples: 3, rng: rng(), predType: "nn" });
+      const shared = rng();
+      for (const p of nn) {
+        model.setParameters(posterior.sample(shared));
+        expectClose(p, softmaxRows(model.logits(probe), V), 5);
+      }
+    },
+  );
+
+  it.each(["kron", "diag"] as const)(
+    "last layer, %s: draws of the logits have their covariance, and do not depend on what else is predicted",
+    (hessianStructure) => {
+      const posterior = laplace({ hessianStructure });
+      const covariance = logitCovariance(posterior);
+      model.setParameters(parameters);
+      const logits = model.logits(probe);
+      const draws = posterior.predict(model, probe, { nSamples: 3000, rng: rng() });
+      const k = V - 1;
+      const differences = draws.map((p) =>
+        Array.from({ length: k }, (_, c) => Math.log(p[c] / p[k]) - (logits[c] - logits[k])),
+      );
+      const reduced = Float64Array.from({ length: k * k }, (_, i) => {
+        const [r, s] = [Math.floor(i / k), i % k];
+        return covariance[r * V + s] - covariance[r * V + k] - covariance[k * V + s] + covariance[k * V + k];
+      });
+      const l = cholesky(reduced, k);
+      const precision = new Float64Array(k * k);
+      for (let j = 0; j < k; j++)
+        precision.set(choleskySolve(l, k, new Float64Array(k).fill(1, j, j + 1)), j * k);
+      for (const score of Object.values(covarianceScores(differences, precision, k)))
+        expect(Math.abs(score)).toBeLessThan(4);
+      const { tokens, targets } = batches[0];
+      const first: Batch = {
+        ...{ ...batches[0], batchSize: 1 },
+        ...{ tokens: tokens.slice(0, 5), targets: targets.slice(0, 3) },
+      };
+      const [whole, alone] = [batches[0], first].map((batch) =>
+        posterior.predict(model, batch, { nSamples: 2, rng: rng() }),
+      );
+      alone.forEach((p, s) => {
+        expectClose(whole[s].slice(0, p.length), p, 6);
+      });
+    },
+  );
 
   it("nn and GLM agree for a sharp posterior and differ for a wide one", () => {
     const gap = (priorPrecision: number) => {

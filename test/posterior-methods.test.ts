@@ -11,7 +11,18 @@ import { meanLoss, meanLossAndGradient } from "../src/curvature/model.ts";
 import { ggnOperator } from "../src/curvature/operators.ts";
 import { peakChange } from "../src/posterior/continue-training.ts";
 import type { EmpiricalPosterior } from "../src/posterior/empirical.ts";
-import { fitAndPredict, type PosteriorRequest } from "../src/posterior/fit-and-predict.ts";
+import {
+  checkpointDigest,
+  decodePosterior,
+  encodePosterior,
+  type PosteriorOrigin,
+} from "../src/posterior/file.ts";
+import {
+  fitAndPredict,
+  modelOf,
+  type PosteriorRequest,
+  predictionsOf,
+} from "../src/posterior/fit-and-predict.ts";
 import type { LaplacePosterior } from "../src/posterior/laplace/laplace.ts";
 import { loadPosterior } from "../src/posterior/load.ts";
 import {
@@ -161,6 +172,32 @@ for (const method of POSTERIOR_METHODS) {
       expect(hits / batch.targets.length).toBeGreaterThan(1.5 / 11);
     });
 
+    it("comes back from a file with its origin, and with the predictions of before", async () => {
+      const origin: PosteriorOrigin = {
+        ...{ method, options: single.options ?? {}, step: 300, member: one ? 0 : null, seed: 1, samples: 6 },
+        ...{ trainingTerms: first.trainingTerms, laplace: first.laplace[0] ?? null },
+        checkpoints: await checkpointDigest(single.checkpoints),
+      };
+      const file = encodePosterior(first.posterior, origin);
+      const loaded = decodePosterior(file, { checkpoints: origin.checkpoints });
+      expect(loaded.origin).toEqual(origin);
+      const model = modelOf(transformerShape(config), method, origin.options, core);
+      const { nSamples, seed, member } = single;
+      expect(predictionsOf(loaded.posterior, model, probes, { nSamples, seed, member })).toEqual(
+        first.predictions,
+      );
+      if (first.laplace.length > 0) {
+        const { fields, warnings } = loaded.posterior as LaplacePosterior;
+        expect(fields.curvature.resolution).toBe(first.laplace[0].resolution);
+        expect(warnings).toEqual(first.laplace[0].warnings);
+      }
+      const other = await checkpointDigest([checkpoints[2]]);
+      expect(() => decodePosterior(file, { checkpoints: other })).toThrow(
+        `checkpoints of the saved posterior: got ${origin.checkpoints}, must be ${other}`,
+      );
+      expect(() => decodePosterior(file.slice(0, -1))).toThrow(/not a valid safetensors file/);
+    });
+
     it("comes back from a file", () => {
       const { metadata, tensors } = first.posterior.save();
       const loaded = loadPosterior(decodeSafetensors(encodeSafetensors(tensors, metadata)));
@@ -213,6 +250,26 @@ it.each(["laplace-last-layer", "swag"] as const)(
     expect(Math.min(rest.fitSeconds, rest.predictSeconds)).toBeGreaterThan(0);
   },
 );
+
+it("a file that is no saved posterior is named as such", async () => {
+  const { posterior } = outcome(request("dropout"));
+  const origin: PosteriorOrigin = {
+    ...{ method: "dropout", options: {}, step: 3, member: 0, seed: 1, samples: 2, trainingTerms: 5 },
+    checkpoints: await checkpointDigest(checkpoints.slice(0, 1)),
+  };
+  const load = (change: object) => () =>
+    decodePosterior(encodePosterior(posterior, { ...origin, ...change }));
+  expect(load({})).not.toThrow();
+  expect(load({ method: "vi" })).toThrow(/method: got vi, must be one of/);
+  expect(load({ step: "3" })).toThrow(/step of a saved posterior: got 3, must be a number/);
+  expect(load({ options: null })).toThrow(/options of a saved posterior: got null, must be an object/);
+  expect(load({ checkpoints: 5 })).toThrow(/checkpoints of a saved posterior: got 5, must be a SHA-256/);
+  const { metadata, tensors } = posterior.save();
+  expect(() => decodePosterior(encodeSafetensors(tensors, metadata))).toThrow(/without metadata origin/);
+  // Of several vectors in their order.
+  const [a, b] = await Promise.all([checkpoints, checkpoints.toReversed()].map(checkpointDigest));
+  expect(a).not.toBe(b);
+});
 
 it("every probe set sees the same draws of the weights", () => {
   const [{ set, batch }] = probes;
@@ -530,6 +587,28 @@ it("SGLD at its default step size keeps the loss near that of the checkpoint", (
   const before = meanLoss(model, data);
   model.setParameters(posterior.sample(testStream(1)));
   expect(meanLoss(model, data)).toBeLessThan(before + 0.5);
+});
+
+it("takes no option that a method has none of, and says which it has", () => {
+  const refused = (method: PosteriorMethod, options: object, message: RegExp) =>
+    expect(() => fitAndPredict(request(method, { options, checkpoints }), core)).toThrow(message);
+  for (const { name } of METHOD_DEFINITIONS)
+    refused(name, { stepz: 1 }, new RegExp(`^option of ${name}: got stepz, must be (one of|left out)`));
+  refused("swag", { fitSteps: 3 }, /must be one of steps, learningRate, maxRank$/);
+  refused("ensemble", { steps: 3 }, /must be left out: it has none$/);
+  refused("laplace-kfac", { rank: 3 }, /must be one of priorPrecision, priorStructure, seed, probes$/);
+  // What the method's name says, and what the request says beside its options.
+  for (const option of ["hessianStructure", "subsetOfWeights", "trainingTerms"])
+    refused("laplace-last-layer", { [option]: 1 }, /^option of laplace-last-layer: got/);
+  refused("swag", { steps: 1 }, /^steps: got 1, must be an integer of at least 2/);
+  refused("sgld", { preconditioned: 1 }, /^preconditioned: got 1, must be true or false/);
+  refused("laplace-kfac", { priorStructure: "diag" }, /^priorStructure: got diag, must be one of scalar/);
+  refused(
+    "sgld",
+    // Six draws of three posteriors.
+    { steps: 2 },
+    /^steps: got 2, must be at least 3, with a quarter of burn-in and S = 2 draws/,
+  );
 });
 
 it("names what is wrong", () => {

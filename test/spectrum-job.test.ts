@@ -109,6 +109,29 @@ describe.each(OPERATORS)("the %s", (operator) => {
   });
 });
 
+it.each(OPERATORS)("the %s by block, besides what it is without", (operator) => {
+  const run = (by?: "block") => {
+    const { seconds: _, ...rest } = spectrumJob(
+      { ...job, operator, estimateLlc: false, by },
+      { config, core },
+    );
+    return rest;
+  };
+  const { groups, ...rest } = run("block");
+  expect(rest).toEqual(run());
+  expect(groups!.map(({ name }) => name)).toEqual(["embeddings", "transformer.h.0", "unembedding"]);
+  expect(groups!.reduce((sum, { parameters: count }) => sum + count, 0)).toBe(rest.parameters);
+  for (const { largest, smallest } of groups!) {
+    expect(largest).toHaveLength(3);
+    expect(largest[0]).toBeLessThan(rest.largest[0] * 1.01);
+    expect(smallest === null).toBe(operator === "ggn");
+  }
+  const traces = groups!.map(({ trace }) => trace);
+  const error = Math.hypot(rest.trace.standardError, ...traces.map(({ standardError }) => standardError));
+  const sum = traces.reduce((total, { estimate }) => total + estimate, 0);
+  expect(Math.abs(sum - rest.trace.estimate)).toBeLessThan(4 * error);
+});
+
 it("takes the learning coefficient at n of the whole pool that the batches are a sample of", () => {
   const pooled = freshConfig({ ...config, task: { ...config.task, promptPool: 50 } });
   const { terms, llc } = spectrumJob(

@@ -1,5 +1,6 @@
 /** Methods against each other on one run: their uncertainty over the steps, its fall, calibration and cost. */
-import { POSTERIOR_METHODS, type PosteriorMethod } from "../posterior/methods/index.ts";
+import type { Config } from "../config/schema.ts";
+import { methodNamed, POSTERIOR_METHODS, type PosteriorMethod } from "../posterior/methods/index.ts";
 import { detectGrokking } from "../uncertainty/detector.ts";
 import { crossing, FALL_START, type Fall } from "../uncertainty/fall.ts";
 import type { EnsembleMeasures } from "../uncertainty/measures.ts";
@@ -23,6 +24,8 @@ export interface MethodPoint {
 
 export interface MethodComparison {
   method: PosteriorMethod;
+  /** What it is called in this run: its own name, unless that would mislead. */
+  name: string;
   /** S: the plug-in mutual information of different S does not compare. */
   samples: number;
   members: number;
@@ -48,27 +51,31 @@ export interface MethodComparison {
 /** Kept checkpoints lie far apart: two in a row are evidence of what lasts. */
 const SUSTAIN = 2;
 
+/** What a comparison has to know of the run. */
+interface ComparedRun {
+  /** C */
+  classes: number;
+  grokStep: number | null;
+  /** By which methods are named. Default: by themselves. */
+  config?: Config;
+}
+
 /**
  * A method's results with other settings than its last ones are left out, and so are methods without results on unseen
  * tasks.
- * @param classes C
  */
-export function compareMethods(
-  records: readonly PosteriorRecord[],
-  { classes, grokStep }: { classes: number; grokStep: number | null },
-): MethodComparison[] {
+export function compareMethods(records: readonly PosteriorRecord[], run: ComparedRun): MethodComparison[] {
   return POSTERIOR_METHODS.flatMap((method) => {
     const all = records.filter((r) => r.method === method && r.sets.unseenTasks);
     const chosen = all.filter((record) => record.settings === all[all.length - 1].settings);
-    return chosen.length === 0 ? [] : [compareMethod(method, chosen, classes, grokStep)];
+    return chosen.length === 0 ? [] : [compareMethod(method, chosen, run)];
   });
 }
 
 function compareMethod(
   method: PosteriorMethod,
   records: readonly PosteriorRecord[],
-  classes: number,
-  grokStep: number | null,
+  { classes, grokStep, config }: ComparedRun,
 ): MethodComparison {
   const steps = [...new Set(records.map(({ step }) => step))].sort((a, b) => a - b);
   const points = steps.map((step) =>
@@ -102,6 +109,7 @@ function compareMethod(
   const seconds = records.reduce((sum, r) => sum + r.fitSeconds + r.predictSeconds, 0);
   return {
     method,
+    name: (config && methodNamed(method).nameIn?.(config)) ?? method,
     samples,
     // All of them in each posterior, or one in each.
     members: records.some(({ member }) => member === null)

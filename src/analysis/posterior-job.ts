@@ -1,18 +1,23 @@
 /** One posterior of one checkpoint (or of several together), reduced to measures. */
 import type { Config } from "../config/schema.ts";
 import type { CoreModule } from "../core/module.ts";
-import { fitAndPredict } from "../posterior/fit-and-predict.ts";
+import { checkpointDigest, decodePosterior, encodePosterior } from "../posterior/file.ts";
+import { fitAndPredict, modelOf, type PosteriorResult, predictionsOf } from "../posterior/fit-and-predict.ts";
 import type { LaplaceEvidence } from "../posterior/laplace/evidence.ts";
 import { type MethodOptions, methodNamed, type PosteriorMethod } from "../posterior/methods/index.ts";
+import type { Posterior } from "../posterior/posterior.ts";
 import type { ProbeSetName } from "../tasks/probe-sets.ts";
 import type { ProbeSet } from "../tasks/probes.ts";
 import type { IvonCurvature } from "../training/ivon.ts";
+import { transformerShape } from "../training/model.ts";
 import { recentBatches } from "../training/recent-batches.ts";
 import { type EnsembleMeasures, ensembleMeasures } from "../uncertainty/measures.ts";
 
 /** What to compute, without the parameters. */
 export interface PosteriorJob {
   method: PosteriorMethod;
+  /** What it is called in this run, if not by its own name. */
+  name?: string;
   step: number;
   /** null: all members together. */
   member: number | null;
@@ -54,30 +59,91 @@ export interface PosteriorRecord extends PosteriorJob, PosteriorOutcome {
   inputs?: string;
 }
 
+/** What a job is computed with. */
+export interface PosteriorContext {
+  config: Config;
+  core: CoreModule;
+  probes: readonly ProbeSet[];
+}
+
 /** @throws RangeError for what `fitAndPredict` refuses, and for predictions that are not distributions */
-export function posteriorJob(
-  { method, step, member, samples: nSamples, batches, options, ...stored }: PosteriorJobRequest,
-  { config, core, probes }: { config: Config; core: CoreModule; probes: readonly ProbeSet[] },
+export function posteriorJob(request: PosteriorJobRequest, context: PosteriorContext): PosteriorOutcome {
+  return fitJob(request, context).outcome;
+}
+
+/** The same with the posterior itself, as a file. */
+export async function posteriorFile(
+  request: PosteriorJobRequest & { run: string },
+  context: PosteriorContext,
+): Promise<{ outcome: PosteriorOutcome; file: Uint8Array }> {
+  const { outcome, posterior } = fitJob(request, context);
+  const { method, options, step, member, checkpointSteps, samples, run, checkpoints } = request;
+  const file = encodePosterior(posterior, {
+    ...{ method, options, step, member, checkpointSteps, samples, run },
+    ...{ trainingTerms: outcome.trainingTerms, laplace: outcome.laplace, seed: context.config.seed },
+    checkpoints: await checkpointDigest(checkpoints),
+  });
+  return { outcome, file };
+}
+
+/** Predictions of a posterior that was saved: with as many samples as it was saved with, those of then to the last bit. */
+export function savedPosteriorJob(
+  { file, samples: nSamples }: { file: Uint8Array; samples: number },
+  { config, core, probes }: PosteriorContext,
 ): PosteriorOutcome {
   const started = performance.now();
-  const data = methodNamed(method).needs.data ? recentBatches(config, member ?? 0, step, batches) : [];
-  const { predictions, laplace, trainingTerms, fitSeconds } = fitAndPredict(
+  const { posterior, origin } = decodePosterior(file);
+  const { method, options, trainingTerms, laplace = null, seed, member } = origin;
+  const predictions = predictionsOf(
+    posterior,
+    modelOf(transformerShape(config), method, options, core),
+    asked(probes),
     {
-      ...{ config, method, member: member ?? 0, step, ...stored, data, nSamples, options },
-      probes: probes.map(({ name, batch }) => ({ set: name, batch })),
-      seed: config.seed,
+      ...{ nSamples, seed, member: member ?? 0 },
     },
-    core,
-  );
-  const sets = Object.fromEntries(
-    predictions.map(({ set, samples }, i) => [set, ensembleMeasures(samples, probes[i])]),
   );
   return {
     samples: predictions[0].samples.length,
     trainingTerms,
-    sets,
+    sets: measuresOf(predictions, probes),
+    laplace,
+    fitSeconds: 0,
+    predictSeconds: (performance.now() - started) / 1000,
+  };
+}
+
+function fitJob(
+  { method, step, member, samples: nSamples, batches, options, ...stored }: PosteriorJobRequest,
+  { config, core, probes }: PosteriorContext,
+): { outcome: PosteriorOutcome; posterior: Posterior } {
+  const started = performance.now();
+  const data = methodNamed(method).needs.data ? recentBatches(config, member ?? 0, step, batches) : [];
+  const { predictions, laplace, trainingTerms, fitSeconds, posterior } = fitAndPredict(
+    {
+      ...{ config, method, member: member ?? 0, step, ...stored, data, nSamples, options },
+      probes: asked(probes),
+      seed: config.seed,
+    },
+    core,
+  );
+  const outcome = {
+    samples: predictions[0].samples.length,
+    trainingTerms,
+    sets: measuresOf(predictions, probes),
     laplace: laplace[0] ?? null,
     fitSeconds,
     predictSeconds: (performance.now() - started) / 1000 - fitSeconds,
   };
+  return { outcome, posterior };
+}
+
+const asked = (probes: readonly ProbeSet[]) => probes.map(({ name, batch }) => ({ set: name, batch }));
+
+function measuresOf(
+  predictions: PosteriorResult["predictions"],
+  probes: readonly ProbeSet[],
+): PosteriorOutcome["sets"] {
+  return Object.fromEntries(
+    predictions.map(({ set, samples }, i) => [set, ensembleMeasures(samples, probes[i])]),
+  );
 }

@@ -1,14 +1,20 @@
 /** Posteriors over the checkpoints of a run: which jobs there are, and running those not done yet. */
-import { UsageError } from "../errors.ts";
+import { messageOf, UsageError } from "../errors.ts";
 import { quorum } from "../pool/controller.ts";
+import { PRIOR_STRUCTURES } from "../posterior/gaussian/prior.ts";
 import { METHOD_DEFINITIONS, methodNamed, type PosteriorMethod } from "../posterior/methods/index.ts";
 import type { MethodSettings } from "../posterior/methods/method.ts";
 import { type CheckpointStep, readCheckpoint, readIvonCurvature } from "../run/checkpoints.ts";
-import { requireCount, requireNonEmpty, requireOpenFraction } from "../validate.ts";
+import { requireCount, requireNonEmpty, requireOneOf, requireOpenFraction } from "../validate.ts";
 import { posteriorFiles } from "./inputs.ts";
 import { type JobsOutcome, type RunnerOptions, runOpenJobs } from "./job-runner.ts";
 import { batchesFor, type OpenRun, settingsHash, withRun } from "./open-run.ts";
-import type { PosteriorJob, PosteriorOutcome, PosteriorRecord } from "./posterior-job.ts";
+import type {
+  PosteriorJob,
+  PosteriorJobRequest,
+  PosteriorOutcome,
+  PosteriorRecord,
+} from "./posterior-job.ts";
 import { POSTERIORS } from "./records.ts";
 import {
   type CheckpointSelection,
@@ -31,6 +37,7 @@ export const DEFAULT_SETTINGS: PosteriorSettings = {
   data: 2048,
   dropout: null,
   fitSteps: null,
+  priorStructure: null,
 };
 
 export type KeyedJob = PosteriorJob & Pick<PosteriorRecord, "settings" | "inputs">;
@@ -62,6 +69,8 @@ function jobsAt(
   const { checkpoints } = definition.needs;
   const { step } = checkpoint;
   const common = { samples: settings.samples, batches: batchesFor(config, settings.data) };
+  const name = definition.nameIn?.(config);
+  const named = name === undefined ? { method } : { method, name };
   const optionsWith = (ivonCurvature: boolean) => definition.options(settings, config, { ivonCurvature });
   if (checkpoints === "members") {
     // Of a step that some members have still to reach there is no ensemble.
@@ -70,11 +79,11 @@ function jobsAt(
     if (!members.every((member) => checkpoint.members.includes(member))) return [];
     const options = optionsWith(false);
     // Its samples are the members, whatever is asked for.
-    return [{ ...common, method, step, options, settings: settingsHash(config, options), member: null }];
+    return [{ ...common, ...named, step, options, settings: settingsHash(config, options), member: null }];
   }
   return selectMembers(checkpoint, members).flatMap((member): KeyedJob[] => {
     const options = optionsWith(checkpoint.withCurvature.includes(member));
-    const job = { ...common, method, step, options };
+    const job = { ...common, ...named, step, options };
     if (checkpoints === "one")
       return [{ ...job, settings: settingsHash(config, { ...common, options }), member }];
     const { last } = checkpoints;
@@ -85,13 +94,16 @@ function jobsAt(
   });
 }
 
-/** Which posteriors `runPosteriors` fits, at which checkpoints, and how the work is done. */
-export interface PosteriorOptions extends CheckpointSelection, RunnerOptions<KeyedJob, PosteriorRecord> {
+/** Which posteriors are fitted, and at which checkpoints. */
+export interface PosteriorChoice extends CheckpointSelection {
   /** Default: those that a comparison has without being asked. */
   methods?: readonly PosteriorMethod[];
   /** Default: `DEFAULT_SETTINGS`. */
   settings?: PosteriorSettings;
 }
+
+/** Which posteriors `runPosteriors` fits, at which checkpoints, and how the work is done. */
+export interface PosteriorOptions extends PosteriorChoice, RunnerOptions<KeyedJob, PosteriorRecord> {}
 
 /**
  * Fits the posteriors that `posteriors.jsonl` does not hold yet and appends each as it is done.
@@ -102,58 +114,101 @@ export async function runPosteriors(
   runDir: string,
   options: PosteriorOptions,
 ): Promise<JobsOutcome<PosteriorRecord>> {
-  const { methods: named, settings = DEFAULT_SETTINGS } = options;
-  const methods = named ?? METHOD_DEFINITIONS.filter(({ byDefault }) => byDefault).map(({ name }) => name);
+  requireChoice(options);
+  return withRun(runDir, (run) => fitJobs(run, chosenJobs(run, options), options));
+}
+
+const BY_DEFAULT = METHOD_DEFINITIONS.filter(({ byDefault }) => byDefault).map(({ name }) => name);
+
+/** @throws RangeError for an option outside its range; UsageError for one that no method named has a use for */
+export function requireChoice(options: PosteriorChoice): void {
+  const { methods = BY_DEFAULT, settings = DEFAULT_SETTINGS } = options;
   requireNonEmpty("methods", methods);
   for (const method of methods) methodNamed(method);
   requireSelection(options);
   requireSettings(settings);
-  if (named) requireUses(methods, settings);
-  return withRun(runDir, (run) => {
-    requireMembers(options.members, run.config.ensemble.members);
-    const chosen = selectSteps(run.kept, options.steps, run.events, options.checkpoints);
-    const jobs = posteriorJobs(run, methods, chosen, options.members, settings);
-    const without = named?.find((name) => !jobs.some(({ method }) => method === name));
-    if (without) {
-      const { checkpoints } = methodNamed(without).needs;
-      if (checkpoints === "members")
-        throw new UsageError(
-          `${without} takes all members; at the steps chosen they have not all been evaluated`,
-        );
-      const wanted = typeof checkpoints === "object" ? `the last ${checkpoints.last}` : "the";
-      throw new UsageError(
-        `${without} takes ${wanted} checkpoints of a member; up to the steps chosen there are too few`,
-      );
-    }
-    return fitJobs(run, jobs, options);
-  });
+  if (options.methods) requireUses(methods, settings);
 }
 
-function requireSettings({ samples, data, dropout, fitSteps }: PosteriorSettings): void {
+/**
+ * The jobs of a choice that `requireChoice` allows.
+ * @throws UsageError as `runPosteriors`
+ */
+export function chosenJobs(run: OpenRun, options: PosteriorChoice): KeyedJob[] {
+  const { methods: named, settings = DEFAULT_SETTINGS } = options;
+  const methods = named ?? BY_DEFAULT;
+  requireMembers(options.members, run.config.ensemble.members);
+  const chosen = selectSteps(run.kept, options.steps, run.events, options.checkpoints);
+  const jobs = posteriorJobs(run, methods, chosen, options.members, settings);
+  const without = named?.find((name) => !jobs.some(({ method }) => method === name));
+  if (without) {
+    const { checkpoints } = methodNamed(without).needs;
+    if (checkpoints === "members")
+      throw new UsageError(
+        `${without} takes all members; at the steps chosen they have not all been evaluated`,
+      );
+    const wanted = typeof checkpoints === "object" ? `the last ${checkpoints.last}` : "the";
+    throw new UsageError(
+      `${without} takes ${wanted} checkpoints of a member; up to the steps chosen there are too few`,
+    );
+  }
+  requireJobs(jobs);
+  return jobs;
+}
+
+function requireSettings({ samples, data, dropout, fitSteps, priorStructure }: PosteriorSettings): void {
   requireCount("samples", samples);
   requireCount("data", data);
   if (dropout !== null) requireOpenFraction("dropout", dropout);
   if (fitSteps !== null) requireCount("fitSteps", fitSteps);
+  if (priorStructure !== null) requireOneOf("priorStructure", priorStructure, PRIOR_STRUCTURES);
 }
 
 /** @throws UsageError for a setting that none of the methods takes */
-function requireUses(methods: readonly PosteriorMethod[], { dropout, fitSteps }: PosteriorSettings): void {
-  const takes = (option: string) =>
-    METHOD_DEFINITIONS.filter(({ name, defaults }) =>
-      option === "steps" ? option in defaults : name === option,
-    ).map(({ name }) => name);
-  for (const [setting, value, option] of [
-    ["dropout", dropout, "dropout"],
-    ["fitSteps", fitSteps, "steps"],
-  ] as const) {
-    if (value !== null && !takes(option).some((name) => methods.includes(name)))
+function requireUses(methods: readonly PosteriorMethod[], given: MethodSettings): void {
+  for (const setting of ["dropout", "fitSteps", "priorStructure"] as const) {
+    const value = given[setting];
+    const takers = METHOD_DEFINITIONS.filter(({ settings }) => settings.includes(setting));
+    if (value !== null && !takers.some(({ name }) => methods.includes(name)))
       throw new UsageError(
-        `${setting}: got ${value}, must be left out with ${methods.join(", ")}: it is for ${takes(option).join(", ")}`,
+        `${setting}: got ${value}, must be left out with ${methods.join(", ")}: it is for ${takers.map(({ name }) => name).join(", ")}`,
       );
   }
 }
 
+/** @throws UsageError for an option that a method does not allow: none of the jobs is then begun */
+function requireJobs(jobs: readonly PosteriorJob[]): void {
+  for (const { method, options, samples } of jobs) {
+    const { requireOptions, settings } = methodNamed(method);
+    try {
+      requireOptions(options, samples);
+    } catch (error) {
+      const from = settings.length > 0 ? ` (its options follow ${[...settings, "samples"].join(", ")})` : "";
+      throw new UsageError(`${method}: ${messageOf(error)}${from}`);
+    }
+  }
+}
+
 export const methodOf = ({ method }: PosteriorJob): string => method;
+
+/** What a posterior is fitted around. */
+export async function loadCheckpoints(
+  { directory, kept, table, identity }: OpenRun,
+  { method, step, member, checkpointSteps = [step] }: PosteriorJob,
+): Promise<Pick<PosteriorJobRequest, "checkpoints" | "ivon">> {
+  const at = kept.find((checkpoint) => checkpoint.step === step)!;
+  const keys =
+    member === null
+      ? at.members.map((each) => ({ step, member: each }))
+      : checkpointSteps.map((each) => ({ step: each, member }));
+  const own = methodNamed(method).needs.ivonCurvature && at.withCurvature.includes(member!);
+  const each = <T>(read: (key: { step: number; member: number }) => Promise<T>) =>
+    Promise.all(keys.map(read));
+  return {
+    checkpoints: await each((key) => readCheckpoint(directory.path, key, table, identity)),
+    ...(own && { ivon: await each((key) => readIvonCurvature(directory.path, key, table, identity)) }),
+  };
+}
 
 /** Runs those of the jobs that have no record. */
 export function fitJobs(
@@ -161,27 +216,13 @@ export function fitJobs(
   jobs: readonly KeyedJob[],
   options: RunnerOptions<KeyedJob, PosteriorRecord>,
 ): Promise<JobsOutcome<PosteriorRecord>> {
-  const { directory, kept, table, identity } = run;
-  const load = async ({ method, step, member, checkpointSteps = [step] }: KeyedJob) => {
-    const at = kept.find((checkpoint) => checkpoint.step === step)!;
-    const keys =
-      member === null
-        ? at.members.map((each) => ({ step, member: each }))
-        : checkpointSteps.map((each) => ({ step: each, member }));
-    const own = methodNamed(method).needs.ivonCurvature && at.withCurvature.includes(member!);
-    const each = <T>(read: (key: { step: number; member: number }) => Promise<T>) =>
-      Promise.all(keys.map(read));
-    return {
-      checkpoints: await each((key) => readCheckpoint(directory.path, key, table, identity)),
-      ...(own && { ivon: await each((key) => readIvonCurvature(directory.path, key, table, identity)) }),
-    };
-  };
   return runOpenJobs<KeyedJob, PosteriorOutcome>(
     run,
     jobs,
     {
-      ...{ task: "posterior", recorded: POSTERIORS, kindOf: methodOf, load },
-      files: (job) => posteriorFiles(job, kept),
+      ...{ task: "posterior", recorded: POSTERIORS, kindOf: methodOf },
+      load: (job) => loadCheckpoints(run, job),
+      files: (job) => posteriorFiles(job, run.kept),
     },
     options,
   );

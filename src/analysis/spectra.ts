@@ -1,5 +1,6 @@
 /** The curvature at the checkpoints of a run: which jobs there are, and running those not done yet. */
 import type { Config } from "../config/schema.ts";
+import { GROUPINGS, type Grouping } from "../curvature/groups.ts";
 import { UsageError } from "../errors.ts";
 import { type CheckpointStep, readCheckpoint } from "../run/checkpoints.ts";
 import { requireCount, requireNonEmpty, requireOneOf } from "../validate.ts";
@@ -32,6 +33,8 @@ export interface SpectrumOptions
   /** Eigenvalues from the top. */
   k: number;
   llc: boolean;
+  /** Each layer or block of the network by itself as well. Default: the whole only. */
+  by?: Grouping;
 }
 
 export type KeyedSpectrumJob = SpectrumJob & Pick<SpectrumRecord, "settings" | "inputs">;
@@ -40,13 +43,20 @@ export type KeyedSpectrumJob = SpectrumJob & Pick<SpectrumRecord, "settings" | "
 function spectrumJobs(
   config: Config,
   steps: readonly CheckpointStep[],
-  { operators, members, data, k, llc }: Pick<SpectrumOptions, "operators" | "members" | "data" | "k" | "llc">,
+  {
+    operators,
+    members,
+    data,
+    k,
+    llc,
+    by,
+  }: Pick<SpectrumOptions, "operators" | "members" | "data" | "k" | "llc" | "by">,
 ): KeyedSpectrumJob[] {
   const batches = batchesFor(config, data);
   return steps.flatMap((checkpoint) =>
     selectMembers(checkpoint, members).flatMap((member) =>
       operators.map((operator, i) => {
-        const job = { operator, k, batches, estimateLlc: llc && i === 0 };
+        const job = { operator, k, batches, estimateLlc: llc && i === 0, ...(by && { by }) };
         return { ...job, step: checkpoint.step, member, settings: settingsHash(config, job) };
       }),
     ),
@@ -69,6 +79,7 @@ export async function runSpectra(
   for (const operator of options.operators) requireOneOf("operator", operator, OPERATORS);
   requireCount("data", options.data);
   requireCount("k", options.k);
+  if (options.by !== undefined) requireOneOf("by", options.by, GROUPINGS);
   return withRun(runDir, async (run) => {
     const { directory, config, kept, events, table, identity } = run;
     requireMembers(options.members, config.ensemble.members);

@@ -2,6 +2,8 @@
 import type { Config } from "../config/schema.ts";
 import type { CoreModule } from "../core/module.ts";
 import { instantiateTransformer } from "../core/transformer.ts";
+import { curvatureByGroup, type GroupCurvature } from "../curvature/by-group.ts";
+import { type Grouping, parameterGroups } from "../curvature/groups.ts";
 import { extremeEigenpairs, spectralDensity } from "../curvature/lanczos.ts";
 import { DivergedChainError } from "../curvature/langevin.ts";
 import {
@@ -31,6 +33,8 @@ export interface SpectrumJob {
   batches: number;
   /** Estimate the local learning coefficient as well. */
   estimateLlc: boolean;
+  /** Each layer or block of the network by itself as well. */
+  by?: Grouping;
 }
 
 export interface SpectrumRequest extends SpectrumJob {
@@ -74,7 +78,15 @@ export interface SpectrumOutcome {
   /** Stochastic Lanczos quadrature: per random vector nodes (eigenvalues) and weights that sum to 1. */
   density: { nodes: number[]; weights: number[] }[];
   llc: LearningCoefficientRecord | null;
+  /** Of each layer or block, if they were asked for. */
+  groups?: GroupRecord[];
   seconds: number;
+}
+
+/** The curvature of a layer or block: the matrix restricted to its parameters. */
+export interface GroupRecord extends Omit<GroupCurvature, "largest"> {
+  /** Descending. */
+  largest: number[];
 }
 
 /** A line of `spectrum.jsonl`. `settings` is the SHA-256 of everything else that the result depends on. */
@@ -87,12 +99,14 @@ export interface SpectrumRecord extends SpectrumJob, SpectrumOutcome {
 const TOLERANCE = 1e-3;
 const TRACE_PRODUCTS = 30;
 const DENSITY = { probes: 2, steps: 40 };
+/** Of each layer or block. */
+const GROUP_EIGENVALUES = 3;
 const LOCALISATION = 100;
 const CHAINS = { chains: 2, burnIn: 100, draws: 200 };
 
 /** @throws RangeError for parameters of another shape, or a k that is not in 1 .. parameters */
 export function spectrumJob(
-  { step, member, operator: name, k, batches, estimateLlc, parameters }: SpectrumRequest,
+  { step, member, operator: name, k, batches, estimateLlc, by, parameters }: SpectrumRequest,
   { config, core }: { config: Config; core: CoreModule },
 ): SpectrumOutcome {
   const started = performance.now();
@@ -111,6 +125,12 @@ export function spectrumJob(
       : null;
   const trace = hutchPlusPlusTrace(operator, { products: TRACE_PRODUCTS, rng });
   const { quadratures } = spectralDensity(operator, { ...DENSITY, rng });
+  const groups =
+    by &&
+    curvatureByGroup(operator, parameterGroups(model.parameters, by), {
+      ...{ k: Math.min(k, GROUP_EIGENVALUES), smallest: name === "hessian" },
+      ...{ tolerance: TOLERANCE, products: TRACE_PRODUCTS, rng },
+    });
   return {
     terms: totalTerms(data),
     parameters: model.parameterCount,
@@ -123,6 +143,9 @@ export function spectrumJob(
       nodes: Array.from(nodes),
       weights: Array.from(weights),
     })),
+    ...(groups && {
+      groups: groups.map((group): GroupRecord => ({ ...group, largest: Array.from(group.largest) })),
+    }),
     llc: estimateLlc ? coefficient(model, parameters, data, top.eigenvalues[0], config, member) : null,
     seconds: (performance.now() - started) / 1000,
   };

@@ -3,7 +3,14 @@ import { workerData } from "node:worker_threads";
 import type { Config } from "../config/schema.ts";
 import type { CoreModule } from "../core/module.ts";
 import { createProbeSets, type ProbeSet } from "../tasks/probes.ts";
-import { type PosteriorJobRequest, type PosteriorOutcome, posteriorJob } from "./posterior-job.ts";
+import {
+  type PosteriorContext,
+  type PosteriorJobRequest,
+  type PosteriorOutcome,
+  posteriorFile,
+  posteriorJob,
+  savedPosteriorJob,
+} from "./posterior-job.ts";
 import { type SpectrumOutcome, type SpectrumRequest, spectrumJob } from "./spectrum-job.ts";
 
 /** What a worker gets when it starts. */
@@ -17,9 +24,23 @@ const context = workerData as AnalysisContext;
 /** Made once, by the first job that predicts. */
 let probes: ProbeSet[] | undefined;
 
-export function posterior(request: PosteriorJobRequest): PosteriorOutcome {
+function withProbes(): PosteriorContext {
   probes ??= createProbeSets(context.config);
-  return posteriorJob(request, { ...context, probes });
+  return { ...context, probes };
+}
+
+export function posterior(request: PosteriorJobRequest): PosteriorOutcome {
+  return posteriorJob(request, withProbes());
+}
+
+export function savePosterior(
+  request: Parameters<typeof posteriorFile>[0],
+): ReturnType<typeof posteriorFile> {
+  return posteriorFile(request, withProbes());
+}
+
+export function savedPosterior(request: Parameters<typeof savedPosteriorJob>[0]): PosteriorOutcome {
+  return savedPosteriorJob(request, withProbes());
 }
 
 export function spectrum(request: SpectrumRequest): SpectrumOutcome {

@@ -3,6 +3,7 @@ import type { Argv, CommandModule } from "yargs";
 import type { PosteriorRecord } from "../analysis/posterior-job.ts";
 import type { KeyedJob, PosteriorSettings } from "../analysis/posteriors.ts";
 import { UsageError } from "../errors.ts";
+import type { PriorStructure } from "../posterior/gaussian/prior.ts";
 import { type CheckpointArguments, checkpointOptions } from "./checkpoint-options.ts";
 import { namesIn, positiveInteger } from "./flags.ts";
 
@@ -12,21 +13,30 @@ interface PosteriorArguments extends CheckpointArguments {
   data?: number;
   dropout?: number;
   fitSteps?: number;
+  priorStructure?: PriorStructure;
+  save?: string;
+  load?: string;
 }
+
+const AROUND = { steps: "grok", checkpoints: 7, members: "2" };
 
 export const posteriorCommand: CommandModule<object, PosteriorArguments> = {
   command: "posterior <run>",
   describe: "fit approximate posteriors at the checkpoints of a run and compare them",
   builder: async (yargs: Argv) => {
     const { METHOD_DEFINITIONS, POSTERIOR_METHODS } = await import("../posterior/methods/index.ts");
+    const { PRIOR_STRUCTURES } = await import("../posterior/gaussian/prior.ts");
     const { DEFAULT_SETTINGS } = await import("../analysis/posteriors.ts");
     const others = METHOD_DEFINITIONS.filter(({ byDefault }) => !byDefault).map(({ name }) => name);
     const goOn = METHOD_DEFINITIONS.flatMap(({ name, defaults }) =>
       "steps" in defaults ? [{ name, steps: defaults.steps }] : [],
     );
+    const tuned = METHOD_DEFINITIONS.filter(({ settings }) => settings.includes("priorStructure")).map(
+      ({ name }) => name,
+    );
     const width = Math.max(...POSTERIOR_METHODS.map((name) => name.length));
     return checkpointOptions(yargs, {
-      ...{ steps: "grok", checkpoints: 7, members: "2" },
+      ...AROUND,
       aboutMembers: "fit around the first N members, or all; the ensemble always takes all",
       aboutJson: "print the comparison as one JSON object",
     })
@@ -55,6 +65,21 @@ export const posteriorCommand: CommandModule<object, PosteriorArguments> = {
         requiresArg: true,
         describe: `steps with which ${goOn.map(({ name }) => name).join(", ")} go on  [default: ${goOn.map(({ steps }) => steps).join(", ")}]`,
       })
+      .option("prior-structure", {
+        choices: PRIOR_STRUCTURES,
+        requiresArg: true,
+        describe: `prior precisions of ${tuned.join(", ")}: one for all, one a layer, one a block of the network, or (of the diagonal only) one a parameter  [default: scalar]`,
+      })
+      .option("save", {
+        type: "string",
+        requiresArg: true,
+        describe: "write the posterior to this file; of one method, one step and one member",
+      })
+      .option("load", {
+        type: "string",
+        requiresArg: true,
+        describe: "take the posterior that was saved in this file, instead of fitting any",
+      })
       .epilogue(
         `Methods:\n${METHOD_DEFINITIONS.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`).join("\n")}\n\n` +
           "The defaults (7 checkpoints, 2 members) keep all methods on a quick run under 10 minutes on two cores.\n" +
@@ -67,10 +92,19 @@ export const posteriorCommand: CommandModule<object, PosteriorArguments> = {
     const methods =
       args.methods === undefined ? undefined : namesIn(args.methods, POSTERIOR_METHODS, "method");
     const settings = await settingsOf(args);
+    if (args.load !== undefined) requireNothingToFit(args);
+    const { askSavedPosterior, savePosterior } = await import("../analysis/saved-posteriors.ts");
     const { analyse } = await import("./analyse.ts");
     await analyse<KeyedJob, PosteriorRecord>(args, {
       schema: "epigrok-posterior/1",
-      run: (options) => runPosteriors(args.run, { ...options, methods, settings }),
+      run: (options) => {
+        if (args.load !== undefined)
+          return askSavedPosterior(args.run, args.load, { ...options, samples: args.samples });
+        const choice = { ...options, methods, settings };
+        return args.save === undefined
+          ? runPosteriors(args.run, choice)
+          : savePosterior(args.run, args.save, choice);
+      },
       results: (records) => comparison(args.run, records),
       kindOf: methodOf,
       seconds: ({ fitSeconds, predictSeconds }) => fitSeconds + predictSeconds,
@@ -83,6 +117,18 @@ export const posteriorCommand: CommandModule<object, PosteriorArguments> = {
   },
 };
 
+/** What says which posteriors to fit, and how. @throws UsageError if any of it is given */
+function requireNothingToFit(args: PosteriorArguments): void {
+  const { save, methods, data, dropout, fitSteps, priorStructure, steps, checkpoints, members } = args;
+  const given = { save, methods, data, dropout, "fit-steps": fitSteps, "prior-structure": priorStructure };
+  const chosen = { steps, checkpoints, members };
+  for (const [name, value] of Object.entries({ ...given, ...chosen }))
+    if (value !== undefined && value !== AROUND[name as keyof typeof AROUND])
+      throw new UsageError(
+        `--${name}: got ${value}, must be left out with --load: the file says what the posterior is`,
+      );
+}
+
 async function settingsOf(args: PosteriorArguments): Promise<PosteriorSettings> {
   const { DEFAULT_SETTINGS } = await import("../analysis/posteriors.ts");
   const { samples = DEFAULT_SETTINGS.samples, data = DEFAULT_SETTINGS.data, dropout = null } = args;
@@ -93,6 +139,7 @@ async function settingsOf(args: PosteriorArguments): Promise<PosteriorSettings> 
     data: positiveInteger("data", data),
     dropout,
     fitSteps: args.fitSteps === undefined ? null : positiveInteger("fit-steps", args.fitSteps),
+    priorStructure: args.priorStructure ?? null,
   };
 }
 
@@ -101,7 +148,7 @@ async function comparison(runDir: string, records: readonly PosteriorRecord[]) {
   const { readRun } = await import("../run/read.ts");
   const run = await readRun(runDir);
   const { grokStep } = run.events;
-  const methods = compareMethods(records, { classes: run.config.task.modulus, grokStep });
+  const methods = compareMethods(records, { classes: run.config.task.modulus, grokStep, config: run.config });
   return {
     json: { grokStep, methods },
     text: async () => {

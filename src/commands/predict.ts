@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { extname } from "node:path";
 import { text } from "node:stream/consumers";
 import type { Argv, CommandModule } from "yargs";
+import type { PosteriorDraws } from "../analysis/predict.ts";
 import { messageOf, UsageError } from "../errors.ts";
 import type { PromptFormat } from "../tasks/prompt-text.ts";
 
@@ -11,6 +12,8 @@ interface PredictArguments {
   prompts?: string;
   format?: PromptFormat;
   positions: "last" | "all";
+  posterior?: string;
+  samples?: number;
 }
 
 export const predictCommand: CommandModule<object, PredictArguments> = {
@@ -38,13 +41,26 @@ export const predictCommand: CommandModule<object, PredictArguments> = {
         requiresArg: true,
         describe: "predict the last z of each prompt, or every z",
       })
+      .option("posterior", {
+        type: "string",
+        requiresArg: true,
+        describe:
+          "predict with draws of the checkpoint's posterior that epigrok posterior saved in this file",
+      })
+      .option("samples", {
+        type: "number",
+        requiresArg: true,
+        describe: "S, draws of the posterior  [default: as many as it was saved with]",
+      })
       .epilogue(
         'A prompt with two variables as JSON: {"x": [[1, 2], [3, 4]], "z": [5]}, or its tokens, [1, 2, 5, 3, 4]; as\n' +
           "comma-separated values: 1,2,5,3,4. A header, x1,x2,z,x1,x2, is allowed.\n" +
           "Prints a JSON object a line: line of the prompt, examples before the z, prediction, probabilities, total\n" +
           "entropy and, of several members, mutual information in nats.",
       ) as unknown as Argv<PredictArguments>,
-  handler: async ({ checkpoint, prompts: path, format, positions }) => {
+  handler: async ({ checkpoint, prompts: path, format, positions, posterior, samples }) => {
+    if (posterior === undefined && samples !== undefined)
+      throw new UsageError(`--samples: got ${samples}, must be left out without --posterior`);
     const { findCheckpoints, readModel } = await import("../run/find-checkpoints.ts");
     const { parsePrompts } = await import("../tasks/prompt-text.ts");
     const { predictPrompts } = await import("../analysis/predict.ts");
@@ -53,10 +69,21 @@ export const predictCommand: CommandModule<object, PredictArguments> = {
     // Of a lone - yargs makes nothing.
     const source = path || "standard input";
     const prompts = parsePrompts(await textOf(path), format ?? formatOf(source), model.task, source);
-    for (const prediction of await predictPrompts(found, model, prompts, positions))
+    const draws = posterior === undefined ? undefined : await drawsOf(posterior, samples);
+    for (const prediction of await predictPrompts(found, model, prompts, positions, draws))
       process.stdout.write(`${JSON.stringify(prediction)}\n`);
   },
 };
+
+async function drawsOf(path: string, samples: number | undefined): Promise<PosteriorDraws> {
+  const { readPosterior } = await import("../analysis/saved-posteriors.ts");
+  const { posterior, origin } = await readPosterior(path, "posterior");
+  const { positiveInteger } = await import("./flags.ts");
+  return {
+    ...{ posterior, origin },
+    samples: samples === undefined ? origin.samples : positiveInteger("samples", samples),
+  };
+}
 
 const formatOf = (path: string): PromptFormat => (extname(path).toLowerCase() === ".csv" ? "csv" : "jsonl");
 

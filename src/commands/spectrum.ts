@@ -2,6 +2,7 @@
 import type { Argv, CommandModule } from "yargs";
 import type { KeyedSpectrumJob } from "../analysis/spectra.ts";
 import type { SpectrumRecord } from "../analysis/spectrum-job.ts";
+import type { Grouping } from "../curvature/groups.ts";
 import { type CheckpointArguments, checkpointOptions } from "./checkpoint-options.ts";
 import { namesIn, positiveInteger } from "./flags.ts";
 
@@ -10,13 +11,15 @@ interface SpectrumArguments extends CheckpointArguments {
   k: number;
   data: number;
   llc: boolean;
+  by?: Grouping;
 }
 
 export const spectrumCommand: CommandModule<object, SpectrumArguments> = {
   command: "spectrum <run>",
   describe: "eigenvalues, trace and spectral density of the curvature through training",
-  builder: (yargs: Argv) =>
-    checkpointOptions(yargs, {
+  builder: async (yargs: Argv) => {
+    const { GROUPINGS } = await import("../curvature/groups.ts");
+    return checkpointOptions(yargs, {
       ...{ steps: "all", checkpoints: 8, members: "1" },
       aboutMembers: "the first N members, or all",
       aboutJson: "print the spectra as one JSON object",
@@ -39,9 +42,15 @@ export const spectrumCommand: CommandModule<object, SpectrumArguments> = {
         default: false,
         describe: "estimate the local learning coefficient as well",
       })
+      .option("by", {
+        choices: GROUPINGS,
+        requiresArg: true,
+        describe: "eigenvalues and trace of each layer, or each block of the network, as well",
+      })
       .epilogue(
         "Results are appended to spectrum.jsonl in the run, and what is there already is not computed again.",
-      ) as unknown as Argv<SpectrumArguments>,
+      ) as unknown as Argv<SpectrumArguments>;
+  },
   handler: async (args) => {
     const { OPERATORS } = await import("../analysis/spectrum-job.ts");
     const { operatorOf, runSpectra } = await import("../analysis/spectra.ts");
@@ -50,6 +59,7 @@ export const spectrumCommand: CommandModule<object, SpectrumArguments> = {
       data: positiveInteger("data", args.data),
       k: positiveInteger("k", args.k),
       llc: args.llc,
+      by: args.by,
     };
     const { analyse } = await import("./analyse.ts");
     await analyse<KeyedSpectrumJob, SpectrumRecord>(args, {
@@ -73,8 +83,13 @@ async function table(records: readonly SpectrumRecord[]) {
     json: { records: sorted },
     text: async () => {
       const { markdown } = await import("../report/posterior-tables.ts");
-      const { failedCoefficients, spectrumTable } = await import("../report/spectrum-table.ts");
-      return [markdown(spectrumTable(sorted)), ...failedCoefficients(sorted)].join("\n\n");
+      const { failedCoefficients, groupTable, spectrumTable } = await import("../report/spectrum-table.ts");
+      const groups = groupTable(sorted);
+      return [
+        markdown(spectrumTable(sorted)),
+        ...(groups ? [markdown(groups)] : []),
+        ...failedCoefficients(sorted),
+      ].join("\n\n");
     },
   };
 }

@@ -4,7 +4,8 @@
  */
 import type { Config } from "../config/schema.ts";
 import type { CoreModule } from "../core/module.ts";
-import { instantiateTransformer } from "../core/transformer.ts";
+import type { TransformerShape } from "../core/shape.ts";
+import { instantiateTransformer, type Transformer } from "../core/transformer.ts";
 import { type Batch, requireTerms, totalTerms } from "../curvature/model.ts";
 import { stream } from "../random.ts";
 import type { ProbeSetName } from "../tasks/probe-sets.ts";
@@ -52,7 +53,7 @@ export interface PosteriorRequest<Method extends PosteriorMethod = PosteriorMeth
 /** The posterior asked for, and its predictions. */
 export interface PosteriorResult {
   method: PosteriorMethod;
-  /** Per probe set, one array (prompts, positions, classes) per draw; the same draws of the weights for every set. */
+  /** Per probe set, one array (prompts, positions, classes) per draw; the same draws for every set. */
   predictions: { set: ProbeSetName; samples: Float32Array[] }[];
   /** Per checkpoint, for the Laplace methods. */
   laplace: LaplaceEvidence[];
@@ -61,6 +62,30 @@ export interface PosteriorResult {
   posterior: Posterior;
   fitSeconds: number;
   predictSeconds: number;
+}
+
+/** The model that a method predicts with, of a run's shape. */
+export function modelOf(
+  shape: TransformerShape,
+  method: PosteriorMethod,
+  options: MethodOptions,
+  core: CoreModule,
+): Transformer {
+  const { shape: change, needs } = methodNamed(method);
+  return instantiateTransformer(core, { ...shape, ...change?.(options) }, needs.model);
+}
+
+/** Predictions of a posterior on probe sets. A fresh stream per set: every set sees the same weights. */
+export function predictionsOf(
+  posterior: Posterior,
+  model: Transformer,
+  probes: PosteriorRequest["probes"],
+  { nSamples, seed, member }: { nSamples: number; seed: number; member: number },
+): PosteriorResult["predictions"] {
+  return probes.map(({ set, batch }) => ({
+    set,
+    samples: posterior.predict(model, batch, { nSamples, rng: stream(seed, member, "posteriorPredictions") }),
+  }));
 }
 
 /**
@@ -82,30 +107,25 @@ export function fitAndPredict<Method extends PosteriorMethod>(
       ? // Early on the data set is larger than what has been trained on.
         Math.max(terms, termsSeenAt(config, step))
       : requireTerms("trainingTerms", request.trainingTerms);
-  const shape = { ...transformerShape(config), ...definition.shape?.(options) };
-  const model = instantiateTransformer(core, shape, needs.model);
+  const model = modelOf(transformerShape(config), method, options, core);
   for (const parameters of checkpoints) requireLength("checkpoint", parameters, model.parameterCount);
 
-  const started = performance.now();
   const groups = needs.checkpoints === "one" ? checkpoints.map((one) => [one]) : [checkpoints];
+  const draws = Math.ceil(request.nSamples / groups.length);
+  definition.requireOptions(options, draws);
+
+  const started = performance.now();
   const fitted = groups.map((group, index) =>
     definition.fit({
       ...{ config, member, step, model, checkpoints: group, ivon: ivon?.[index], data, trainingTerms },
-      nSamples: Math.ceil(request.nSamples / groups.length),
+      nSamples: draws,
       ...{ seed, rng: stream(seed, member, "posteriorFit", index), options },
     }),
   );
   const posteriors = fitted.map(({ posterior }) => posterior);
   const posterior = posteriors.length === 1 ? posteriors[0] : new MixturePosterior(posteriors);
   const done = performance.now();
-  const predictions = probes.map(({ set, batch }) => ({
-    set,
-    // A fresh stream per set: every set sees the same weights.
-    samples: posterior.predict(model, batch, {
-      nSamples: request.nSamples,
-      rng: stream(seed, member, "posteriorPredictions"),
-    }),
-  }));
+  const predictions = predictionsOf(posterior, model, probes, { nSamples: request.nSamples, seed, member });
   return {
     method,
     predictions,

@@ -1,6 +1,13 @@
 /** Curvature operators, their spectra, and approximate posteriors over the parameters. */
 
 export {
+  blockOperator,
+  curvatureByGroup,
+  type GroupCurvature,
+  type GroupCurvatureOptions,
+} from "../curvature/by-group.ts";
+export { type Grouping, type ParameterGroup, parameterGroups } from "../curvature/groups.ts";
+export {
   applyFunction,
   type Eigenpairs,
   extremeEigenpairs,
@@ -41,6 +48,13 @@ export type { IvonCurvature } from "../training/ivon.ts";
 export { recentBatches } from "../training/recent-batches.ts";
 export { peakChange } from "./continue-training.ts";
 export { EmpiricalPosterior } from "./empirical.ts";
+export {
+  checkpointDigest,
+  decodePosterior,
+  encodePosterior,
+  type PosteriorOrigin,
+  type SavedPosterior,
+} from "./file.ts";
 export { fitAndPredict, type PosteriorRequest, type PosteriorResult } from "./fit-and-predict.ts";
 export { BlockCurvature } from "./gaussian/block.ts";
 export type { Curvature } from "./gaussian/curvature.ts";
@@ -48,9 +62,15 @@ export { DiagonalCurvature } from "./gaussian/diagonal.ts";
 export { Gaussian } from "./gaussian/gaussian.ts";
 export { KroneckerCurvature } from "./gaussian/kronecker.ts";
 export { MatrixFreeCurvature } from "./gaussian/matrix-free.ts";
+export type { GroupedPrior, PriorStructure } from "./gaussian/prior.ts";
 export { SpectralCurvature } from "./gaussian/spectral.ts";
 export { logEvidence, logEvidenceSlope, maximiseEvidence } from "./laplace/evidence.ts";
-export { fitLaplace, type HeldOutChoice, type LaplaceOptions } from "./laplace/fit.ts";
+export { fitLaplace } from "./laplace/fit.ts";
+export {
+  groupedEvidenceSlope,
+  logGroupedEvidence,
+  maximiseGroupedEvidence,
+} from "./laplace/grouped-evidence.ts";
 export {
   type HessianStructure,
   LaplacePosterior,
@@ -58,6 +78,7 @@ export {
   type SubsetOfWeights,
 } from "./laplace/laplace.ts";
 export { lastLayerGradients } from "./laplace/last-layer.ts";
+export type { HeldOutChoice, LaplaceOptions } from "./laplace/options.ts";
 export { loadPosterior } from "./load.ts";
 export { DropoutPosterior } from "./methods/dropout.ts";
 export { type MethodOptions, POSTERIOR_METHODS, type PosteriorMethod } from "./methods/index.ts";

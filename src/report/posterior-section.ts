@@ -8,7 +8,7 @@ import { formatNumber, formatOctaves, formatStep } from "./format.ts";
 import { bulletList, htmlTable, section } from "./page.ts";
 import { calibrationTable, collapseTable, warningsOf } from "./posterior-tables.ts";
 import type { RunData } from "./read-run.ts";
-import { failedCoefficients, spectrumTable } from "./spectrum-table.ts";
+import { failedCoefficients, groupTable, spectrumTable } from "./spectrum-table.ts";
 
 /** Those of arXiv 2604.12434, which every run gets as far as they cost little. */
 const PUBLISHED: readonly PosteriorMethod[] = ["ivon", "laplace-last-layer"];
@@ -47,22 +47,29 @@ export function curvatureSection(run: RunData): string {
   const records = OPERATORS.flatMap((operator) => spectraOf(run, operator));
   if (records.length === 0) return "";
   const failed = failedCoefficients(records);
+  const groups = groupTable(records);
   return section(
     "Curvature",
-    [htmlTable(spectrumTable(records)), ...(failed.length > 0 ? [bulletList(failed)] : [])].join("\n"),
+    [
+      htmlTable(spectrumTable(records)),
+      ...(groups ? [htmlTable(groups)] : []),
+      ...(failed.length > 0 ? [bulletList(failed)] : []),
+    ].join("\n"),
   );
 }
 
-function ensembleInWords({ detector, events, records }: RunData): string {
+function ensembleInWords({ detector, events, records, config }: RunData): string {
   const { peakMutualInformation: peak, uncertaintyPeakStep, fall } = detector;
   const last = records.at(-1)?.ensemble.unseenTasks?.mutualInformation ?? Number.NaN;
-  return `The ensemble of separate trainings: ${courseInWords({ peak, peakStep: uncertaintyPeakStep, fall, last, grokStep: events.grokStep })}`;
+  const { posteriorSamples: samples } = config.evaluation;
+  const each = samples ? `, each the mean over ${samples} samples of its own posterior` : "";
+  return `The ensemble of separate trainings${each}: ${courseInWords({ peak, peakStep: uncertaintyPeakStep, fall, last, grokStep: events.grokStep })}`;
 }
 
 /** Whether the uncertainty of one method collapses, when, and how sharply. */
 export function methodInWords(
   {
-    method,
+    name,
     samples,
     members,
     points,
@@ -74,11 +81,11 @@ export function methodInWords(
   }: MethodComparison,
   { events }: Pick<RunData, "events">,
 ): string {
-  if (peakMutualInformation === null) return `${method}: ${noFall}.`;
+  if (peakMutualInformation === null) return `${name}: ${noFall}.`;
   const last = points[points.length - 1].mean.mutualInformation;
   const small = peakDetected ? "" : " Its peak is too small for the detector.";
   const fitted = `${members} ${members === 1 ? "member" : "members"}, ${samples} draws`;
-  return `${method} (${fitted}): ${courseInWords({ peak: peakMutualInformation, peakStep, fall, last, grokStep: events.grokStep })}${small}`;
+  return `${name} (${fitted}): ${courseInWords({ peak: peakMutualInformation, peakStep, fall, last, grokStep: events.grokStep })}${small}`;
 }
 
 function courseInWords({
@@ -104,7 +111,7 @@ function courseInWords({
 }
 
 function remarks(run: RunData, methods: readonly MethodComparison[]): string[] {
-  const names = (of: readonly MethodComparison[]) => of.map(({ method }) => method).join(", ");
+  const names = (of: readonly MethodComparison[]) => of.map(({ name }) => name).join(", ");
   const without = methods.filter(({ peakDetected }) => !peakDetected);
   const reasons = [...new Set(methods.flatMap(({ noFall }) => noFall ?? []))];
   const tiny = methods.filter(({ peakMutualInformation: peak }) => peak !== null && peak < NEGLIGIBLE);

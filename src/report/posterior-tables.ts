@@ -41,7 +41,7 @@ export function collapseTable(
       "s each",
     ],
     rows: methods.map((m) => [
-      m.method,
+      m.name,
       String(m.samples),
       String(m.members),
       String(m.points.length),
@@ -68,10 +68,10 @@ export function calibrationTable(methods: readonly MethodComparison[]): TextTabl
   return {
     caption: `Calibration on unseen tasks at step ${formatStep(step)}, of the mean predictive, means over the members.`,
     head: ["method", "accuracy", "NLL (nats)", "ECE", "Brier", "MI (nats)", "expected H (nats)"],
-    rows: methods.map(({ method, samples, points }) => {
+    rows: methods.map(({ name, samples, points }) => {
       const { mean } = points.find((point) => point.step === step)!;
       return [
-        method,
+        name,
         formatPercent(mean.accuracy),
         formatNumber(mean.nll),
         formatNumber(mean.ece),
@@ -94,16 +94,16 @@ function lastCommonStep(methods: readonly MethodComparison[]): number | null {
 
 /** What speaks against the evidence and the prior precision of a method at some of its checkpoints, a sentence each. */
 export function warningsOf(methods: readonly MethodComparison[]): string[] {
-  return methods.flatMap(({ method, points }) =>
+  return methods.flatMap(({ name, points }) =>
     points.flatMap(({ step, warnings }) =>
-      warnings.map((warning) => `${method} at step ${formatStep(step)}: ${warning}.`),
+      warnings.map((warning) => `${name} at step ${formatStep(step)}: ${warning}.`),
     ),
   );
 }
 
 /** Why there is no fall of a method's mutual information, a sentence each. */
 export function missingFalls(methods: readonly MethodComparison[]): string[] {
-  return methods.flatMap(({ method, noFall }) => (noFall === null ? [] : `${method}: ${noFall}.`));
+  return methods.flatMap(({ name, noFall }) => (noFall === null ? [] : `${name}: ${noFall}.`));
 }
 
 /** GitHub's Markdown. */

@@ -41,6 +41,34 @@ export function spectrumTable(all: readonly SpectrumRecord[]): TextTable {
   };
 }
 
+/** A row for each layer or block of each record that has them; null without. */
+export function groupTable(records: readonly SpectrumRecord[]): TextTable | null {
+  const rows = records.flatMap((record) => (record.groups ?? []).map((group) => ({ record, group })));
+  if (rows.length === 0) return null;
+  const by = [...new Set(rows.map(({ record }) => record.by))].join(" and ");
+  const most = Math.max(...rows.map(({ group }) => group.largest.length));
+  const further = Array.from({ length: most - 1 }, (_, i) => i + 2);
+  const negatives = rows.some(({ group }) => group.smallest !== null);
+  return {
+    caption: `The same by ${by}: the matrix restricted to its parameters. The traces add up to that of the whole; the largest eigenvalue of the whole is at least that of each part.`,
+    head: [
+      ...["operator", "step", "member", "part", "parameters", "largest"],
+      ...further.map(ordinal),
+      "trace",
+      ...(negatives ? ["smallest"] : []),
+    ],
+    rows: rows.map(({ record, group }) => [
+      ...[record.operator, formatStep(record.step), String(record.member)],
+      ...[group.name, formatStep(group.parameters)],
+      ...[1, ...further].map((k) =>
+        k <= group.largest.length ? bound(group, formatNumber(group.largest[k - 1])) : "–",
+      ),
+      withError(group.trace.estimate, group.trace.standardError),
+      ...(negatives ? [group.smallest === null ? "–" : formatNumber(group.smallest)] : []),
+    ]),
+  };
+}
+
 /** Of each checkpoint whose chains give no learning coefficient, why. */
 export function failedCoefficients(records: readonly SpectrumRecord[]): string[] {
   return records
@@ -72,7 +100,8 @@ function withError(estimate: number, standardError: number | null): string {
   return `${formatNumber(estimate)}${error}`;
 }
 
-const bound = ({ converged }: SpectrumRecord, text: string) => (converged ? text : `≥ ${text}`);
+const bound = ({ converged }: Pick<SpectrumRecord, "converged">, text: string) =>
+  converged ? text : `≥ ${text}`;
 
 /** Besides the largest: the second and the last, counted from 1, as far as every record has so many. */
 function furtherEigenvalues(records: readonly SpectrumRecord[]): number[] {

@@ -15,6 +15,26 @@ export interface Curvature {
   trace(f: (eigenvalue: number) => number): number;
   /** diag f(H). */
   diagonal(f: (eigenvalue: number) => number): Float64Array;
+  /**
+   * H + D for the diagonal matrix D of `prior` (n), as what functions can be taken of.
+   * @throws RangeError for a prior with which the structure is lost
+   */
+  whitened(prior: Float64Array): Whitened;
+  /** The block of H on a range, where H does not couple it to the rest; null where it may. */
+  part(offset: number, length: number): Curvature | null;
+}
+
+/** H + D = b^(1/2) (H~ + I) b^(1/2), with b diagonal. */
+export interface Whitened {
+  /** b (n) */
+  base: Float64Array;
+  /** H~ */
+  curvature: Curvature;
+}
+
+/** The whole, or null: of a matrix that has no independent parts. */
+export function onlyWhole(curvature: Curvature, offset: number, length: number): Curvature | null {
+  return offset === 0 && length === curvature.size ? curvature : null;
 }
 
 /** More negative than products in float32 explain, as a fraction of the largest. */

@@ -1,5 +1,5 @@
 import { requireLength } from "../../validate.ts";
-import { type Curvature, requireSemiDefinite } from "./curvature.ts";
+import { type Curvature, requireSemiDefinite, type Whitened } from "./curvature.ts";
 
 /** H = diag(values). */
 export class DiagonalCurvature implements Curvature {
@@ -25,5 +25,14 @@ export class DiagonalCurvature implements Curvature {
 
   diagonal(f: (eigenvalue: number) => number): Float64Array {
     return this.values.map(f);
+  }
+
+  whitened(prior: Float64Array): Whitened {
+    requireLength("prior", prior, this.size);
+    return { base: prior, curvature: new DiagonalCurvature(this.values.map((x, i) => x / prior[i])) };
+  }
+
+  part(offset: number, length: number): DiagonalCurvature {
+    return new DiagonalCurvature(this.values.subarray(offset, offset + length));
   }
 }

@@ -1,9 +1,10 @@
-/** The zero-mean Gaussian with precision H + delta I, for any structure of H. */
+/** The zero-mean Gaussian with precision H + D, for any structure of H and a diagonal prior precision D. */
 
-import { addScaled, dot } from "../../curvature/vector.ts";
+import { dot } from "../../curvature/vector.ts";
 import { normals, type RandomGenerator } from "../../random.ts";
 import { refuse } from "../../validate.ts";
 import type { Curvature } from "./curvature.ts";
+import { type GroupedPrior, meanPrecision, spread } from "./prior.ts";
 
 /** Beyond these, draws leave the range of float32. */
 const [SMALLEST, LARGEST] = [1e-30, 1e30];
@@ -15,53 +16,88 @@ export function requirePriorPrecision(name: string, value: number): number {
     : refuse(name, value, `from ${SMALLEST} to ${LARGEST}`);
 }
 
-/** A Gaussian over parameters around 0, of precision H + delta I with a structured curvature H. */
+/**
+ * A Gaussian over parameters around 0, of precision H + D with a structured curvature H: D = delta I, or constant on each
+ * of several groups. H + D = b^(1/2) (H~ + delta I) b^(1/2), with b = 1 and H~ = H for the one, delta = 1 for the other.
+ */
 export class Gaussian {
   readonly curvature: Curvature;
-  /** delta */
+  /** delta; of several the geometric mean over the parameters. */
   readonly priorPrecision: number;
+  readonly #prior: number | Float64Array;
+  /** H~ and delta. */
+  readonly #whitened: Curvature;
+  readonly #delta: number;
+  /** b (n); undefined where it is 1. */
+  readonly #base: Float64Array | undefined;
 
-  /** @throws RangeError unless the prior precision is from 1e-30 to 1e30 */
-  constructor(curvature: Curvature, priorPrecision: number) {
+  /** @throws RangeError unless the prior precisions are from 1e-30 to 1e30, and such that H + D keeps its structure */
+  constructor(curvature: Curvature, prior: number | GroupedPrior) {
     this.curvature = curvature;
-    this.priorPrecision = requirePriorPrecision("priorPrecision", priorPrecision);
+    if (typeof prior === "number") {
+      this.#prior = this.#delta = requirePriorPrecision("priorPrecision", prior);
+      this.#whitened = curvature;
+    } else {
+      for (const delta of prior.precisions) requirePriorPrecision("priorPrecision", delta);
+      this.#prior = spread(prior, curvature.size);
+      const { base, curvature: whitened } = curvature.whitened(this.#prior);
+      [this.#whitened, this.#base, this.#delta] = [whitened, base, 1];
+    }
+    this.priorPrecision = typeof prior === "number" ? prior : meanPrecision(prior);
   }
 
   get size(): number {
     return this.curvature.size;
   }
 
-  /** A draw: (H + delta I)^(-1/2) z with z standard normal, so the covariance is (H + delta I)^-1. */
+  /** Whether delta is the same for all parameters. */
+  get hasOnePrior(): boolean {
+    return typeof this.#prior === "number";
+  }
+
+  /** A draw: b^(-1/2) (H~ + delta I)^(-1/2) z with z standard normal, so the covariance is (H + D)^-1. */
   sample(rng: RandomGenerator): Float64Array {
     const z = new Float64Array(this.size);
     normals(rng, z);
-    return this.curvature.apply((x) => 1 / Math.sqrt(x + this.priorPrecision), z);
+    return this.#unscaled(this.#whitened.apply((x) => 1 / Math.sqrt(x + this.#delta), z));
   }
 
-  /** (H + delta I)^-1 v: the covariance times v. */
+  /** (H + D)^-1 v: the covariance times v. */
   solve(v: Float64Array): Float64Array {
-    return this.curvature.apply((x) => 1 / (x + this.priorPrecision), v);
+    const whitened = this.#base ? this.#unscaled(v.slice()) : v;
+    return this.#unscaled(this.#whitened.apply((x) => 1 / (x + this.#delta), whitened));
   }
 
-  /** v' (H + delta I) v. */
+  /** v' (H + D) v. */
   quadratic(v: Float64Array): number {
     const product = this.curvature.apply((x) => x, v);
-    addScaled(product, this.priorPrecision, v);
+    const prior = this.#prior;
+    for (let i = 0; i < v.length; i++) product[i] += (typeof prior === "number" ? prior : prior[i]) * v[i];
     return dot(v, product);
   }
 
-  /** log |H + delta I|. */
+  /** log |H + D|. */
   logDeterminant(): number {
-    return this.curvature.trace((x) => Math.log(x + this.priorPrecision));
+    const whitened = this.#whitened.trace((x) => Math.log(x + this.#delta));
+    return this.#base ? this.#base.reduce((sum, b) => sum + Math.log(b), whitened) : whitened;
   }
 
-  /** tr H (H + delta I)^-1: the number of directions the data determine, from 0 to n (MacKay 1992). */
+  /** tr H (H + D)^-1: the number of directions the data determine, from 0 to n (MacKay 1992). */
   effectiveParameters(): number {
-    return this.curvature.trace((x) => x / (x + this.priorPrecision));
+    const prior = this.#prior;
+    if (typeof prior === "number") return this.#whitened.trace((x) => x / (x + prior));
+    return this.variance().reduce((sum, variance, i) => sum + 1 - prior[i] * variance, 0);
   }
 
   /** Marginal variances (n). */
   variance(): Float64Array {
-    return this.curvature.diagonal((x) => 1 / (x + this.priorPrecision));
+    const variances = this.#whitened.diagonal((x) => 1 / (x + this.#delta));
+    return this.#base ? variances.map((x, i) => x / this.#base![i]) : variances;
+  }
+
+  /** b^(-1/2) v, in place. */
+  #unscaled(v: Float64Array): Float64Array {
+    if (this.#base) for (let i = 0; i < v.length; i++) v[i] /= Math.sqrt(this.#base[i]);
+    return v;
   }
 }

@@ -1,7 +1,7 @@
 import { spectralNoise } from "../../curvature/rounding.ts";
-import { type SymmetricEigen, symmetricEigen } from "../../curvature/vector.ts";
-import { requireLength } from "../../validate.ts";
-import { type Curvature, largestOf, requireSemiDefinite } from "./curvature.ts";
+import { matrixProduct, type SymmetricEigen, symmetricEigen } from "../../curvature/vector.ts";
+import { refuse, requireLength } from "../../validate.ts";
+import { type Curvature, largestOf, onlyWhole, requireSemiDefinite, type Whitened } from "./curvature.ts";
 
 /**
  * H = B (x) A for a weight matrix W (rows, columns), row-major: H vec(W) = vec(B W A), with B (rows, rows) and
@@ -44,7 +44,13 @@ export class KroneckerCurvature implements Curvature {
     requireLength("v", v, this.size);
     const { left, right } = this;
     const between = (b: Float64Array, w: Float64Array, a: Float64Array) =>
-      product(product(b, w, left.size, left.size, right.size), a, left.size, right.size, right.size);
+      matrixProduct(
+        matrixProduct(b, w, left.size, left.size, right.size),
+        a,
+        left.size,
+        right.size,
+        right.size,
+      );
     const rotated = between(left.vectors, v, right.transposed);
     for (let i = 0; i < left.size; i++)
       for (let j = 0; j < right.size; j++) rotated[i * right.size + j] *= f(left.values[i] * right.values[j]);
@@ -74,6 +80,23 @@ export class KroneckerCurvature implements Curvature {
     }
     return out;
   }
+
+  /** @throws RangeError for a prior that is not the same for all of the matrix: the sum would be no function of H */
+  whitened(prior: Float64Array): Whitened {
+    requireLength("prior", prior, this.size);
+    const [delta] = prior;
+    if (prior.some((x) => x !== delta))
+      refuse(
+        "prior precisions",
+        "several in one weight matrix",
+        "one where its curvature is a Kronecker product",
+      );
+    return { base: prior, curvature: new KroneckerCurvature(this.left.scaled(1 / delta), this.right) };
+  }
+
+  part(offset: number, length: number): Curvature | null {
+    return onlyWhole(this, offset, length);
+  }
 }
 
 /** One factor in its eigenbasis. */
@@ -102,26 +125,10 @@ export class Factor {
       });
     });
   }
-}
 
-/**
- * A (m, k) times B (k, n), row-major. Four rows of B at a time, so that a row of the result is read and written a
- * quarter as often.
- */
-function product(a: Float64Array, b: Float64Array, m: number, k: number, n: number): Float64Array {
-  const out = new Float64Array(m * n);
-  for (let i = 0; i < m; i++) {
-    const row = i * n;
-    let l = 0;
-    for (; l + 4 <= k; l += 4) {
-      const at = i * k + l;
-      const [a0, a1, a2, a3] = [a[at], a[at + 1], a[at + 2], a[at + 3]];
-      const [b0, b1, b2, b3] = [l * n, (l + 1) * n, (l + 2) * n, (l + 3) * n];
-      for (let j = 0; j < n; j++) {
-        out[row + j] += a0 * b[b0 + j] + a1 * b[b1 + j] + a2 * b[b2 + j] + a3 * b[b3 + j];
-      }
-    }
-    for (; l < k; l++) for (let j = 0; j < n; j++) out[row + j] += a[i * k + l] * b[l * n + j];
+  /** factor times it. */
+  scaled(factor: number): Factor {
+    const rows = Array.from(this.values, (_, i) => this.vectors.subarray(i * this.size, (i + 1) * this.size));
+    return new Factor({ eigenvalues: this.values.map((x) => factor * x), eigenvectors: rows }, this.noise);
   }
-  return out;
 }

@@ -9,8 +9,8 @@ import { spectralNoise } from "../../curvature/rounding.ts";
 import { rademacher } from "../../curvature/trace.ts";
 import { addScaled } from "../../curvature/vector.ts";
 import { stream } from "../../random.ts";
-import { requireCount } from "../../validate.ts";
-import { type Curvature, largestOf, requireNotNegative } from "./curvature.ts";
+import { requireCount, requireLength } from "../../validate.ts";
+import { type Curvature, largestOf, onlyWhole, requireNotNegative, type Whitened } from "./curvature.ts";
 
 export interface MatrixFreeOptions {
   /** Lanczos steps of each product f(H) v; exact at the number of different eigenvalues. Default 50. */
@@ -85,5 +85,25 @@ export class MatrixFreeCurvature implements Curvature {
       addScaled(sum, 1 / this.#probes, product);
     }
     return sum;
+  }
+
+  whitened(prior: Float64Array): Whitened {
+    requireLength("prior", prior, this.size);
+    const scaled = (v: Float64Array) => v.map((x, i) => x / Math.sqrt(prior[i]));
+    const inner = this.#operator;
+    const { root, noise, size } = inner;
+    const operator: LinearOperator = {
+      ...{ size, noise },
+      matvec: (v) => scaled(inner.matvec(scaled(v))),
+      ...(root && {
+        root: { product: (v) => root.product(scaled(v)), transposed: (y) => scaled(root.transposed(y)) },
+      }),
+    };
+    const options = { steps: this.#steps, probes: this.#probes, seed: this.#seed };
+    return { base: prior, curvature: new MatrixFreeCurvature(operator, options) };
+  }
+
+  part(offset: number, length: number): Curvature | null {
+    return onlyWhole(this, offset, length);
   }
 }

@@ -1,7 +1,8 @@
 import { spectralNoise } from "../../curvature/rounding.ts";
 import { addScaled, dot, symmetricEigen } from "../../curvature/vector.ts";
 import { requireCount, requireLength, requireNonNegative } from "../../validate.ts";
-import { type Curvature, largestOf, requireSemiDefinite } from "./curvature.ts";
+import { type Curvature, largestOf, onlyWhole, requireSemiDefinite, type Whitened } from "./curvature.ts";
+import { DiagonalCurvature } from "./diagonal.ts";
 
 /**
  * H = U diag(lambda) U' + mu (I - U U') with k orthonormal eigenvectors: low rank for k < n, the full matrix for k = n.
@@ -17,6 +18,8 @@ export class SpectralCurvature implements Curvature {
   readonly eigenvectors: readonly Float64Array[];
   /** mu */
   readonly remainder: number;
+  /** What rounding may have left of an eigenvalue 0, as a fraction of the largest. */
+  readonly noise: number;
 
   /**
    * @param noise what rounding may have left of an eigenvalue 0, as a fraction of the largest
@@ -28,7 +31,8 @@ export class SpectralCurvature implements Curvature {
     this.size = eigenvectors[0].length;
     requireCount("number of eigenvectors", eigenvectors.length, this.size);
     for (const u of eigenvectors) requireLength("eigenvector", u, this.size);
-    this.eigenvalues = requireSemiDefinite(eigenvalues, requireNonNegative("noise", noise));
+    this.noise = requireNonNegative("noise", noise);
+    this.eigenvalues = requireSemiDefinite(eigenvalues, noise);
     this.resolution = noise * largestOf(eigenvalues);
     this.eigenvectors = eigenvectors;
     this.remainder = requireNonNegative("remainder", remainder);
@@ -72,5 +76,45 @@ export class SpectralCurvature implements Curvature {
       for (let j = 0; j < out.length; j++) out[j] += weight * u[j] ** 2;
     });
     return out;
+  }
+
+  /**
+   * With b = mu + prior, H~ = R' R for R = (lambda - mu)^(1/2) U' b^(-1/2) (k, n): its eigenpairs follow from those of
+   * R R' (k, k). What noise has put below mu counts as mu.
+   */
+  whitened(prior: Float64Array): Whitened {
+    requireLength("prior", prior, this.size);
+    const { eigenvalues, eigenvectors, remainder } = this;
+    const k = eigenvectors.length;
+    const base = prior.map((delta) => delta + remainder);
+    const rows = eigenvectors.map((u, i) => {
+      const root = Math.sqrt(Math.max(0, eigenvalues[i] - remainder));
+      return u.map((x, j) => (root * x) / Math.sqrt(base[j]));
+    });
+    const gram = new Float64Array(k * k);
+    for (let i = 0; i < k; i++)
+      for (let j = 0; j <= i; j++) gram[i * k + j] = gram[j * k + i] = dot(rows[i], rows[j]);
+    const { eigenvalues: values, eigenvectors: mixtures } = symmetricEigen(gram, k);
+    const smallest = spectralNoise(k) * largestOf(values);
+    const kept = mixtures.map((w, i) => ({ w, value: values[i] })).filter(({ value }) => value > smallest);
+    const vectors = kept.map(({ w, value }) => {
+      const v = new Float64Array(this.size);
+      rows.forEach((row, i) => {
+        addScaled(v, w[i] / Math.sqrt(value), row);
+      });
+      return v;
+    });
+    if (vectors.length === 0) return { base, curvature: new DiagonalCurvature(new Float64Array(this.size)) };
+    return {
+      base,
+      curvature: new SpectralCurvature(
+        Float64Array.from(kept, ({ value }) => value),
+        vectors,
+      ),
+    };
+  }
+
+  part(offset: number, length: number): Curvature | null {
+    return onlyWhole(this, offset, length);
   }
 }

@@ -44,14 +44,16 @@ export function curvatureTensors(curvature: Curvature, prefix: string): [string,
       [`${prefix}.eigenvalues`, vectorTensor(curvature.eigenvalues)],
       [`${prefix}.eigenvectors`, matrixTensor(curvature.eigenvectors)],
       [`${prefix}.remainder`, vectorTensor(Float64Array.of(curvature.remainder))],
+      [`${prefix}.noise`, vectorTensor(Float64Array.of(curvature.noise))],
     ];
   }
   if (curvature instanceof KroneckerCurvature) {
     return (["left", "right"] as const).flatMap((side): [string, Tensor][] => {
-      const { values, vectors, size } = curvature[side];
+      const { values, vectors, size, noise } = curvature[side];
       return [
         [`${prefix}.${side}.values`, vectorTensor(values)],
         [`${prefix}.${side}.vectors`, { shape: [size, size], data: vectors }],
+        [`${prefix}.${side}.noise`, vectorTensor(Float64Array.of(noise))],
       ];
     });
   }
@@ -66,16 +68,22 @@ export function curvatureTensors(curvature: Curvature, prefix: string): [string,
 export function curvatureFromTensors(tensors: Tensors, prefix: string): Curvature {
   const has = (suffix: string) => tensors.has(`${prefix}.${suffix}`);
   const get = (suffix: string) => float64Tensor(tensors, `${prefix}.${suffix}`);
+  // Files of early versions do not say it.
+  const noiseOf = (part: string) => (has(`${part}noise`) ? get(`${part}noise`).data[0] : 0);
   if (has("values")) return new DiagonalCurvature(get("values").data);
   if (has("eigenvalues"))
     return new SpectralCurvature(
       get("eigenvalues").data,
       rowsOf(get("eigenvectors")),
       get("remainder").data[0],
+      noiseOf(""),
     );
   if (has("left.values")) {
     const factor = (side: string) =>
-      new Factor({ eigenvalues: get(`${side}.values`).data, eigenvectors: rowsOf(get(`${side}.vectors`)) });
+      new Factor(
+        { eigenvalues: get(`${side}.values`).data, eigenvectors: rowsOf(get(`${side}.vectors`)) },
+        noiseOf(`${side}.`),
+      );
     return new KroneckerCurvature(factor("left"), factor("right"));
   }
   const blocks: Curvature[] = [];

@@ -13,8 +13,10 @@ import { Gaussian } from "../gaussian/gaussian.ts";
 export interface LaplaceEvidence {
   /** Log evidence, nats. */
   logMarginalLikelihood: number;
-  /** delta of the prior N(0, I / delta). */
+  /** delta of the prior N(0, I / delta); of several the geometric mean over the parameters. */
   priorPrecision: number;
+  /** By the name of the layer or block; absent where it is the same for all, or each parameter has its own. */
+  priorPrecisions?: Readonly<Record<string, number>>;
   effectiveParameters: number;
   /** Smallest eigenvalue of the curvature that the arithmetic tells from 0. Absent in earlier records. */
   resolution?: number;

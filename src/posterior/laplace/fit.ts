@@ -1,5 +1,6 @@
 /** Fitting a Laplace approximation around a checkpoint. Argument names are those of laplace-torch. */
 
+import type { ParameterGroup } from "../../curvature/groups.ts";
 import { extremeEigenpairs, meanWithError } from "../../curvature/lanczos.ts";
 import {
   type Batch,
@@ -19,20 +20,15 @@ import {
 import { spectralNoise } from "../../curvature/rounding.ts";
 import { complementTrace } from "../../curvature/trace.ts";
 import { stream } from "../../random.ts";
-import { refuse, requireCount, requireLength, requireNonEmpty, requireOneOf } from "../../validate.ts";
+import { requireCount, requireLength } from "../../validate.ts";
 import type { Curvature } from "../gaussian/curvature.ts";
-import { requirePriorPrecision } from "../gaussian/gaussian.ts";
 import { MatrixFreeCurvature } from "../gaussian/matrix-free.ts";
+import { type GroupedPrior, priorGroups } from "../gaussian/prior.ts";
 import { SpectralCurvature } from "../gaussian/spectral.ts";
 import { maximiseEvidence, PRIOR_PRECISION_RANGE } from "./evidence.ts";
+import { maximiseGroupedEvidence } from "./grouped-evidence.ts";
 import { kroneckerFactored } from "./kfac.ts";
-import {
-  type HessianStructure,
-  LaplacePosterior,
-  STRUCTURES,
-  SUBSETS,
-  type SubsetOfWeights,
-} from "./laplace.ts";
+import { type HessianStructure, LaplacePosterior } from "./laplace.ts";
 import {
   lastLayerData,
   lastLayerDiagonal,
@@ -40,101 +36,17 @@ import {
   lastLayerKronecker,
   lastLayerOperator,
 } from "./last-layer.ts";
+import {
+  DEFAULT_GRID,
+  type HeldOutChoice,
+  isList,
+  type LaplaceOptions,
+  requireLaplaceOptions,
+} from "./options.ts";
 import { predictiveNll } from "./predictive.ts";
 import { sampledDiagonal } from "./sampled-diagonal.ts";
 
-/** Options of `fitLaplace`, named as in laplace-torch. */
-export interface LaplaceOptions {
-  /** Default `lastLayer`, the unembedding. */
-  subsetOfWeights?: SubsetOfWeights;
-  /**
-   * Default `kron`. `full` is dense (at most 4096 parameters); `lowRank` keeps the top eigenpairs of the GGN and
-   * `remainder` of the rest; `matrixFree` decomposes nothing and works with products at every use.
-   */
-  hessianStructure?: HessianStructure;
-  /**
-   * delta of the prior N(0, I / delta): a number; `marginalLikelihood` (default) for the maximum of the evidence; or
-   * the best predictive NLL on held-out batches over a grid (default 21 values from 1e-4 to 1e4).
-   */
-  priorPrecision?: number | "marginalLikelihood" | HeldOutChoice;
-  /**
-   * N, the number of terms of the likelihood, if it is not the number of predictions in the batches: the curvature and
-   * the log-likelihood are N times their means over the batches.
-   */
-  trainingTerms?: number;
-  /** Eigenpairs of `lowRank`, the best that 4 rank + 40 products with the GGN find. Default 20. */
-  rank?: number;
-  /**
-   * What `lowRank` takes the eigenvalues that it does not know for. `trace` (default): all for their mean, by
-   * Hutchinson's estimate of the trace. `zero`: not determined by the data at all; draws then vary in these directions as
-   * much as the prior, and the evidence asks for a prior far too wide. At any prior precision the evidence of the whole
-   * GGN is between the two: below `zero`, and (by Jensen's inequality, up to the error of the trace) above `trace`.
-   */
-  remainder?: "trace" | "zero";
-  /**
-   * Over all parameters: for `kron` random vectors backpropagated from each prediction, default 8; for `diag` random
-   * gradients per chunk, by default as many as make 256 in all, which leaves a relative error of sqrt(2 / 256) = 9 % in
-   * an element. `exact` enumerates the classes instead.
-   */
-  probes?: number | "exact";
-  /** Sequences per chunk of `diag`. Default 16. */
-  chunk?: number;
-  /** Lanczos steps of `matrixFree`. Default 50. */
-  lanczosSteps?: number;
-  /** Random vectors for the traces of `matrixFree` and `lowRank`. Default 8. */
-  traceProbes?: number;
-  /** Root of the random numbers of the fit. Default 0. */
-  seed?: number;
-}
-
-/** The prior precision whose predictions on held-out batches are best. */
-export interface HeldOutChoice {
-  heldOut: readonly Batch[];
-  grid?: readonly number[];
-  nSamples?: number;
-  /**
-   * `best` (default) takes the smallest NLL; `oneStandardError` the widest prior whose NLL exceeds it by no more than
-   * its standard error: on data like the training data a point estimate is often best, which would leave no posterior.
-   */
-  rule?: "best" | "oneStandardError";
-}
-
 const KFAC_PROBES = 8;
-const DEFAULT_GRID = Array.from({ length: 21 }, (_, i) => 10 ** (-4 + 0.4 * i));
-
-/** Options that have a meaning for some structures only, and those. */
-const SPECIAL: Partial<
-  Record<keyof LaplaceOptions, { structures: readonly HessianStructure[]; subset?: SubsetOfWeights }>
-> = {
-  rank: { structures: ["lowRank"] },
-  remainder: { structures: ["lowRank"] },
-  probes: { structures: ["kron", "diag"], subset: "all" },
-  chunk: { structures: ["diag"], subset: "all" },
-  lanczosSteps: { structures: ["matrixFree"] },
-  traceProbes: { structures: ["lowRank", "matrixFree"] },
-};
-
-const GENERAL: readonly (keyof LaplaceOptions)[] = [
-  ...(["subsetOfWeights", "hessianStructure", "priorPrecision", "trainingTerms", "seed"] as const),
-];
-
-/** @throws RangeError for an option that there is none of, or that the structure has no use for */
-function requireUse(options: LaplaceOptions, subset: SubsetOfWeights, structure: HessianStructure): void {
-  for (const [name, value] of Object.entries(options)) {
-    if (value === undefined || (GENERAL as readonly string[]).includes(name)) continue;
-    const special = SPECIAL[name as keyof LaplaceOptions];
-    if (!special)
-      refuse("option of fitLaplace", name, `one of ${[...GENERAL, ...Object.keys(SPECIAL)].join(", ")}`);
-    const { structures, subset: only = subset } = special;
-    if (structures.includes(structure) && subset === only) continue;
-    const whole = only === subset ? "" : ` and subsetOfWeights ${only}`;
-    refuse(
-      name,
-      typeof value === "object" ? "a value" : value,
-      `left out with ${structure} over ${subset}: it is for hessianStructure ${structures.join(" or ")}${whole}`,
-    );
-  }
-}
 
 /** A curvature, and what speaks against it. */
 interface Found {
@@ -157,27 +69,23 @@ export function fitLaplace(
   batches: readonly Batch[],
   options: LaplaceOptions = {},
 ): LaplacePosterior {
-  const { subsetOfWeights = "lastLayer", hessianStructure = "kron", seed = 0 } = options;
-  const { priorPrecision = "marginalLikelihood", trainingTerms = totalTerms(batches) } = options;
-  requireOneOf("subsetOfWeights", subsetOfWeights, SUBSETS);
-  requireOneOf("hessianStructure", hessianStructure, STRUCTURES);
-  requireUse(options, subsetOfWeights, hessianStructure);
+  const { subsetOfWeights, hessianStructure, priorPrecision, priorStructure, seed } =
+    requireLaplaceOptions(options);
+  const { trainingTerms = totalTerms(batches) } = options;
   requireTerms("trainingTerms", trainingTerms);
   requireLength("parameters", parameters, model.parameterCount);
-  if (typeof priorPrecision === "number") requirePriorPrecision("priorPrecision", priorPrecision);
-  else if (typeof priorPrecision !== "object" || priorPrecision === null)
-    requireOneOf("priorPrecision", priorPrecision, ["marginalLikelihood"]);
   model.setParameters(parameters);
   const { curvature, warnings } =
     subsetOfWeights === "all"
       ? allParameterCurvature(model, parameters, batches, trainingTerms, hessianStructure, options)
       : lastLayerCurvature(model, batches, trainingTerms, hessianStructure, options);
   model.setParameters(parameters);
+  const offset = subsetOfWeights === "all" ? 0 : unembeddingOffset(model);
   const fixed = new LaplacePosterior({
     mean: parameters.slice(),
     subsetOfWeights,
     hessianStructure,
-    offset: subsetOfWeights === "all" ? 0 : unembeddingOffset(model),
+    offset,
     tiedEmbeddings: model.shape.tiedEmbeddings,
     curvature,
     priorPrecision: typeof priorPrecision === "number" ? priorPrecision : 1,
@@ -185,15 +93,54 @@ export function fitLaplace(
     trainingTerms,
     warnings,
   });
-  if (typeof priorPrecision === "number") return fixed;
-  if (priorPrecision !== "marginalLikelihood")
-    return chosen(fixed, bestOnHeldOut(model, fixed, priorPrecision, seed), {
-      range: priorPrecision.grid ?? DEFAULT_GRID,
+  const groups = priorGroups(model, priorStructure, offset, curvature.size);
+  if (priorStructure !== "scalar" && groups.length > 1)
+    return grouped(fixed, { structure: priorStructure, groups }, priorPrecision);
+  const only = isList(priorPrecision) ? requireSingle(priorPrecision) : priorPrecision;
+  if (typeof only === "number") return only === priorPrecision ? fixed : fixed.withPriorPrecision(only);
+  if (only !== "marginalLikelihood")
+    return chosen(fixed, bestOnHeldOut(model, fixed, only, seed), {
+      range: only.grid ?? DEFAULT_GRID,
       what: "held-out NLL",
     });
   const best = maximiseEvidence({ ...fixed.fields, squaredNorm: fixed.squaredNorm });
   return chosen(fixed, best, { range: PRIOR_PRECISION_RANGE, what: "evidence" });
 }
+
+function requireSingle(precisions: readonly number[]): number {
+  requireLength("priorPrecision", precisions, 1, "one for each group");
+  return precisions[0];
+}
+
+/** With a prior precision for each of several groups: as stated, or those of the largest evidence. */
+function grouped(
+  posterior: LaplacePosterior,
+  { structure, groups }: Pick<GroupedPrior, "structure" | "groups">,
+  stated: NonNullable<LaplaceOptions["priorPrecision"]>,
+): LaplacePosterior {
+  const withPrior = (precisions: Float64Array, warnings: readonly string[] = []) =>
+    posterior.withPrior({ structure, groups, precisions }, warnings);
+  if (typeof stated === "number") return withPrior(new Float64Array(groups.length).fill(stated));
+  if (isList(stated)) {
+    requireLength("priorPrecision", stated, groups.length, "one for each group");
+    return withPrior(Float64Array.from(stated));
+  }
+  const { curvature, logLikelihood } = posterior.fields;
+  const squaredNorms = posterior.squaredNorms(groups);
+  const best = maximiseGroupedEvidence({ curvature, logLikelihood, groups, squaredNorms });
+  const atEnd = groups.filter((_, g) => PRIOR_PRECISION_RANGE.some((end) => isNear(best[g], end)));
+  return withPrior(best, atEnd.length > 0 ? [endWarning(atEnd, groups.length)] : []);
+}
+
+function endWarning(atEnd: readonly ParameterGroup[], groups: number): string {
+  const [low, high] = PRIOR_PRECISION_RANGE;
+  const named = [...new Set(atEnd.map(({ name }) => name))].join(", ");
+  const which = named === "" ? `${atEnd.length} of the ${groups} parameters` : named;
+  return `the prior precision of ${which} is at an end of its range, ${low} to ${high}: the evidence has no best value inside`;
+}
+
+/** The searches come as near to an end as this. */
+const isNear = (precision: number, end: number) => Math.abs(Math.log(precision / end)) < 1e-6;
 
 /** With the best prior precision of a range; at an end of it there may be a better one beyond. */
 function chosen(
@@ -202,9 +149,7 @@ function chosen(
   { range, what }: { range: readonly number[]; what: string },
 ): LaplacePosterior {
   const [low, high] = [Math.min(...range), Math.max(...range)];
-  // The bisection comes as near to an end as this.
-  const near = (end: number) => Math.abs(Math.log(best / end)) < 1e-6;
-  const atEnd = low < high && (near(low) || near(high));
+  const atEnd = low < high && (isNear(best, low) || isNear(best, high));
   const warning = `prior precision ${best.toPrecision(3)} is the end of its range, ${low} to ${high}: the ${what} has no best value inside`;
   return posterior.withPriorPrecision(best, atEnd ? [warning] : []);
 }
@@ -275,12 +220,9 @@ function productCurvature(
     seed = 0,
   }: LaplaceOptions,
 ): Found {
-  requireCount("traceProbes", traceProbes);
-  requireCount("lanczosSteps", lanczosSteps);
   if (structure === "matrixFree")
     return certain(new MatrixFreeCurvature(rooted, { steps: lanczosSteps, probes: traceProbes, seed }));
   requireCount("rank", rank, ggn.size);
-  requireOneOf("remainder", remainder, ["trace", "zero"]);
   const rng = stream(seed, 0, "lowRankCurvature");
   const pairs = extremeEigenpairs(ggn, {
     k: rank,
@@ -310,8 +252,6 @@ function bestOnHeldOut(
   seed: number,
 ): number {
   totalTerms(heldOut);
-  requireNonEmpty("grid", grid);
-  requireOneOf("rule", rule, ["best", "oneStandardError"]);
   const scores = grid.map((priorPrecision) => {
     const candidate = posterior.withPriorPrecision(priorPrecision);
     // The same normal deviates for every candidate: their differences are not noise.

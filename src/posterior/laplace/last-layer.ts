@@ -15,7 +15,6 @@ import {
 import { type LinearOperator, MAX_DENSE_SIZE } from "../../curvature/operators.ts";
 import { dot } from "../../curvature/vector.ts";
 import { requireCount, requireLength } from "../../validate.ts";
-import type { Curvature } from "../gaussian/curvature.ts";
 import { DiagonalCurvature } from "../gaussian/diagonal.ts";
 import { KroneckerCurvature } from "../gaussian/kronecker.ts";
 import { SpectralCurvature } from "../gaussian/spectral.ts";
@@ -153,25 +152,4 @@ export function lastLayerKronecker(data: LastLayerData, factor: number): Kroneck
     for (let i = 0; i < width; i++) for (let j = 0; j < width; j++) a[i * width + j] += (f[i] * f[j]) / terms;
   }
   return KroneckerCurvature.fromFactors(b, classes, a, width);
-}
-
-/** Variances of the logits, (n, V), when W has covariance f(H) with f(x) = 1 / (x + delta). */
-export function logitVariance(
-  data: Pick<LastLayerData, "terms" | "classes" | "width" | "features">,
-  curvature: Curvature,
-  priorPrecision: number,
-): Float64Array {
-  const { terms, classes, width, features } = data;
-  const inverse = (x: number) => 1 / (x + priorPrecision);
-  const out = new Float64Array(terms * classes);
-  const v = new Float64Array(classes * width);
-  for (let n = 0; n < terms; n++) {
-    const f = features.subarray(n * width, (n + 1) * width);
-    for (let c = 0; c < classes; c++) {
-      v.fill(0);
-      v.set(f, c * width);
-      out[n * classes + c] = dot(v, curvature.apply(inverse, v));
-    }
-  }
-  return out;
 }

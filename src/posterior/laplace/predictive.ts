@@ -1,6 +1,8 @@
 /** From logits to predictive probabilities, (rows, classes). */
 import { softmaxRows } from "../../curvature/model.ts";
 import type { Vector } from "../../curvature/vector.ts";
+import { normals, type RandomGenerator } from "../../random.ts";
+import { refuse } from "../../validate.ts";
 
 /** softmax(f_k / sqrt(1 + pi S_kk / 8)) for logits f with variances S_kk (MacKay 1992), per row. */
 export function probit(logits: Vector, variances: Vector, classes: number): Float32Array {
@@ -16,6 +18,53 @@ export function shiftedSoftmax(logits: Vector, change: Vector, classes: number):
       classes,
     ),
   );
+}
+
+/** S vectors of standard normal numbers. */
+export function normalVectors(rng: RandomGenerator, count: number, length: number): Float64Array[] {
+  return Array.from({ length: count }, () => {
+    const z = new Float64Array(length);
+    normals(rng, z);
+    return z;
+  });
+}
+
+/**
+ * softmax(logits + draws of their changes), (rows, classes) for each draw.
+ * @param features (rows, width)
+ * @param changes the draws of one row, one after the other, for its features
+ */
+export function drawnSoftmax(
+  logits: Vector,
+  features: Vector,
+  changes: (features: Float64Array) => Float64Array,
+  { rows, classes, count }: { rows: number; classes: number; count: number },
+): Float32Array[] {
+  const out = Array.from({ length: count }, () => new Float32Array(logits.length));
+  const width = features.length / rows;
+  for (let n = 0; n < rows; n++) {
+    const start = n * classes;
+    const f = changes(Float64Array.from(features.subarray(n * width, (n + 1) * width)));
+    for (let s = 0; s < count; s++)
+      softmaxInto(out[s], start, logits, f.subarray(s * classes, (s + 1) * classes));
+  }
+  return out;
+}
+
+/** softmax of the logits from `start` on plus `change` (classes), at the same place of `out`; overwrites `change`. */
+function softmaxInto(out: Float32Array, start: number, logits: Vector, change: Float64Array): void {
+  let [most, sum] = [-Infinity, 0];
+  for (let c = 0; c < change.length; c++) {
+    change[c] += logits[start + c];
+    if (change[c] > most) most = change[c];
+  }
+  for (let c = 0; c < change.length; c++) {
+    change[c] = Math.exp(change[c] - most);
+    sum += change[c];
+  }
+  // Of the largest alone it is 1, unless something is not finite.
+  if (!(sum >= 1)) refuse("logits", `${sum} at prediction ${start / change.length}`, "finite numbers");
+  for (let c = 0; c < change.length; c++) out[start + c] = change[c] / sum;
 }
 
 /** F W' for features F (rows, width) and W (classes, width): (rows, classes). */

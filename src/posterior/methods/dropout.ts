@@ -3,8 +3,9 @@
 import { type Batch, type PredictiveModel, softmaxRows } from "../../curvature/model.ts";
 import { MASK_STREAMS, nextInteger, type RandomGenerator } from "../../random.ts";
 import type { Safetensors } from "../../safetensors.ts";
-import { refuse, requireCount } from "../../validate.ts";
+import { refuse, requireCount, requireOpenFraction } from "../../validate.ts";
 import { vectorTensor } from "../gaussian/tensors.ts";
+import { requireOptions } from "../option-checks.ts";
 import { type Posterior, type PredictOptions, requireSameModel } from "../posterior.ts";
 import { parametersOf } from "../saved.ts";
 import type { MethodDefinition } from "./method.ts";
@@ -72,9 +73,12 @@ export const dropout = {
   byDefault: true,
   needs: { checkpoints: "one", data: false, model: { optimizer: "none" } },
   defaults: {},
+  settings: ["dropout"],
   options: (settings, { model }) => ({
     dropout: settings.dropout ?? (model.dropout > 0 ? model.dropout : RATE),
   }),
+  requireOptions: (options) =>
+    requireOptions<DropoutOptions>("dropout", options, { dropout: requireOpenFraction }),
   shape: (options) => (options.dropout === undefined ? {} : { dropout: options.dropout }),
   fit: ({ checkpoints: [parameters] }) => ({ posterior: new DropoutPosterior(parameters) }),
   load: DropoutPosterior.load,

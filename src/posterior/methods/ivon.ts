@@ -4,9 +4,10 @@ import type { Vector } from "../../curvature/vector.ts";
 import { normals, type RandomGenerator } from "../../random.ts";
 import type { Safetensors, Tensor } from "../../safetensors.ts";
 import type { IvonCurvature } from "../../training/ivon.ts";
-import { refuse, requireLength, requirePositive } from "../../validate.ts";
+import { refuse, requireLength, requirePositive, requireWhole } from "../../validate.ts";
 import { continueTraining, peakChange } from "../continue-training.ts";
 import { float64Tensor, vectorTensor } from "../gaussian/tensors.ts";
+import { requireOptions } from "../option-checks.ts";
 import { WeightPosterior } from "../posterior.ts";
 import { parametersOf } from "../saved.ts";
 import type { FitInput, Fitted, MethodDefinition } from "./method.ts";
@@ -86,9 +87,14 @@ export const ivon = {
   byDefault: true,
   needs: { checkpoints: "one", data: true, model: MODEL, ivonCurvature: true },
   defaults: DEFAULTS,
+  settings: ["fitSteps"],
   options: ({ fitSteps }, _config, { ivonCurvature }) => ({
     steps: ivonCurvature ? 0 : (fitSteps ?? DEFAULTS.steps),
   }),
+  requireOptions: (options) =>
+    requireOptions<IvonOptions>("ivon", options, {
+      ...{ steps: requireWhole, learningRate: requirePositive, priorPrecision: requirePositive },
+    }),
   fit: (input) => {
     const { steps = input.ivon ? 0 : DEFAULTS.steps } = input.options;
     return steps === 0 ? ownPosterior(input) : { posterior: continueWithIvon(input, steps) };
@@ -114,7 +120,7 @@ function continueWithIvon(input: FitInput<IvonOptions, typeof MODEL>, steps: num
     options;
   const gaussian = {
     effectiveSampleSize: trainingTerms,
-    weightDecay: requirePositive("priorPrecision", priorPrecision) / trainingTerms,
+    weightDecay: priorPrecision / trainingTerms,
   };
   // The key of the noise: steps are counted from 1 again, and with the run's own seed they would have its noise.
   const seed = rng.next() >>> 0;

@@ -1,4 +1,4 @@
-import { type LaplaceMethodOptions, laplaceMethod } from "../laplace/method.ts";
+import { type LaplaceMethodOptions, laplaceMethod, priorOptions } from "../laplace/method.ts";
 import type { MethodDefinition } from "./method.ts";
 
 export const laplaceDiagonal = {
@@ -7,8 +7,9 @@ export const laplaceDiagonal = {
   summary: "Laplace on all parameters, without any correlation",
   byDefault: false,
   needs: { checkpoints: "one", data: true, model: { optimizer: "none", curvature: true } },
-  ...laplaceMethod({ subsetOfWeights: "all", hessianStructure: "diag" }),
-  options: () => ({}),
+  ...laplaceMethod("laplace-diagonal", { subsetOfWeights: "all", hessianStructure: "diag" }),
+  settings: ["priorStructure"],
+  options: priorOptions,
 } as const satisfies MethodDefinition<
   "laplace-diagonal",
   LaplaceMethodOptions,

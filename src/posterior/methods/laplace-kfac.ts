@@ -1,4 +1,4 @@
-import { type LaplaceMethodOptions, laplaceMethod } from "../laplace/method.ts";
+import { type LaplaceMethodOptions, laplaceMethod, priorOptions } from "../laplace/method.ts";
 import type { MethodDefinition } from "./method.ts";
 
 export const laplaceKfac = {
@@ -7,8 +7,9 @@ export const laplaceKfac = {
   summary: "Laplace on all parameters, a Kronecker product for each weight matrix",
   byDefault: true,
   needs: { checkpoints: "one", data: true, model: { optimizer: "none", curvature: true, kronecker: true } },
-  ...laplaceMethod({ subsetOfWeights: "all", hessianStructure: "kron" }),
-  options: () => ({}),
+  ...laplaceMethod("laplace-kfac", { subsetOfWeights: "all", hessianStructure: "kron" }),
+  settings: ["priorStructure"],
+  options: priorOptions,
 } as const satisfies MethodDefinition<
   "laplace-kfac",
   LaplaceMethodOptions,

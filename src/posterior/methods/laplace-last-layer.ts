@@ -7,6 +7,7 @@ export const laplaceLastLayer = {
   summary: "Laplace on the unembedding alone, Kronecker-factored",
   byDefault: true,
   needs: { checkpoints: "one", data: true, model: { optimizer: "none" } },
-  ...laplaceMethod({ subsetOfWeights: "lastLayer", hessianStructure: "kron" }),
+  ...laplaceMethod("laplace-last-layer", { subsetOfWeights: "lastLayer", hessianStructure: "kron" }),
+  settings: [],
   options: () => ({}),
 } as const satisfies MethodDefinition<"laplace-last-layer", LaplaceMethodOptions, { optimizer: "none" }>;

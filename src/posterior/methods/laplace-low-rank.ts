@@ -1,4 +1,4 @@
-import { type LaplaceMethodOptions, laplaceMethod } from "../laplace/method.ts";
+import { type LaplaceMethodOptions, laplaceMethod, priorOptions } from "../laplace/method.ts";
 import type { MethodDefinition } from "./method.ts";
 
 export const laplaceLowRank = {
@@ -7,9 +7,10 @@ export const laplaceLowRank = {
   summary: "Laplace on all parameters: top eigenpairs, and one value for the rest",
   byDefault: true,
   needs: { checkpoints: "one", data: true, model: { optimizer: "none", curvature: true } },
-  ...laplaceMethod({ subsetOfWeights: "all", hessianStructure: "lowRank" }),
+  ...laplaceMethod("laplace-low-rank", { subsetOfWeights: "all", hessianStructure: "lowRank" }),
   // Stated, so that results under another default of the library would not pass for these.
-  options: () => ({ remainder: "trace" }),
+  options: (settings) => ({ remainder: "trace", ...priorOptions(settings) }),
+  settings: ["priorStructure"],
 } as const satisfies MethodDefinition<
   "laplace-low-rank",
   LaplaceMethodOptions,

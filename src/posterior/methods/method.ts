@@ -7,6 +7,7 @@ import type { Batch } from "../../curvature/model.ts";
 import type { RandomGenerator } from "../../random.ts";
 import type { Safetensors } from "../../safetensors.ts";
 import type { IvonCurvature } from "../../training/ivon.ts";
+import type { PriorStructure } from "../gaussian/prior.ts";
 import type { LaplaceEvidence } from "../laplace/evidence.ts";
 import type { Posterior } from "../posterior.ts";
 
@@ -31,6 +32,8 @@ export interface MethodSettings {
   fitSteps: number | null;
   /** Rate of `dropout`; null: the model's own, 0.1 if it was trained without. */
   dropout: number | null;
+  /** Of which parameters the prior precision of Laplace methods is the same; null: of all. */
+  priorStructure: PriorStructure | null;
 }
 
 /** What one posterior is made of. */
@@ -83,16 +86,25 @@ export interface MethodDefinition<
   needs: Needs<Model>;
   /** Of its options, where they do not depend on the run. */
   defaults: Partial<Options>;
+  /** The settings of a comparison that its options follow. */
+  settings: readonly (keyof MethodSettings)[];
   /** Options by the settings of a comparison: only what matters, so that another setting leaves its results valid. */
   options(settings: MethodSettings, config: Config, checkpoint: { ivonCurvature: boolean }): Options;
+  /**
+   * @param draws as many as it will be asked for at a time
+   * @throws RangeError for an option that there is none of, or outside its range, before anything is fitted
+   */
+  requireOptions(options: Options, draws: number): void;
   /** What the model has other than in training. Default: nothing. */
   shape?(options: Options): Partial<TransformerShape>;
-  /** @throws RangeError for an option outside its range */
+  /** @throws RangeError for what only the fit shows to be wrong */
   fit(input: FitInput<Options, Model>): Fitted;
   /** `method` in the metadata of its saved posteriors, if not its name. */
   savedAs?: string;
   /** @throws RangeError if it is not a saved posterior of this method */
   load(saved: Safetensors): Posterior;
+  /** What its results are called in a run in which its name would mislead. Default: its name. */
+  nameIn?(config: Config): string | undefined;
   /** What a reader of results with these options has to know. Default: nothing. */
   remark?(options: Options, config: Config): string | undefined;
 }

@@ -8,6 +8,7 @@ import type { Vector } from "../../curvature/vector.ts";
 import type { RandomGenerator } from "../../random.ts";
 import { refuse, requireCount, requireNonNegative, requirePositive, requireWhole } from "../../validate.ts";
 import { EmpiricalPosterior } from "../empirical.ts";
+import { requireFlag, requireOptions } from "../option-checks.ts";
 import type { FitInput, MethodDefinition } from "./method.ts";
 
 /** Options of one chain of stochastic gradient Langevin dynamics. */
@@ -88,10 +89,28 @@ export const sgld = {
   byDefault: true,
   needs: { checkpoints: "one", data: true, model: MODEL },
   defaults: DEFAULTS,
+  settings: ["fitSteps"],
   options: ({ fitSteps }) => ({ steps: fitSteps ?? DEFAULTS.steps }),
+  requireOptions: (options, draws) => {
+    requireOptions<SgldOptions>("sgld", options, {
+      ...{ steps: requireCount, priorPrecision: requirePositive, stepSize: requirePositive },
+      preconditioned: requireFlag,
+    });
+    const { steps = DEFAULTS.steps, stepSize, preconditioned } = options;
+    if (preconditioned && stepSize === undefined)
+      refuse("stepSize", "none", "stated for a preconditioned chain");
+    if (steps - burnInOf(steps) < draws)
+      refuse(
+        "steps",
+        steps,
+        `at least ${Math.ceil((4 * draws) / 3)}, with a quarter of burn-in and S = ${draws} draws`,
+      );
+  },
   fit: (input) => ({ posterior: sampleFrom(input) }),
   load: EmpiricalPosterior.load,
 } as const satisfies MethodDefinition<"sgld", SgldOptions, typeof MODEL>;
+
+const burnInOf = (steps: number) => Math.max(1, Math.floor(steps / 4));
 
 /**
  * Gradients over all of D: scaled by N, the noise of a random batch would exceed the injected one many times, and the
@@ -107,17 +126,8 @@ function sampleFrom(input: FitInput<SgldOptions, typeof MODEL>): EmpiricalPoster
     rng,
     options,
   } = input;
-  const { steps = DEFAULTS.steps, preconditioned } = options;
-  const priorPrecision = requirePositive("priorPrecision", options.priorPrecision ?? DEFAULTS.priorPrecision);
-  if (preconditioned && options.stepSize === undefined)
-    refuse("stepSize", "none", "stated for a preconditioned chain");
-  const burnIn = Math.max(1, Math.floor(requireCount("steps", steps) / 4));
-  if (steps - burnIn < nSamples)
-    refuse(
-      "steps",
-      steps,
-      `at least ${Math.ceil((4 * nSamples) / 3)}, with a quarter of burn-in and S = ${nSamples} draws`,
-    );
+  const { steps = DEFAULTS.steps, priorPrecision = DEFAULTS.priorPrecision, preconditioned } = options;
+  const burnIn = burnInOf(steps);
   model.setParameters(parameters);
   const stepSize =
     options.stepSize ?? 0.5 / (trainingTerms * largestEigenvalue(model, data, rng) + priorPrecision);

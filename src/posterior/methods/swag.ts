@@ -3,12 +3,26 @@
 import type { Vector } from "../../curvature/vector.ts";
 import { normals, type RandomGenerator } from "../../random.ts";
 import type { Safetensors, Tensor } from "../../safetensors.ts";
-import { refuse, requireCount, requireLength, requireNonNegative, requireWhole } from "../../validate.ts";
+import {
+  refuse,
+  requireCount,
+  requireInteger,
+  requireLength,
+  requireNonNegative,
+  requirePositive,
+  requireWhole,
+} from "../../validate.ts";
 import { continueTraining, peakChange } from "../continue-training.ts";
 import { float64Tensor, vectorTensor } from "../gaussian/tensors.ts";
+import { requireOptions } from "../option-checks.ts";
 import { WeightPosterior } from "../posterior.ts";
 import { parametersOf } from "../saved.ts";
 import type { FitInput, MethodDefinition } from "./method.ts";
+
+/** Of a single deviation no covariance follows. */
+function requireRank(name: string, rank: number): number {
+  return rank === 1 ? refuse(name, rank, "0 (diagonal) or at least 2") : requireWhole(name, rank);
+}
 
 /** Running moments of iterates, and the last K deviations from the running mean. */
 export class SwagCollector {
@@ -26,9 +40,7 @@ export class SwagCollector {
    */
   constructor(parameterCount: number, maxRank = 20) {
     requireCount("parameterCount", parameterCount);
-    requireWhole("maxRank", maxRank);
-    if (maxRank === 1) refuse("maxRank", maxRank, "0 (diagonal) or at least 2");
-    this.#maxRank = maxRank;
+    this.#maxRank = requireRank("maxRank", maxRank);
     this.#mean = new Float64Array(parameterCount);
     this.#squares = new Float64Array(parameterCount);
   }
@@ -141,7 +153,15 @@ export const swag = {
   byDefault: true,
   needs: { checkpoints: "one", data: false, model: MODEL },
   defaults: DEFAULTS,
+  settings: ["fitSteps"],
   options: ({ fitSteps }) => ({ steps: fitSteps ?? DEFAULTS.steps }),
+  requireOptions: (options) =>
+    requireOptions<SwagOptions>("swag", options, {
+      // Two iterates at least.
+      steps: (name, steps) => requireInteger(name, steps, 2),
+      learningRate: requirePositive,
+      maxRank: requireRank,
+    }),
   fit: (input) => ({ posterior: continueWithSwag(input) }),
   load: SwagPosterior.load,
 } as const satisfies MethodDefinition<"swag", SwagOptions, typeof MODEL>;

@@ -20,13 +20,14 @@ const styles = Object.fromEntries(
     name,
     { label, colour: categories[rank % categories.length], dash: DASHES[fits] },
   ]),
-) as Record<PosteriorMethod, Pick<Series, "label" | "colour" | "dash">>;
+) as Record<PosteriorMethod, Pick<Series, "colour" | "dash"> & { label: string }>;
 
 /** The comparison of the methods of a run: made once for a page, which hands it to its figures and tables. */
 export function methodsOf(run: RunData): MethodComparison[] {
   return compareMethods(run.posteriors, {
     classes: run.config.task.modulus,
     grokStep: run.events.grokStep,
+    config: run.config,
   });
 }
 
@@ -118,6 +119,11 @@ export function evidenceFigure(
   };
 }
 
+/** The short label of the method, unless this run has a name of its own for it. */
+function labelOf({ method, name }: MethodComparison): string {
+  return name === method ? styles[method].label : name;
+}
+
 function lines(
   methods: readonly MethodComparison[],
   points: (comparison: MethodComparison) => Series["points"],
@@ -125,6 +131,7 @@ function lines(
   return methods.map((comparison) => ({
     key: comparison.method,
     ...styles[comparison.method],
+    label: labelOf(comparison),
     points: points(comparison),
   }));
 }
@@ -133,7 +140,7 @@ function sampleSizes(methods: readonly MethodComparison[]): string {
   const sizes = [...new Set(methods.map(({ samples }) => samples))].sort((a, b) => a - b);
   if (sizes.length === 1) return `All over S = ${sizes[0]} draws.`;
   const list = sizes.map((size) => {
-    const names = methods.filter(({ samples }) => samples === size).map(({ method }) => styles[method].label);
+    const names = methods.filter(({ samples }) => samples === size).map(labelOf);
     return `S = ${size} (${names.join(", ")})`;
   });
   return `The plug-in estimate grows with the number of draws, so sizes compare at equal S only: ${list.join(", ")}.`;
