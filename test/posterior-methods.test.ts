@@ -130,6 +130,25 @@ describe("the registry", () => {
     );
   });
 
+  it("names ensembles of checkpoints for what they leave out of the members' own predictions", () => {
+    const named = (change: object) => {
+      const run = configSchema.parse({ ...config, ...change });
+      return (["ensemble", "snapshot-ensemble", "swag"] as const).map((name) =>
+        methodNamed(name).nameIn?.(run),
+      );
+    };
+    const model = { ...config.model, dropout: 0.2 };
+    expect(named({})).toEqual([undefined, undefined, undefined]);
+    expect(named({ model })).toEqual([
+      ...["ensemble without masks", "snapshot-ensemble without masks", undefined],
+    ]);
+    // Where members predict with their mean weights, the run's own ensemble is the same.
+    expect(named({ model, evaluation: { ...config.evaluation, posteriorSamples: 0 } })[0]).toBeUndefined();
+    const training = { ...config.training, optimizer: "ivon", weightDecay: 1e-4 };
+    expect(named({ training })[0]).toBe("ensemble of mean weights");
+    expect(named({ training, model })[0]).toBe("ensemble of mean weights, without masks");
+  });
+
   it("methods that take no data can be fitted without", () => {
     const without = METHOD_DEFINITIONS.filter(({ needs }) => !needs.data).map(({ name }) => name);
     expect(without).toEqual(expect.arrayContaining(["swag", "dropout", "ensemble"]));
