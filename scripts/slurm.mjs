@@ -7,7 +7,7 @@
  * Everything is in a directory of its own and belongs to this process: no systemd, no accounting, no other Slurm.
  */
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import {
   existsSync,
@@ -206,9 +206,23 @@ function resultsOf(directory) {
 
 const statusOf = (directory) => JSON.parse(epigrok("sweep", "status", directory, "--json"));
 
+/** Steps that take so many seconds of processor time, whatever else the machine does. */
+function stepsOf(seconds) {
+  const steps = 20_000;
+  const { set, settings } = sweep(steps);
+  writeFileSync(join(root, "one.yaml"), JSON.stringify({ set, settings: settings.slice(0, 1) }));
+  const timed = `TIMEFORMAT=%U; time "$0" "$1" sweep one.yaml --out one --quiet >/dev/null`;
+  const { stderr } = spawnSync("bash", ["-c", timed, process.execPath, cli], {
+    ...{ cwd: root, env: environment, encoding: "utf8" },
+  });
+  return Math.round((steps * seconds) / Number(stderr.trim().split("\n").at(-1)));
+}
+
 async function test() {
   const file = join(root, "sweep.yaml");
-  writeFileSync(file, JSON.stringify(sweep(Number(process.env.SLURM_TEST_LONG ?? 60_000))));
+  const long = stepsOf(75);
+  log(`one of the runs is to last 75 s, with ${long} steps; a task may last 60 s`);
+  writeFileSync(file, JSON.stringify(sweep(long)));
   const started = Date.now();
   const submission = JSON.parse(
     epigrok(
