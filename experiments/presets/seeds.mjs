@@ -12,8 +12,9 @@
 import { appendFileSync, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { fileLayer, overrideLayer, resolveConfig } from "../../dist/config/load.js";
+import { fileLayer, overrideLayer } from "../../dist/config/load.js";
 import { presetLayer } from "../../dist/config/presets.js";
+import { resolveConfig } from "../../dist/config/resolve.js";
 import { enableWideSimd } from "../../dist/core/simd.js";
 import { runEnsemble } from "../../dist/run/run.js";
 import { inShort } from "./in-short.mjs";

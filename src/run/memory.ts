@@ -19,6 +19,10 @@ const MEBIBYTE = 2 ** 20;
 const MAIN_BYTES = 85 * MEBIBYTE;
 const THREAD_BYTES = 13 * MEBIBYTE;
 
+/** What drawing a pool leaves on the heap of a thread until it is collected: so much a prompt, and so much at most. */
+const POOL_GARBAGE_BYTES = 640;
+const MOST_GARBAGE_BYTES = 12 * MEBIBYTE;
+
 export interface RunMemory {
   /** Of each worker thread: WebAssembly, its member's state, probe prompts and predictions. */
   workerBytes: number;
@@ -40,6 +44,7 @@ export function runMemory(config: Config, core: CoreModule, wantedWorkers: numbe
   const prompt = FLOAT * (promptLength(variables, examples) + 3 * examples + 1);
   const probePrompts = probeSetsOf(task).length * evaluation.prompts;
   const probes = probePrompts * (prompt + 40);
+  const pool = promptPool * prompt + Math.min(MOST_GARBAGE_BYTES, promptPool * POOL_GARBAGE_BYTES);
   const batch = training.batchSize * prompt;
   const predicted = probePrompts * examples * task.modulus;
   const samples = evaluation.posteriorSamples ?? 0;
@@ -51,7 +56,7 @@ export function runMemory(config: Config, core: CoreModule, wantedWorkers: numbe
     wasm +
     2 * state +
     probes +
-    promptPool * prompt +
+    pool +
     batch +
     prediction * (1 + samples / probeSetsOf(task).length);
   const team = used > 1 ? teamSizeOf(config, wantedWorkers) : null;
@@ -59,13 +64,7 @@ export function runMemory(config: Config, core: CoreModule, wantedWorkers: numbe
   // Predictions wait and are written; references of both predictors, and the means of the measures.
   const evaluated = predicted * (2 * FLOAT * members + 4 * DOUBLE);
   const totalBytes =
-    MAIN_BYTES +
-    used * workerBytes +
-    teams +
-    (members + 1) * state +
-    probes +
-    promptPool * prompt +
-    evaluated;
+    MAIN_BYTES + used * workerBytes + teams + (members + 1) * state + probes + pool + evaluated;
   return { workerBytes, totalBytes };
 }
 
