@@ -114,7 +114,7 @@ describe("the templates", () => {
 
   it("of Slurm trains a task", async () => {
     const out = await prepared();
-    const bin = scripts({ npx: `shift\nexec ${process.execPath} ${resolve("dist/cli.js")} "$@"` });
+    const bin = scripts({ npx: `shift\nexec "${process.execPath}" "${resolve("dist/cli.js")}" "$@"` });
     const { status, stderr } = spawnSync("bash", [resolve("deploy/slurm/sweep.sh"), out], {
       encoding: "utf8",
       env: {
