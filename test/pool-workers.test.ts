@@ -1,6 +1,8 @@
+import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
+import type { Config } from "../src/config/schema.ts";
 import { loadCoreModule } from "../src/core/build.ts";
 import { createWorkerPool, startThreads } from "../src/pool/pool.ts";
 import type { Threads, WorkerPool } from "../src/pool/segments.ts";
@@ -11,7 +13,9 @@ import { temporaryDirectory } from "./fixtures/temporary.ts";
 
 const root = temporaryDirectory();
 const core = await loadCoreModule("fast");
-const config = fakeConfig(2);
+const { training, ...others } = fakeConfig(2);
+/** At a rate that knows no last step: segments here may go on for as long as it takes. */
+const config: Config = { ...others, training: { ...training, schedule: "constant" } };
 let pool: WorkerPool;
 afterEach(() => pool.close());
 
@@ -63,6 +67,21 @@ describe("worker threads", () => {
       await new Promise((resolve) => setTimeout(resolve, 1));
     pool.stop();
     for (const { state } of await Promise.all(endless)) expect(state.step).toBeGreaterThan(0);
+  });
+});
+
+describe("threads that are closed while they load", () => {
+  it("end, and do not take the process with them", () => {
+    const program = `
+      import { startThreads } from ${JSON.stringify(new URL("../dist/pool/pool.js", import.meta.url).href)};
+      for (let i = 0; i < 30; i++) {
+        const pools = [startThreads({ workers: 2 }), startThreads({ workers: 2 })];
+        await new Promise((resolve) => setTimeout(resolve, 20 + 4 * i));
+        await Promise.all(pools.map((pool) => pool.close()));
+      }`;
+    const args = ["--input-type=module", "--eval", program];
+    const { status, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
   });
 });
 

@@ -100,6 +100,19 @@ function sphereError(dense: Float64Array, priorPrecision: number, probes: number
   return Math.sqrt((2 * (8 * second - first ** 2)) / 10 / probes);
 }
 
+/** That the Gaussian's solution and quadratic form at v are those of the dense (8, 8) precision. */
+function expectSolves(gaussian: Gaussian, precision: Float64Array, v: Float64Array): void {
+  const expected = choleskySolve(cholesky(precision, 8), 8, v);
+  gaussian.solve(v).forEach((x, i) => {
+    expect(x).toBeCloseTo(expected[i], 9);
+  });
+  const product = matVec(precision, 8, v);
+  expect(gaussian.quadratic(v)).toBeCloseTo(
+    product.reduce((sum, x, i) => sum + x * v[i], 0),
+    9,
+  );
+}
+
 const cases = makeCases();
 const matrixFree = cases[cases.length - 1];
 
@@ -112,16 +125,7 @@ for (const { name, curvature, dense } of cases) {
       const random = new Random(22);
 
       it("solves and evaluates quadratic forms", () => {
-        const v = random.normals(8);
-        const expected = choleskySolve(factor, 8, v);
-        gaussian.solve(v).forEach((x, i) => {
-          expect(x).toBeCloseTo(expected[i], 9);
-        });
-        const product = matVec(precision, 8, v);
-        expect(gaussian.quadratic(v)).toBeCloseTo(
-          product.reduce((sum, x, i) => sum + x * v[i], 0),
-          9,
-        );
+        expectSolves(gaussian, precision, random.normals(8));
       });
 
       it("knows determinant, effective parameters and variances", () => {
@@ -177,16 +181,7 @@ describe.each(cases)(
     const unit = (i: number) => Float64Array.from({ length: 8 }, (_, j) => (i === j ? 1 : 0));
 
     it("solves, and evaluates quadratic forms", () => {
-      const v = new Random(25).normals(8);
-      const expected = choleskySolve(factor, 8, v);
-      gaussian.solve(v).forEach((x, i) => {
-        expect(x).toBeCloseTo(expected[i], 9);
-      });
-      const product = matVec(precision, 8, v);
-      expect(gaussian.quadratic(v)).toBeCloseTo(
-        product.reduce((sum, x, i) => sum + x * v[i], 0),
-        9,
-      );
+      expectSolves(gaussian, precision, new Random(25).normals(8));
     });
 
     it("knows determinant, effective parameters and variances", () => {

@@ -84,10 +84,10 @@ describe("probe sets too large for the family", () => {
       evaluation: { prompts: 300 },
     });
     const createPool = () => fakePool();
-    const run = runEnsemble(config, { out: join(root, "never"), workers: 1, createPool });
-    for (const refused of [run, planRun(config, 1)]) {
-      await expect(refused).rejects.toThrow(/^evaluation\.prompts: got 300, must be lower/);
-      await expect(refused).rejects.toBeInstanceOf(UsageError);
+    const run = () => runEnsemble(config, { out: join(root, "never"), workers: 1, createPool });
+    for (const refused of [run, () => planRun(config, 1)]) {
+      await expect(refused()).rejects.toThrow(/^evaluation\.prompts: got 300, must be lower/);
+      await expect(refused()).rejects.toBeInstanceOf(UsageError);
     }
     expect(existsSync(join(root, "never"))).toBe(false);
   });

@@ -213,8 +213,12 @@ describe("a damaged file", () => {
     );
     await expect(readMetrics(path)).rejects.toThrow(/metrics\.jsonl:2: not JSON/);
     await expect(readSummary(path)).rejects.toThrow(/summary\.json: not JSON/);
-    for (const read of [readMember(path, { member: 0 }, null), readMetrics(path), readSummary(path)])
-      await expect(read).rejects.toBeInstanceOf(ForeignRunError);
+    for (const read of [
+      () => readMember(path, { member: 0 }, null),
+      () => readMetrics(path),
+      () => readSummary(path),
+    ])
+      await expect(read()).rejects.toBeInstanceOf(ForeignRunError);
   });
 });
 

@@ -1,12 +1,43 @@
 /** The worker threads of Node. */
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import type { Worker } from "node:worker_threads";
 import { Piscina } from "piscina";
 import { messageOf } from "../errors.ts";
 import { type SegmentOptions, segmentPool, type Threads, type WorkerPool } from "./segments.ts";
 
 /** Workers are threads of compiled JavaScript, also when this file itself runs from source. */
 const segmentWorker = fileURLToPath(new URL("../../dist/pool/worker.js", import.meta.url));
+
+/** How long a thread that is to end may go on loading its modules. */
+const LOADING_MS = 5000;
+
+/**
+ * Which threads of a pool have loaded their modules. One that is ended before makes some versions of Node abort.
+ *
+ * @returns waits for those that have not
+ */
+function watchLoading(pool: Piscina): () => Promise<void> {
+  // The pool counts the threads that it begins with as ready from the start, others once they have said so.
+  const first = pool.threads;
+  const loaded = new WeakSet<Worker>();
+  for (const thread of first) thread.once("message", () => loaded.add(thread));
+  pool.on("workerCreate", ({ id }: { id: number }) => {
+    const thread = pool.threads.find(({ threadId }) => threadId === id);
+    if (thread && !first.includes(thread)) loaded.add(thread);
+  });
+  return async () => {
+    const late = new AbortController();
+    const each = pool.threads
+      .filter((thread) => !loaded.has(thread))
+      .map((thread) => Promise.race([once(thread, "message", late), once(thread, "exit", late)]));
+    const timer = setTimeout(() => late.abort(), LOADING_MS);
+    await Promise.allSettled(each);
+    clearTimeout(timer);
+    late.abort();
+  };
+}
 
 export interface ThreadsOptions {
   /** The most threads at a time. */
@@ -25,6 +56,7 @@ export function startThreads(options: ThreadsOptions): Threads {
   if (!existsSync(filename)) throw new Error(`${filename} does not exist: run "npm run build" first`);
   const idleTimeout = Number.POSITIVE_INFINITY;
   const pool = new Piscina({ filename, minThreads: atOnce, maxThreads: workers, idleTimeout, workerData });
+  const allLoaded = watchLoading(pool);
   const unfinished = new Set<AbortController>();
   let lastError: unknown = "it ended";
   // A thread that dies between tasks is replaced; the task that then fails reports it.
@@ -50,7 +82,10 @@ export function startThreads(options: ThreadsOptions): Threads {
         unfinished.delete(waiting);
       }
     },
-    close: () => pool.destroy(),
+    async close() {
+      await allLoaded();
+      await pool.destroy();
+    },
   };
 }
 
