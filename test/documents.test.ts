@@ -11,7 +11,14 @@ const markdownIn = (folder: string) =>
   readdirSync(join(root, folder))
     .filter((name) => name.endsWith(".md"))
     .map((name) => join(folder, name));
-const documents = [".", "docs", "examples", "benchmarks", "experiments/presets"].flatMap(markdownIn);
+const documents = [
+  ".",
+  "docs",
+  "examples",
+  "benchmarks",
+  "experiments/diagnosis",
+  "experiments/presets",
+].flatMap(markdownIn);
 
 const matches = (text: string, pattern: RegExp) => Array.from(text.matchAll(pattern), (match) => match[1]);
 const rooms = readdirSync(root, { withFileTypes: true })

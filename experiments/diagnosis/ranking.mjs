@@ -1,0 +1,109 @@
+/** How well scores rank, and what resampled runs make of it. */
+import { stream, uniformInt } from "../../dist/random.js";
+
+/** Scores, the higher the more likely to be labelled true, of items that belong to groups (runs). */
+export class Ranking {
+  #items;
+
+  /** @param items `{ score, label, group }`, groups being integers from 0 */
+  constructor(items) {
+    this.#items = items.toSorted((a, b) => b.score - a.score);
+  }
+
+  /**
+   * Area under the ROC curve, equal scores counting half; null without both labels.
+   * @param weight of each group; default 1
+   */
+  auroc(weight) {
+    let [positives, negatives, area] = [0, 0, 0];
+    for (const { right, wrong } of this.#levels(weight)) {
+      area += wrong * (positives + right / 2);
+      positives += right;
+      negatives += wrong;
+    }
+    return positives > 0 && negatives > 0 ? area / (positives * negatives) : null;
+  }
+
+  /** Sum over distinct scores of the precision at each, weighted by the recall that it adds. */
+  averagePrecision(weight) {
+    let [positives, all, sum] = [0, 0, 0];
+    for (const { right, wrong } of this.#levels(weight)) {
+      positives += right;
+      all += right + wrong;
+      if (right > 0) sum += (right * positives) / all;
+    }
+    return positives > 0 ? sum / positives : null;
+  }
+
+  /** Weights of both labels at each distinct score, the highest first. */
+  *#levels(weight) {
+    const items = this.#items;
+    for (let i = 0; i < items.length; ) {
+      const { score } = items[i];
+      let [right, wrong] = [0, 0];
+      for (; i < items.length && items[i].score === score; i++) {
+        const mass = weight ? weight[items[i].group] : 1;
+        if (items[i].label) right += mass;
+        else wrong += mass;
+      }
+      yield { right, wrong };
+    }
+  }
+}
+
+/** Of ascending order statistics, linearly between two; null of none. */
+export function quantile(values, share) {
+  if (values.length === 0) return null;
+  const sorted = values.toSorted((a, b) => a - b);
+  const at = share * (sorted.length - 1);
+  const below = sorted[Math.floor(at)];
+  return below + (at % 1 === 0 ? 0 : (sorted[Math.ceil(at)] - below) * (at % 1));
+}
+
+export const median = (values) => quantile(values, 1 / 2);
+
+/** null of none. */
+export const mean = (values) =>
+  values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
+
+const RESAMPLES = 400;
+
+/**
+ * 95 % interval of a statistic over resampled runs.
+ * @param runs how many there are
+ * @param statistic of the number of times that each is drawn; null where it has none
+ */
+export function bootstrap(runs, statistic) {
+  const rng = stream(0, 0, "evaluation", 0);
+  const values = [];
+  for (let i = 0; i < RESAMPLES; i++) {
+    const times = new Int32Array(runs);
+    for (let draw = 0; draw < runs; draw++) times[uniformInt(rng, runs)]++;
+    const value = statistic(times);
+    if (value !== null) values.push(value);
+  }
+  return values.length === 0 ? null : [quantile(values, 0.025), quantile(values, 0.975)];
+}
+
+/** Median of values, each of which stands as often as its run was drawn. */
+export const resampledMedian = (values) => (times) =>
+  median(values.flatMap((value, i) => Array(times[i]).fill(value)));
+
+/**
+ * Risk and coverage of answers that are given in order of uncertainty, the surest first.
+ * @param uncertainty of each prompt
+ * @param wrong 1 where its answer is wrong
+ * @returns the mean risk over all coverages, and the risk at some; equal uncertainties in the order in which they are
+ */
+export function riskCoverage(uncertainty, wrong, coverages = [0.25, 0.5, 0.75, 1]) {
+  const order = Array.from(uncertainty, (_, i) => i).sort((a, b) => uncertainty[a] - uncertainty[b]);
+  let errors = 0;
+  const risks = order.map((i, given) => {
+    errors += wrong[i];
+    return errors / (given + 1);
+  });
+  return {
+    area: mean(risks),
+    at: coverages.map((share) => risks[Math.max(0, Math.round(share * risks.length) - 1)]),
+  };
+}

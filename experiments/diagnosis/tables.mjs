@@ -1,0 +1,288 @@
+/** The score as tables. */
+import { ESTIMATORS } from "../../dist/diagnosis/estimators.js";
+import { SIGNALS } from "./signals.mjs";
+
+const fixed = (value, digits = 3) =>
+  value === null || value === undefined ? "" : (Object.is(value, -0) ? 0 : value).toFixed(digits);
+const percent = (share) => (share === null ? "" : `${(100 * share).toFixed(0)} %`);
+const range = (interval, digits) =>
+  interval ? ` (${fixed(interval[0], digits)} to ${fixed(interval[1], digits)})` : "";
+
+function table(head, rows) {
+  return [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+}
+
+const TITLES = { pool: "With a prompt pool", fresh: "With fresh prompts" };
+
+export function asMarkdown(score) {
+  const groups = Object.keys(score.signals);
+  const sections = [
+    ["Runs", runsTable(score)],
+    ["Failures of the rule", failuresTable(score.failures)],
+    ...groups.map((group) => [`${TITLES[group]}: rankings`, signalsTable(score.signals[group])]),
+    ...groups.map((group) => [`${TITLES[group]}: alarms`, alarmsTable(score.alarms[group])]),
+    ...groups.map((group) => [`${TITLES[group]}: accuracy`, estimatesTable(score.estimates[group])]),
+    ...groups.map((group) => [`${TITLES[group]}: probability`, reliabilityTable(score.reliability[group])]),
+    ...groups.map((group) => [`${TITLES[group]}: single prompts`, singlesTable(score.singlePrompts[group])]),
+    ...groups.map((group) => [`${TITLES[group]}: members and prompts`, sizesTable(score.sizes[group])]),
+    ["Early warning", warningTables(score.warning)],
+  ];
+  return `${sections.map(([title, text]) => `## ${title}\n\n${text}`).join("\n\n")}\n`;
+}
+
+function runsTable({ counts, leftOut }) {
+  const rows = Object.entries(counts).flatMap(([split, byGroup]) =>
+    Object.entries(byGroup).map(([group, { runs, settings, evaluations, memorised, grokked, censored }]) => [
+      split,
+      group,
+      settings,
+      runs,
+      evaluations,
+      memorised,
+      grokked,
+      censored,
+    ]),
+  );
+  const left = Object.entries(leftOut).map(([reason, count]) => `${count} ${reason}`);
+  return `${table(["", "", "settings", "runs", "evaluations", "memorise", "grok", "end before it is known"], rows)}\n\nLeft out: ${left.join(", ") || "none"}.`;
+}
+
+function failuresTable(failures) {
+  const rows = failures.map(
+    ({ name, group, setting, seed, members, faults, event, alarmStep, lead, error, worst, highest }) => [
+      ...[
+        name,
+        group,
+        setting,
+        seed,
+        members,
+        faults.join(", "),
+        event ?? "none",
+        alarmStep ?? "none",
+        fixed(lead, 2),
+        fixed(error),
+      ],
+      `${worst.step}: ${fixed(worst.estimated, 2)} for ${fixed(worst.accuracy, 2)}, ${worst.state}`,
+      fixed(highest, 2),
+    ],
+  );
+  return table(
+    [
+      "run",
+      "",
+      "setting",
+      "seed",
+      "members",
+      "what",
+      "event",
+      "alarm",
+      "octaves",
+      "mean error",
+      "worst estimate",
+      "best accuracy",
+    ],
+    rows,
+  );
+}
+
+function signalsTable(signals) {
+  const rows = Object.entries(signals)
+    .sort(([, a], [, b]) => (b.evaluations.auroc ?? 0) - (a.evaluations.auroc ?? 0))
+    .map(([name, { runs, evaluations, memorised, whole }]) => [
+      ...[SIGNALS[name].label, runs],
+      fixed(evaluations.auroc) + range(evaluations.interval),
+      fixed(evaluations.averagePrecision),
+      fixed(memorised.auroc) + range(memorised.interval),
+      fixed(whole.auroc) + range(whole.interval),
+      fixed(whole.averagePrecision),
+    ]);
+  return table(
+    ["signal", "runs", "AUROC, evaluations", "AP", "AUROC once memorised", "AUROC, runs", "AP"],
+    rows,
+  );
+}
+
+function alarmsTable(alarms) {
+  const rows = Object.entries(alarms)
+    .sort(([, a], [, b]) => a.cost - b.cost)
+    .map(
+      ([
+        name,
+        { missed, due, false: wrong, notDue, early, late, medianLead, quartiles, medianOff, interval, cost },
+      ]) => [
+        SIGNALS[name].label,
+        `${missed} of ${due}`,
+        `${wrong} of ${notDue}`,
+        `${early}, ${late}`,
+        `${fixed(medianLead, 2)}${range(quartiles, 2)}`,
+        `${fixed(medianOff, 2)}${range(interval, 2)}`,
+        fixed(cost, 2),
+      ],
+    );
+  return table(
+    [
+      "signal",
+      "missed",
+      "false",
+      "early, late",
+      "octaves after the event (quartiles)",
+      "off (95 %)",
+      "mean cost",
+    ],
+    rows,
+  );
+}
+
+function estimatesTable({ errors, coverage, width }) {
+  const rows = Object.entries(errors)
+    .sort(([, a], [, b]) => a.all.value - b.all.value)
+    .map(([name, { all, memorised }]) => [
+      name === "rule" ? "**rule**" : ESTIMATORS[name].label,
+      fixed(all.value) + range(all.interval),
+      fixed(memorised.value) + range(memorised.interval),
+    ]);
+  const held = ({ value, interval }) =>
+    `${percent(value)} (${percent(interval[0])} to ${percent(interval[1])})`;
+  return `${table(["estimate", "mean absolute error", "once memorised"], rows)}\n\nThe interval of the rule holds the accuracy at ${held(coverage.all)} of the evaluations, ${held(coverage.memorised)} once memorised; it is ${fixed(width, 2)} wide.`;
+}
+
+function reliabilityTable(bins) {
+  return table(
+    ["probability", "evaluations", "said", "have generalised"],
+    bins.map(({ from, to, count, said, were }) => [
+      `${fixed(from, 2)} to ${fixed(to, 2)}`,
+      count,
+      fixed(said, 2),
+      fixed(were, 2),
+    ]),
+  );
+}
+
+function singlesTable(phases) {
+  const rows = Object.entries(phases).flatMap(([phase, { uncertainties, evaluations, leastArea }]) => [
+    ...Object.entries(uncertainties).map(([name, { auroc, area, risks }]) => [
+      ...[phase, evaluations, NAMES[name], fixed(auroc), fixed(area)],
+      ...(risks ?? ["", "", "", ""]).map((risk) => fixed(risk === "" ? null : risk)),
+    ]),
+    [phase, evaluations, "who knows", "1.000", fixed(leastArea), "", "", "", ""],
+  ]);
+  const scaled = Object.entries(phases).map(([phase, each]) => [
+    ...[
+      phase,
+      fixed(each.ece),
+      fixed(each.scaledEce),
+      fixed(each.nll),
+      fixed(each.scaledNll),
+      fixed(each.temperature, 2),
+    ],
+  ]);
+  const bins = Object.entries(phases).flatMap(([phase, { bins: all }]) =>
+    (all ?? []).map(({ count, confidence, accuracy }) => [
+      phase,
+      count,
+      fixed(confidence, 2),
+      fixed(accuracy, 2),
+    ]),
+  );
+  return [
+    table(
+      [
+        "",
+        "evaluations",
+        "uncertainty",
+        "AUROC of errors",
+        "risk over coverage",
+        "risk at 25 %",
+        "50 %",
+        "75 %",
+        "100 %",
+      ],
+      rows,
+    ),
+    table(["", "ECE", "with temperature", "nats", "with temperature", "median temperature"], scaled),
+    table(["", "answers", "mean confidence", "right"], bins),
+  ].join("\n\n");
+}
+
+const NAMES = {
+  totalEntropy: "total entropy",
+  expectedEntropy: "expected entropy",
+  mutualInformation: "mutual information",
+  disagreement: "disagreement",
+  confidence: "1 - confidence",
+};
+
+function sizesTable(sizes) {
+  const rows = sizes.map(
+    ({
+      members,
+      prompts,
+      withSeen,
+      runs,
+      auroc,
+      error,
+      coverage,
+      missed,
+      due,
+      false: wrong,
+      notDue,
+      medianLead,
+      medianOff,
+    }) => [
+      ...[members, prompts, withSeen ? "yes" : "no", runs, fixed(auroc), fixed(error), percent(coverage)],
+      ...[`${missed} of ${due}`, `${wrong} of ${notDue}`, fixed(medianLead, 2), fixed(medianOff, 2)],
+    ],
+  );
+  return table(
+    [
+      "members",
+      "prompts",
+      "seen",
+      "runs",
+      "AUROC, evaluations",
+      "error",
+      "in the interval",
+      "missed",
+      "false",
+      "octaves",
+      "off",
+    ],
+    rows,
+  );
+}
+
+function warningTables({ rows, c, ridges, developmentRuns, withinOctave }) {
+  const steps = table(
+    [
+      "of the delay",
+      "prediction",
+      "runs",
+      "octaves off (95 %)",
+      "quartiles",
+      "octaves off, of the steps that remain",
+    ],
+    rows.map(({ share, name, runs, median, quartiles, interval, remaining }) => [
+      ...[
+        percent(share),
+        name,
+        runs,
+        fixed(median, 2) + range(interval, 2),
+        quartiles.map((q) => fixed(q, 2)).join(" to "),
+      ],
+      Number.isFinite(remaining) ? fixed(remaining, 2) : "",
+    ]),
+  );
+  const soon = withinOctave
+    ? table(
+        ["groks within an octave, from", "AUROC (95 %)", "AP"],
+        withinOctave.rows.map(({ name, auroc, interval, averagePrecision }) => [
+          name,
+          fixed(auroc) + range(interval),
+          fixed(averagePrecision),
+        ]),
+      )
+    : "";
+  const note = `Fitted on ${developmentRuns} development runs: c = ${fixed(c, 3)}, ridges ${Object.values(ridges).join(", ")}.`;
+  const asked = withinOctave ? `${withinOctave.positive} of ${withinOctave.evaluations} evaluations.` : "";
+  return [steps, note, soon, asked].filter(Boolean).join("\n\n");
+}

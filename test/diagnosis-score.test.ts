@@ -1,0 +1,269 @@
+/** The statistics of the scored benchmark: rankings, events and alarms, regressions, splits, temperatures. */
+import { describe, expect, it } from "vitest";
+// @ts-expect-error a program, not part of the package
+import { alarmsAbove, chooseThreshold, summary } from "../experiments/diagnosis/alarms.mjs";
+// @ts-expect-error a program, not part of the package
+import { firstSustained, lowestInRow, outcome, sustained } from "../experiments/diagnosis/events.mjs";
+// @ts-expect-error a program, not part of the package
+import { alarmOf, judged } from "../experiments/diagnosis/judge.mjs";
+// @ts-expect-error a program, not part of the package
+import { part, subsets } from "../experiments/diagnosis/predictions.mjs";
+// @ts-expect-error a program, not part of the package
+import { bootstrap, median, quantile, Ranking, riskCoverage } from "../experiments/diagnosis/ranking.mjs";
+// @ts-expect-error a program, not part of the package
+import { fitLinear, fitLogistic } from "../experiments/diagnosis/regression.mjs";
+// @ts-expect-error a program, not part of the package
+import { inWords, settingsOf, splitOf } from "../experiments/diagnosis/settings.mjs";
+// @ts-expect-error a program, not part of the package
+import { singlePrompts } from "../experiments/diagnosis/single-prompts.mjs";
+// @ts-expect-error a program, not part of the package
+import { scoreWarning } from "../experiments/diagnosis/warning.mjs";
+import { createConfig, Diagnosis, type EvaluationDiagnosis } from "../src/index.ts";
+import { normals, stream } from "../src/random.ts";
+
+type Said = Pick<EvaluationDiagnosis, "state" | "generalised" | "estimatedAccuracy">;
+
+const noise = (count: number, seed = 1) => {
+  const values = new Float64Array(count);
+  normals(stream(seed, 0, "evaluation", 0), values);
+  return values;
+};
+
+describe("rankings", () => {
+  const items = (scores: number[], labels: number[], groups = scores.map(() => 0)) =>
+    scores.map((score, i) => ({ score, label: labels[i] === 1, group: groups[i] }));
+
+  it("are what a count over all pairs gives, ties half", () => {
+    const scores = [...noise(60)].map((value) => Math.round(2 * value));
+    const labels = [...noise(60, 2)].map((value, i) => Number(value + scores[i] > 0.5));
+    let [won, pairs] = [0, 0];
+    for (const [i, a] of labels.entries())
+      for (const [j, b] of labels.entries())
+        if (a === 1 && b === 0) {
+          pairs++;
+          won += scores[i] > scores[j] ? 1 : scores[i] === scores[j] ? 0.5 : 0;
+        }
+    expect(new Ranking(items(scores, labels)).auroc()).toBeCloseTo(won / pairs, 12);
+  });
+
+  it("have the average precision of scikit-learn's example", () => {
+    expect(new Ranking(items([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])).averagePrecision()).toBeCloseTo(5 / 6, 12);
+  });
+
+  it("take a run as often as it is drawn", () => {
+    const all = items([3, 2, 1, 0], [1, 0, 1, 0], [0, 0, 1, 1]);
+    const twice = items([3, 2, 1, 0, 3, 2], [1, 0, 1, 0, 1, 0]);
+    expect(new Ranking(all).auroc([2, 1])).toBeCloseTo(new Ranking(twice).auroc(), 12);
+    expect(new Ranking(all).averagePrecision([2, 1])).toBeCloseTo(new Ranking(twice).averagePrecision(), 12);
+  });
+
+  it("say nothing where there is one label", () => {
+    expect(new Ranking(items([1, 2], [1, 1])).auroc()).toBeNull();
+    expect(new Ranking(items([1, 2], [0, 0])).averagePrecision()).toBeNull();
+  });
+
+  it("order answers by certainty", () => {
+    const { area, at } = riskCoverage([0.9, 0.1, 0.5, 0.2], [1, 0, 1, 0]);
+    expect(at).toEqual([0, 0, 1 / 3, 1 / 2]);
+    expect(area).toBeCloseTo((0 + 0 + 1 / 3 + 1 / 2) / 4, 12);
+  });
+});
+
+it("a bootstrap over runs has the spread of a mean", () => {
+  const values = [...noise(100)];
+  const [low, high] = bootstrap(
+    values.length,
+    (times: Int32Array) => values.reduce((sum, value, i) => sum + times[i] * value, 0) / values.length,
+  );
+  expect(high - low).toBeGreaterThan(0.3);
+  expect(high - low).toBeLessThan(0.5);
+  expect(quantile([4, 1, 3, 2], 0.25)).toBe(1.75);
+  expect(median([])).toBeNull();
+});
+
+describe("events and alarms", () => {
+  const flags = (text: string) => [...text].map((letter) => letter === "x");
+
+  it("take three in a row, and do not know of fewer at the end", () => {
+    const of = (text: string) => sustained(flags(text)).map((value: boolean | null) => value ?? "?");
+    expect(of(".xx.xxx.")).toEqual([false, false, false, false, true, true, true, false]);
+    expect(of("xxx.xx")).toEqual([true, true, true, false, "?", "?"]);
+    expect(of("xxxx")).toEqual([true, true, true, true]);
+    expect(firstSustained(flags(".xx.xxx."))).toBe(4);
+    expect(firstSustained(flags("..xx"))).toBe(-1);
+    expect(lowestInRow([5, 3, 4, 6])).toEqual([-Infinity, -Infinity, 3, 3]);
+  });
+
+  it("are found, missed, false or not due", () => {
+    expect(outcome(500, 1000)).toEqual({ kind: "found", lead: -1 });
+    expect(outcome(null, 1000)).toEqual({ kind: "missed" });
+    expect(outcome(500, null)).toEqual({ kind: "false" });
+    expect(outcome(null, null)).toEqual({ kind: "none due" });
+  });
+
+  const steps = [0, 100, 200, 300, 400, 500, 600, 700];
+  const run = (rise: number, event: number | null, level = 1) => ({
+    ...{ steps, event, scores: steps.map((step) => (step >= rise ? level : step / 1e4)) },
+  });
+
+  it("have the threshold that costs least", () => {
+    const runs = [run(300, 300), run(400, 400), run(200, null, 0.5)];
+    const threshold = chooseThreshold(runs);
+    expect(threshold).toBeGreaterThanOrEqual(0.5);
+    expect(threshold).toBeLessThan(1);
+    expect(summary(alarmsAbove(threshold, runs))).toMatchObject({
+      ...{ due: 2, missed: 0, notDue: 1, false: 0, early: 0, late: 0, medianLead: 0, cost: 0 },
+    });
+    expect(summary(alarmsAbove(0.4, runs))).toMatchObject({ false: 1, cost: 2 / 3 });
+    expect(summary(alarmsAbove(2, runs))).toMatchObject({ missed: 2, medianLead: null });
+  });
+});
+
+describe("regressions", () => {
+  const x = noise(400);
+  const rows = Array.from({ length: 200 }, (_, i) => [x[2 * i], 100 + 30 * x[2 * i + 1]]);
+  const ones = rows.map(() => 1);
+
+  it("find a line", () => {
+    const predict = fitLinear(
+      rows,
+      rows.map(([a, b]) => 2 + 3 * a - b / 10),
+      ones,
+      1e-9,
+    );
+    expect(predict([1, 100])).toBeCloseTo(2 + 3 - 10, 5);
+  });
+
+  it("find a logistic curve", () => {
+    const chance = (a: number) => 1 / (1 + Math.exp(-(0.5 + 2 * a)));
+    const twice = [...rows, ...rows];
+    const labels = twice.map((_, i) => Number(i < rows.length));
+    const weights = twice.map(([a], i) => (i < rows.length ? chance(a) : 1 - chance(a)));
+    const predict = fitLogistic(twice, labels, weights, 1e-9);
+    expect(predict([0, 100])).toBeCloseTo(chance(0), 4);
+    expect(predict([1, 100])).toBeCloseTo(chance(1), 4);
+  });
+});
+
+describe("settings", () => {
+  const config = (pool: number, seed: number, members = 4) =>
+    createConfig({ seed, task: { promptPool: pool }, ensemble: { members } });
+
+  it("are split without regard to the seed, the members and other runs", () => {
+    const a = settingsOf(config(2000, 1));
+    expect(settingsOf(config(2000, 7, 2))).toEqual(a);
+    expect(settingsOf(config(2500, 1))).not.toEqual(a);
+    const splits = Array.from({ length: 40 }, (_, i) => splitOf(settingsOf(config(1000 + i, 0))));
+    expect(splits.filter((split) => split === "test").length).toBeGreaterThan(8);
+    expect(splits.filter((split) => split === "test").length).toBeLessThan(32);
+  });
+
+  it("are named by what sets them apart", () => {
+    const all = [2000, 2000, 0].map((pool) => settingsOf(config(pool, 0)));
+    expect(inWords(all)).toEqual(["usual", "usual", "promptPool=0"]);
+  });
+});
+
+it("the rule on kept estimates says what the diagnosis says", () => {
+  const [members, prompts, classes] = [3, 60, 7];
+  const z = noise(members * prompts * classes, 5);
+  const labels = Int32Array.from({ length: prompts }, (_, b) => b % classes);
+  const arrayOf = (insight: number) => {
+    const data = Float32Array.from(z, (value) => value);
+    for (let row = 0; row < members * prompts; row++) data[row * classes + labels[row % prompts]] += insight;
+    return { shape: [members, prompts, classes], data };
+  };
+  const scale = { chance: 0.1, ceiling: 0.95 };
+  for (const withSeen of [true, false]) {
+    const whole = new Diagnosis({ ...scale, logits: true });
+    const kept = [0, 1, 2, 4, 6, 6, 6, 6].map((insight, step) => {
+      const seen = { predictions: arrayOf(insight + 1), labels };
+      whole.push({ step, predictions: arrayOf(insight), ...(withSeen && { seen }) });
+      const once = new Diagnosis({ logits: true });
+      return once.push({ step, predictions: arrayOf(insight), seen });
+    });
+    const said = kept.map((each) => judged(each, { prompts, classes, scale, withSeen }));
+    const brief = ({ state, generalised, estimatedAccuracy }: Said) => [
+      state,
+      generalised,
+      estimatedAccuracy,
+    ];
+    expect(said.map(({ estimate, ...each }) => brief({ ...each, estimatedAccuracy: estimate }))).toEqual(
+      whole.result.evaluations.map(brief),
+    );
+    expect(whole.result.alarmStep).toBeGreaterThan(0);
+    expect(alarmOf(said)).toBe(whole.result.alarmStep);
+  }
+});
+
+it("subsets and parts are those of the members", () => {
+  expect(subsets([0, 1, 2], 2)).toEqual([
+    [0, 1],
+    [0, 2],
+    [1, 2],
+  ]);
+  const array = { shape: [2, 3, 2], data: Float32Array.from({ length: 12 }, (_, i) => i) };
+  expect([...part(array, [1], 2).data]).toEqual([6, 7, 8, 9]);
+});
+
+it("a temperature sets right what is too sure, and uncertainty tells errors", () => {
+  const [prompts, classes] = [400, 5];
+  const z = noise(2 * prompts * classes, 3);
+  const draw = noise(4 * prompts, 4);
+  const half = (set: number) => {
+    const data = new Float32Array(prompts * classes);
+    const labels = new Int32Array(prompts);
+    for (let b = 0; b < prompts; b++) {
+      const logits = Array.from({ length: classes }, (_, c) => 1.5 * z[(set * prompts + b) * classes + c]);
+      const weights = logits.map(Math.exp);
+      const sum = weights.reduce((all, w) => all + w, 0);
+      let left = (0.5 + Math.atan(draw[set * prompts + b]) / Math.PI) * sum;
+      labels[b] = Math.max(
+        0,
+        weights.findIndex((w) => {
+          left -= w;
+          return left < 0;
+        }),
+      );
+      const sure = logits.map((logit) => Math.exp(3 * logit));
+      const all = sure.reduce((total, w) => total + w, 0);
+      data.set(
+        sure.map((w) => w / all),
+        b * classes,
+      );
+    }
+    return { array: { shape: [1, prompts, classes], data }, labels };
+  };
+  const [unseen, seen] = [half(0), half(1)];
+  const result = singlePrompts({
+    ...{ unseen: unseen.array, seen: seen.array },
+    labels: { unseenTasks: unseen.labels, seenTasks: seen.labels },
+  });
+  expect(result.temperature).toBeGreaterThan(1.8);
+  expect(result.scaledNll).toBeLessThan(result.nll);
+  expect(result.scaledEce).toBeLessThan(result.ece);
+  expect(result.auroc.totalEntropy).toBeGreaterThan(0.55);
+  expect(result.riskCoverage.totalEntropy.area).toBeGreaterThan(result.leastArea);
+  expect(result.bins.reduce((sum: number, [count]: number[]) => sum + count, 0)).toBe(prompts);
+});
+
+it("the early warning finds the delay law where there is one", () => {
+  const runOf = (decay: number, rate: number, seed: number) => {
+    const config = createConfig({ training: { weightDecay: decay, learningRate: rate } });
+    const memorised = 200;
+    const event = memorised + Math.round(1.2 / (decay * rate) / 50) * 50;
+    const evaluations = Array.from({ length: 80 }, (_, i) => ({
+      ...{ step: 50 * i, seenAccuracy: 0.5, loss: 0.1, weights: null },
+      estimate: { value: 0.3 },
+      statistics: { mutualInformation: 0.5, expectedEntropy: 0.5, disagreement: 0.5 },
+    }));
+    return { setting: `${decay} ${rate}`, config, members: 4, memorised, event, evaluations, seed };
+  };
+  const runs = [0.5, 1, 2].flatMap((decay) => [0.001, 0.0015, 0.002].map((rate) => runOf(decay, rate, 0)));
+  const { c, rows } = scoreWarning(runs, runs);
+  expect(c).toBeCloseTo(1.2, 1);
+  for (const row of rows.filter(({ name }: { name: string }) => name === "law"))
+    expect(row.median).toBeLessThan(0.05);
+  for (const row of rows.filter(({ name }: { name: string }) => name === "now"))
+    expect(row.median).toBeGreaterThan(0.1);
+});
