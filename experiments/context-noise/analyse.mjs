@@ -1,0 +1,84 @@
+/**
+ * Claim: how epistemic and aleatoric uncertainty depend on noise in the context, in training and in use, beside the exact
+ * posterior under the same noise. The expected entropy of the members stands for the aleatoric part; the entropy of the
+ * generalising predictor G, which knows the noise of the probe sets, is its reference.
+ */
+import { intervalPlot } from "../shared/figures.mjs";
+import { digest, groupBy } from "../shared/runs.mjs";
+import { mean, overSeeds } from "../shared/statistics.mjs";
+import { number, share, step, table, withInterval } from "../shared/tables.mjs";
+
+export function analyse(runs) {
+  const read = runs.map((run) => ({ ...run, digest: digest(run) }));
+  const cells = groupBy(read, ["task.trainNoise", "task.probeNoise"]);
+  return { text: grid(cells), figures: { noise: figure(cells) } };
+}
+
+function grid(cells) {
+  const rows = cells.map(({ values: [train, probe], runs }) => {
+    const of = (get, cell, statistic) =>
+      withInterval(
+        overSeeds(runs, ({ digest }) => get(digest), statistic),
+        cell,
+      );
+    return [
+      train,
+      probe,
+      runs.length,
+      of((d) => d.grokked, share, mean),
+      of((d) => d.memorised, step),
+      of((d) => d.grok, step),
+      of((d) => d.peak),
+      of((d) => d.last.mutualInformation),
+      of((d) => d.last.expectedEntropy),
+      number(mean(runs.map(({ digest }) => digest.entropyG))),
+      of((d) => d.last.relativeDistance),
+      of((d) => d.end),
+    ];
+  });
+  return table(
+    [
+      "noise in training",
+      "in use",
+      "seeds",
+      "members that grok",
+      "memorised",
+      "grokked",
+      "peak of MI",
+      "MI at the end",
+      "expected entropy at the end",
+      "entropy of G",
+      "distance to M, 0, against G, 1",
+      "unseen accuracy at the end, from chance to ceiling",
+    ],
+    rows,
+  );
+}
+
+/** At the end, where training and use have the same noise. */
+function figure(cells) {
+  const same = cells.filter(({ values: [train, probe] }) => train === probe);
+  const line = (label, of) => ({
+    label,
+    points: same.map(({ values: [x], runs }) => ({ x, ...overSeeds(runs, ({ digest }) => of(digest)) })),
+  });
+  const lines = [
+    line("MI", (d) => d.last.mutualInformation),
+    line("expected entropy", (d) => d.last.expectedEntropy),
+    line("entropy of G", (d) => d.entropyG),
+  ];
+  return intervalPlot({
+    description:
+      "Mutual information and expected entropy on unseen tasks at the end, and the entropy of the exact posterior, against noise in the context.",
+    x: {
+      title: "noise in the context",
+      domain: [0, Math.max(...same.map(({ values: [x] }) => x))],
+      format: "~g",
+    },
+    y: {
+      title: "nats",
+      domain: [0, Math.max(...lines.flatMap(({ points }) => points.map(({ interval }) => interval[1] ?? 0)))],
+    },
+    lines,
+  });
+}

@@ -1,0 +1,200 @@
+/**
+ * Claim: one mechanism sets delay and peak of uncertainty. What moves the delay, against the law
+ * T_grok - T_mem ~ log(V_mem / V*) / (2 k lr wd), in which it is inverse to learning rate times weight decay, and against
+ * the linear model, in which a ratio of unknowns to observations sets delay and peak together.
+ */
+import { seenInputCount } from "../../dist/tasks/family.js";
+import { countTrainingPrompts } from "../../dist/tasks/prompt-count.js";
+import { times } from "../../dist/theory/times.js";
+import { intervalPlot } from "../shared/figures.mjs";
+import { digest, groupBy } from "../shared/runs.mjs";
+import {
+  bootstrap,
+  bySeed,
+  leastSquares,
+  mean,
+  overSeeds,
+  pearson,
+  spearman,
+} from "../shared/statistics.mjs";
+import { number, share, step, table, withInterval } from "../shared/tables.mjs";
+
+export function analyse(runs) {
+  const read = runs.map((run) => ({ ...run, digest: digest(run) }));
+  return {
+    text: [grid(read), law(read), together(read)].filter(Boolean).join("\n\n"),
+    figures: { law: figure(read) },
+  };
+}
+
+const KEYS = [
+  "task.promptPool",
+  "training.weightDecay",
+  "training.learningRate",
+  "task.modulus",
+  "model.dModel",
+  "model.initStd",
+];
+
+function grid(read) {
+  const rows = groupBy(read, KEYS).map(({ values, runs }) => {
+    const of = (get, cell, statistic) =>
+      withInterval(
+        overSeeds(runs, ({ digest }) => get(digest), statistic),
+        cell,
+      );
+    return [
+      ...values,
+      runs.length,
+      of((d) => d.generalisedMembers, share, mean),
+      of((d) => d.grokked, share, mean),
+      of((d) => d.memorised, step),
+      of((d) => d.generalised, step),
+      of((d) => d.grok, step),
+      of(
+        (d) => d.delay,
+        (value) => (value === null ? "never" : number(value, 1)),
+      ),
+      of((d) => d.peak),
+      of((d) => d.last.mutualInformation),
+    ];
+  });
+  return table(
+    [
+      "pool",
+      "decay",
+      "rate",
+      "p",
+      "width",
+      "initial std",
+      "seeds",
+      "members that generalise",
+      "members that grok",
+      "memorised",
+      "generalised",
+      "grokked",
+      "delay",
+      "peak of MI",
+      "MI at the end",
+    ],
+    rows,
+  );
+}
+
+/** Steps from memorising to generalising, which is what decay drives, of the runs that have both. */
+const wait = ({ digest: { memorised, generalised } }) =>
+  memorised !== null && generalised !== null && generalised > memorised ? generalised - memorised : null;
+const pace = ({ config: { training } }) => training.learningRate * training.weightDecay;
+/** Prompts of the training tasks that the pool leaves out, for each that it holds. */
+const unseenRatio = ({ config: { task } }) =>
+  countTrainingPrompts(task, seenInputCount(task)) / task.promptPool - 1;
+
+function law(read) {
+  const known = read.filter((run) => wait(run) !== null && pace(run) > 0);
+  const columns = {
+    "log(rate x decay)": (run) => Math.log(pace(run)),
+    "log(prompts left out / in the pool)": (run) => Math.log(unseenRatio(run)),
+    "log(width)": (run) => Math.log(run.config.model.dModel),
+    "log(initial std)": (run) => Math.log(run.config.model.initStd),
+    "log(modulus)": (run) => Math.log(run.config.task.modulus),
+  };
+  const used = Object.entries(columns).filter(
+    ([, of]) => new Set(known.map((run) => of(run).toFixed(9))).size > 1,
+  );
+  const exponents = (runs) =>
+    leastSquares(
+      runs.map((run) => used.map(([, of]) => of(run))),
+      runs.map((run) => Math.log(wait(run))),
+    );
+  const fitted = exponents(known);
+  if (fitted === null) return "";
+  const draws = used.map((_, i) =>
+    bootstrap(bySeed(known), (groups) => exponents(groups.flat())?.[i + 1] ?? null),
+  );
+  const predicted = known.map(
+    (run) => fitted[0] + used.reduce((sum, [, of], i) => sum + fitted[i + 1] * of(run), 0),
+  );
+  const logs = known.map((run) => Math.log(wait(run)));
+  const residual = logs.map((value, i) => Math.abs(value - predicted[i]));
+  const rows = used.map(([name], i) => [name, withInterval({ value: fitted[i + 1], interval: draws[i] })]);
+  return [
+    table(
+      [
+        `exponent of the steps from memorising to generalising, ${known.length} of ${read.length} runs`,
+        "least squares [95 % interval over seeds]",
+      ],
+      rows,
+    ),
+    `R^2 ${number(pearson(predicted, logs) ** 2)}; mean absolute error ${number(mean(residual) / Math.log(2))} octaves.`,
+  ].join("\n\n");
+}
+
+/** Of its error on the training set and off it that is left, in the linear model's times, which are finite for lambda below 1 / (1 - LEVEL). */
+const LEVEL = 0.8;
+
+/** Whether what delays also raises the peak, as in the linear model, where both grow with lambda. */
+function together(read) {
+  const cells = groupBy(read, KEYS);
+  const correlation = (runs, x, y) => spearman(runs.map((run) => [x(run), y(run)]));
+  const rows = [
+    ["prompts left out / in the pool", "delay", unseenRatio, (run) => run.digest.delay],
+    ["prompts left out / in the pool", "peak of MI", unseenRatio, (run) => run.digest.peak],
+    ["delay", "peak of MI", (run) => run.digest.delay, (run) => run.digest.peak],
+  ].map(([x, y, ofX, ofY]) => [
+    x,
+    y,
+    withInterval({
+      value: correlation(read, ofX, ofY),
+      interval: bootstrap(bySeed(read), (groups) => correlation(groups.flat(), ofX, ofY)),
+    }),
+  ]);
+  const model = cells
+    .map(({ runs }) => unseenRatio(runs[0]))
+    .filter((ratio, i, all) => all.indexOf(ratio) === i);
+  const theory = model
+    .sort((a, b) => a - b)
+    .map((lambda) => {
+      const { tTrain, tGen } = times({ lambda, level: LEVEL });
+      return [number(lambda), Number.isFinite(tGen) ? number(tGen / tTrain, 1) : "never"];
+    });
+  return [
+    table(["", "", "rank correlation over all runs [95 % interval over seeds]"], rows),
+    table(["lambda: prompts left out / in the pool", "the linear model's delay, t_gen / t_train"], theory),
+  ].join("\n\n");
+}
+
+/** Steps of waiting against rate times decay, all runs, one line a pool. */
+function figure(read) {
+  const cells = groupBy(
+    read.filter((run) => run.config.training.weightDecay > 0),
+    ["task.promptPool", "task.modulus", "model.dModel", "model.initStd"],
+  ).filter(({ runs }) => new Set(runs.map(pace)).size > 2);
+  const lines = cells.map(({ values: [pool], runs }) => ({
+    label: `pool ${pool}`,
+    points: [...new Set(runs.map(pace))]
+      .sort((a, b) => a - b)
+      .map((x) => ({
+        x,
+        ...overSeeds(
+          runs.filter((run) => pace(run) === x),
+          wait,
+        ),
+      })),
+  }));
+  const xs = lines.flatMap(({ points }) => points.map(({ x }) => x));
+  const ys = lines.flatMap(({ points }) =>
+    points.flatMap(({ value, interval }) => [value, ...interval].filter(Boolean)),
+  );
+  return intervalPlot({
+    description:
+      "Median steps from memorising to generalising against learning rate times weight decay, with 95 % intervals; pools that never generalise are left out.",
+    x: {
+      title: "learning rate times weight decay",
+      type: "log",
+      domain: [Math.min(...xs), Math.max(...xs)],
+      format: "~g",
+    },
+    y: { title: "steps of waiting", type: "log", domain: [Math.min(...ys), Math.max(...ys)] },
+    lines,
+  });
+}
