@@ -13,6 +13,7 @@ import {
   bySeed,
   leastSquares,
   mean,
+  median,
   overSeeds,
   pearson,
   spearman,
@@ -48,12 +49,13 @@ function grid(read) {
       runs.length,
       of((d) => d.generalisedMembers, share, mean),
       of((d) => d.grokked, share, mean),
-      of((d) => d.memorised, step),
-      of((d) => d.generalised, step),
-      of((d) => d.grok, step),
+      of((d) => d.memorised, step, median),
+      of((d) => d.generalised, step, median),
+      of((d) => d.grok, step, median),
       of(
         (d) => d.delay,
         (value) => (value === null ? "never" : number(value, 1)),
+        median,
       ),
       of((d) => d.peak),
       of((d) => d.last.mutualInformation),
@@ -178,6 +180,7 @@ function figure(read) {
         ...overSeeds(
           runs.filter((run) => pace(run) === x),
           wait,
+          median,
         ),
       })),
   }));

@@ -3,7 +3,7 @@
  * prediction to the exact predictors that memorise (M) and generalise (G), and the curvature of the training loss.
  */
 import { digest, near } from "../shared/runs.mjs";
-import { mean, median, overSeeds } from "../shared/statistics.mjs";
+import { mean, medianOfKnown, overSeeds } from "../shared/statistics.mjs";
 import { number, table, withInterval } from "../shared/tables.mjs";
 import { isPool } from "../through-training/kinds.mjs";
 
@@ -103,11 +103,7 @@ function curvature(runs) {
     name,
     ...["start", "plateau", "end"].map((phase) =>
       withInterval(
-        overSeeds(
-          read,
-          ({ phases }) => mean(phases[phase].map(of)),
-          (values) => median(values.filter((value) => value !== null)),
-        ),
+        overSeeds(read, ({ phases }) => mean(phases[phase].map(of)), medianOfKnown),
         (value) => number(value, Math.abs(value) >= 100 ? 0 : 2),
       ),
     ),

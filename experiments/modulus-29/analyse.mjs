@@ -4,7 +4,7 @@
  */
 import { methodsTable } from "../shared/methods.mjs";
 import { digest, fallAtGrok, groupBy } from "../shared/runs.mjs";
-import { mean, median, overSeeds } from "../shared/statistics.mjs";
+import { mean, median, medianOfKnown, overSeeds } from "../shared/statistics.mjs";
 import { number, share, step, table, withInterval } from "../shared/tables.mjs";
 
 /** The two methods of the paper, beside the ensemble. */
@@ -74,7 +74,6 @@ function each(read) {
 }
 
 function summary({ values: [variables], runs }) {
-  const known = (values) => median(values.filter((value) => value !== null));
   const of = (get, cell, statistic = median) => withInterval(overSeeds(runs, get, statistic), cell);
   return [
     `${variables} variable${variables > 1 ? "s" : ""}, ${runs.length} runs, medians [95 % interval over seeds]:`,
@@ -83,8 +82,8 @@ function summary({ values: [variables], runs }) {
       ({ digest }) => digest.delay,
       (value) => (value === null ? "never" : number(value, 1)),
     )};`,
-    `lead ${of(({ digest }) => digest.lead, number, known)} octaves;`,
-    `share of the fall within half an octave of grokking ${of(fallAtGrok, share, known)};`,
+    `lead ${of(({ digest }) => digest.lead, number, medianOfKnown)} octaves;`,
+    `share of the fall within half an octave of grokking ${of(fallAtGrok, share, medianOfKnown)};`,
     `collapses without grok ${runs.filter(({ digest }) => digest.collapse !== null && digest.grok === null).length}.`,
   ].join(" ");
 }

@@ -21,7 +21,8 @@ export function methodsTable(runs) {
       const row = rows.find((candidate) => candidate.method === method);
       if (!row) return [];
       const plateau = row.points.filter(
-        ({ step }) => step >= (run.memorised ?? Infinity) && (run.generalised === null || step < run.generalised),
+        ({ step }) =>
+          step >= (run.memorised ?? Infinity) && (run.generalised === null || step < run.generalised),
       );
       const mi = ({ mean }) => mean.mutualInformation;
       return [

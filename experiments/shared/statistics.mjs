@@ -12,6 +12,9 @@ export function median(values) {
 }
 
 /** Of the numbers that there are; null without any. */
+export const medianOfKnown = (values) => median(values.filter((value) => value !== null));
+
+/** Of the numbers that there are; null without any. */
 export function mean(values) {
   const known = values.filter((value) => value !== null);
   return known.length === 0 ? null : known.reduce((sum, value) => sum + value, 0) / known.length;
@@ -34,8 +37,11 @@ export function bootstrap(groups, statistic) {
   return [draws[Math.floor(0.025 * DRAWS)], draws[Math.ceil(0.975 * DRAWS) - 1]].map(finite);
 }
 
-/** A statistic of one value of each run, with its interval over seeds. @param of value of a run @param statistic of values */
-export function overSeeds(runs, of, statistic = median) {
+/**
+ * A statistic of one value of each run, with its interval over seeds. Of steps, where null is never, `median`.
+ * @param of value of a run
+ */
+export function overSeeds(runs, of, statistic = medianOfKnown) {
   const value = statistic(runs.map(of));
   return { value, interval: bootstrap(bySeed(runs), (groups) => statistic(groups.flat().map(of))) };
 }

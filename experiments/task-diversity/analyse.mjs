@@ -4,7 +4,7 @@
  */
 import { intervalPlot } from "../shared/figures.mjs";
 import { digest, groupBy } from "../shared/runs.mjs";
-import { bootstrap, bySeed, mean, overSeeds, spearman } from "../shared/statistics.mjs";
+import { bootstrap, bySeed, mean, median, overSeeds, spearman } from "../shared/statistics.mjs";
 import { number, share, table, withInterval } from "../shared/tables.mjs";
 
 export function analyse(runs) {
@@ -35,6 +35,7 @@ function grid(cells) {
       of(
         (d) => d.delay,
         (value) => (value === null ? "never" : number(value, 1)),
+        median,
       ),
       of((d) => d.peak),
       of((d) => d.last.mutualInformation),

@@ -5,7 +5,7 @@
 import { intervalPlot } from "../shared/figures.mjs";
 import { methodsTable } from "../shared/methods.mjs";
 import { digest, fallAtGrok, near } from "../shared/runs.mjs";
-import { mean, median, overSeeds } from "../shared/statistics.mjs";
+import { mean, median, medianOfKnown, overSeeds } from "../shared/statistics.mjs";
 import { number, share, step, table, withInterval } from "../shared/tables.mjs";
 import { isPool, KINDS, kindOf } from "./kinds.mjs";
 
@@ -72,8 +72,8 @@ function throughTraining(kinds) {
       kind,
       runs.length,
       of((d) => d.grokked, share, mean),
-      of((d) => d.memorised, step),
-      of((d) => d.grok, step),
+      of((d) => d.memorised, step, median),
+      of((d) => d.grok, step, median),
       of((d) => d.plateau.mutualInformation),
       of(
         (d) => d.last.mutualInformation,
@@ -83,11 +83,7 @@ function throughTraining(kinds) {
       of((d) => d.last.expectedEntropy),
       number(median(runs.map((run) => read.get(run).entropyG))),
       withInterval(
-        overSeeds(
-          runs,
-          (run) => fallAtGrok(run),
-          (values) => median(values.filter((v) => v !== null)),
-        ),
+        overSeeds(runs, (run) => fallAtGrok(run), medianOfKnown),
         share,
       ),
       `${collapsed} of ${runs.length}`,
