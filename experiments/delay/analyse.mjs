@@ -91,44 +91,71 @@ const pace = ({ config: { training } }) => training.learningRate * training.weig
 const unseenRatio = ({ config: { task } }) =>
   countTrainingPrompts(task, seenInputCount(task)) / task.promptPool - 1;
 
+const COLUMNS = {
+  "rate x decay": pace,
+  "prompts left out / in the pool": unseenRatio,
+  width: ({ config }) => config.model.dModel,
+  "initial std": ({ config }) => config.model.initStd,
+  modulus: ({ config }) => config.task.modulus,
+};
+
+/**
+ * Powers of the settings, by least squares of logarithms, of all runs that generalise, and of the settings at which every
+ * run does: the others are known by those that were fast enough.
+ */
 function law(read) {
   const known = read.filter((run) => wait(run) !== null && pace(run) > 0);
-  const columns = {
-    "log(rate x decay)": (run) => Math.log(pace(run)),
-    "log(prompts left out / in the pool)": (run) => Math.log(unseenRatio(run)),
-    "log(width)": (run) => Math.log(run.config.model.dModel),
-    "log(initial std)": (run) => Math.log(run.config.model.initStd),
-    "log(modulus)": (run) => Math.log(run.config.task.modulus),
-  };
-  const used = Object.entries(columns).filter(
-    ([, of]) => new Set(known.map((run) => of(run).toFixed(9))).size > 1,
+  const whole = groupBy(known, KEYS)
+    .filter(
+      ({ values, runs }) =>
+        runs.length ===
+        groupBy(read, KEYS).find((cell) => String(cell.values) === String(values)).runs.length,
+    )
+    .flatMap(({ runs }) => runs);
+  const fits = [known, whole].map(powers);
+  const names = Object.keys(COLUMNS).filter((name) => fits.some(({ exponents }) => name in exponents));
+  return table(
+    [
+      "steps from memorising to generalising: exponent of",
+      `${known.length} of ${read.length} runs, all that generalise`,
+      `${whole.length} runs, of settings at which all do`,
+    ],
+    [
+      ...names.map((name) => [
+        name,
+        ...fits.map(({ exponents }) => (name in exponents ? withInterval(exponents[name]) : "–")),
+      ]),
+      ["R^2 of the logarithm", ...fits.map(({ rSquared }) => number(rSquared))],
+      ["mean absolute error, octaves", ...fits.map(({ octaves }) => number(octaves))],
+    ],
   );
-  const exponents = (runs) =>
-    leastSquares(
-      runs.map((run) => used.map(([, of]) => of(run))),
-      runs.map((run) => Math.log(wait(run))),
-    );
-  const fitted = exponents(known);
-  if (fitted === null) return "";
-  const draws = used.map((_, i) =>
-    bootstrap(bySeed(known), (groups) => exponents(groups.flat())?.[i + 1] ?? null),
+}
+
+/** @returns exponents, by the name of the column, of those columns that vary */
+function powers(runs) {
+  const logOf = (of) => (run) => Math.log(of(run));
+  const used = Object.entries(COLUMNS).filter(
+    ([, of]) => new Set(runs.map((run) => of(run).toFixed(9))).size > 1,
   );
-  const predicted = known.map(
-    (run) => fitted[0] + used.reduce((sum, [, of], i) => sum + fitted[i + 1] * of(run), 0),
-  );
-  const logs = known.map((run) => Math.log(wait(run)));
-  const residual = logs.map((value, i) => Math.abs(value - predicted[i]));
-  const rows = used.map(([name], i) => [name, withInterval({ value: fitted[i + 1], interval: draws[i] })]);
-  return [
-    table(
-      [
-        `exponent of the steps from memorising to generalising, ${known.length} of ${read.length} runs`,
-        "least squares [95 % interval over seeds]",
-      ],
-      rows,
+  const row = (run) => used.map(([, of]) => Math.log(of(run)));
+  const solve = (some) => leastSquares(some.map(row), some.map(logOf(wait)));
+  const solution = solve(runs);
+  if (solution === null) return { exponents: {}, rSquared: null, octaves: null };
+  const predicted = runs.map((run) => row(run).reduce((sum, x, i) => sum + solution[i + 1] * x, solution[0]));
+  const logs = runs.map(logOf(wait));
+  return {
+    exponents: Object.fromEntries(
+      used.map(([name], i) => [
+        name,
+        {
+          value: solution[i + 1],
+          interval: bootstrap(bySeed(runs), (groups) => solve(groups.flat())?.[i + 1] ?? null),
+        },
+      ]),
     ),
-    `R^2 ${number(pearson(predicted, logs) ** 2)}; mean absolute error ${number(mean(residual) / Math.log(2))} octaves.`,
-  ].join("\n\n");
+    rSquared: pearson(predicted, logs) ** 2,
+    octaves: mean(logs.map((value, i) => Math.abs(value - predicted[i]))) / Math.log(2),
+  };
 }
 
 /** Of its error on the training set and off it that is left, in the linear model's times, which are finite for lambda below 1 / (1 - LEVEL). */

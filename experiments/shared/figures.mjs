@@ -5,8 +5,9 @@ import { categories } from "../../dist/report/theme.js";
 /**
  * @param lines {label, points: [{x, value, interval}]}; the interval is drawn as thin dashed lines
  * @param y {title, domain}
+ * @param points draw the points as well
  */
-export function intervalPlot({ description, x, y, lines, marks, bands }) {
+export function intervalPlot({ description, x, y, lines, marks, points = true }) {
   const series = lines.flatMap(({ label, points }, i) => {
     const colour = categories[i % categories.length];
     const thin = { colour, strokeWidth: 1, opacity: 0.5, dash: [3, 3] };
@@ -23,8 +24,7 @@ export function intervalPlot({ description, x, y, lines, marks, bands }) {
     y,
     series,
     marks,
-    bands,
-    points: true,
+    points,
   });
 }
 

@@ -40,7 +40,11 @@ export function analyse(runs) {
     quadrants(kinds[2].runs),
     methodsTable(pool),
   ].join("\n\n");
-  return { text, figures: pool.length > 0 ? { collapse: collapse(kinds) } : {} };
+  const shown = Object.entries({ pool, fresh: kinds[1].runs }).filter(([, runs]) => runs.length > 0);
+  return {
+    text,
+    figures: Object.fromEntries(shown.map(([name, runs]) => [`collapse-${name}`, collapse(runs)])),
+  };
 }
 
 function throughTraining(kinds) {
@@ -123,35 +127,34 @@ function quadrants(runs) {
   );
 }
 
-/** Over octaves from the grok step, median and extremes of the seeds that grok. */
-function collapse(kinds) {
+/** Over octaves from the grok step, median and extremes of the seeds that grok, as far as more than half of them go. */
+function collapse(runs) {
   const grid = Array.from({ length: 25 }, (_, i) => -2 + i / 8);
-  const lines = kinds.slice(0, 2).flatMap(({ kind, runs }) => {
-    const read = runs.map((run) => digest(run)).filter(({ grok }) => grok !== null);
-    if (read.length === 0) return [];
-    const line = (label, of) => ({
-      label,
-      points: grid.flatMap((octave) => {
-        const values = read.flatMap(({ measures, grok }) => {
-          const at = grok * 2 ** octave;
-          return at > measures.at(-1).step ? [] : [of(near(measures, at))];
-        });
-        return values.length < read.length
-          ? []
-          : [{ x: octave, value: median(values), interval: [Math.min(...values), Math.max(...values)] }];
-      }),
-    });
-    return [
-      line(`MI, ${kind.split(" ")[0]}`, (m) => m.mutualInformation),
-      line(`accuracy, ${kind.split(" ")[0]}`, (m) => m.accuracy),
-    ];
+  const read = runs.map((run) => digest(run)).filter(({ grok }) => grok !== null);
+  const line = (label, of) => ({
+    label,
+    points: grid.flatMap((octave) => {
+      const values = read.flatMap(({ measures, grok }) => {
+        const at = grok * 2 ** octave;
+        return at > measures.at(-1).step ? [] : [of(near(measures, at))];
+      });
+      return values.length <= read.length / 2
+        ? []
+        : [{ x: octave, value: median(values), interval: [Math.min(...values), Math.max(...values)] }];
+    }),
   });
+  const lines = [
+    line("accuracy", (m) => m.accuracy),
+    line("MI", (m) => m.mutualInformation),
+    line("exp. entropy", (m) => m.expectedEntropy),
+  ];
+  const highest = Math.max(...lines.flatMap(({ points }) => points.map(({ interval }) => interval[1])));
   return intervalPlot({
-    description:
-      "Mutual information and accuracy on unseen tasks around the step at which the median member groks; dashed: lowest and highest seed.",
+    description: `Mutual information, expected entropy and accuracy on unseen tasks around the step at which the median member groks, ${read.length} of ${runs.length} seeds; dashed: lowest and highest seed.`,
     x: { title: "octaves after the median member groks", domain: [-2, 1], format: ".1f" },
-    y: { title: "nats; accuracy", domain: [0, 1.05] },
+    y: { title: "nats; accuracy", domain: [0, highest] },
     lines,
     marks: [{ x: 0, label: "grokked" }],
+    points: false,
   });
 }
