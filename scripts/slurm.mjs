@@ -193,7 +193,7 @@ function resultsOf(directory) {
     .map((name) => join("runs", name))
     .filter((name) => statSync(join(directory, name)).isFile());
   return Object.fromEntries(
-    [...files, "results.jsonl", "results.csv"].sort().map((name) => {
+    [...files, "results.jsonl", "results.csv", "results.parquet"].sort().map((name) => {
       return [
         name,
         createHash("sha256")
@@ -265,7 +265,7 @@ async function test() {
   });
   log(`n2 is lost, with ${lose("n2")} processes`);
 
-  await until("all runs and their results", 900, () => existsSync(join(root, "cluster", "results.csv")));
+  await until("all runs and their results", 900, () => existsSync(join(root, "cluster", "results.parquet")));
   await until("an empty queue", 120, () => statusOf("cluster").jobs.length === 0);
   const { counts } = statusOf("cluster");
   log(`the cluster has finished ${counts.finished} runs`);

@@ -7,6 +7,7 @@ import { commandWords, refuseNegated, refuseRepeated } from "./commands/argument
 import { COMPLETION_REQUEST, proposalsFor } from "./commands/completion.ts";
 import { diagnoseCommand } from "./commands/diagnose.ts";
 import { doctorCommand } from "./commands/doctor.ts";
+import { exportCommand } from "./commands/export.ts";
 import { importCommand } from "./commands/import.ts";
 import { posteriorCommand } from "./commands/posterior.ts";
 import { predictCommand } from "./commands/predict.ts";
@@ -31,6 +32,7 @@ const commands = [
   posteriorCommand,
   spectrumCommand,
   reportCommand,
+  exportCommand,
   predictCommand,
   diagnoseCommand,
   importCommand,

@@ -43,6 +43,8 @@ export type { SweepOutcome } from "./sweep/work.ts";
 
 export { type PosteriorOptions, runPosteriors } from "./analysis/posteriors.ts";
 export { runSpectra, type SpectrumOptions } from "./analysis/spectra.ts";
+export { type ExportOptions, exportData } from "./export/export.ts";
+export type { ExportFormat } from "./export/formats.ts";
 export { type RunData, readRun } from "./report/read-run.ts";
 export { writeFigures, writeReport, writeSweepReport } from "./report/report.ts";
 export { ForeignRunError, MissingRunError } from "./run/errors.ts";

@@ -25,6 +25,7 @@ const ROOMS = [
   "diagnosis",
   "analysis",
   "sweep",
+  "export",
   "report",
   "serve",
   "index",
@@ -47,7 +48,7 @@ const NODE_PARTS: string[] = [
 ];
 
 /** What a worker thread must not load, for its start is on the way to the first step. */
-const HEAVY = ["zod", "yargs", "vega", "vega-lite", "yaml", "cli-progress"];
+const HEAVY = ["zod", "yargs", "vega", "vega-lite", "yaml", "cli-progress", "hyparquet-writer"];
 
 /** What runs in worker threads, and what heavy packages it loads still. That may only shrink. */
 const THREADS: [string, string[]][] = [

@@ -7,7 +7,6 @@ import { describe, expect, it } from "vitest";
 import { remarkOn } from "../src/browser/detector-log.ts";
 import { KeptPredictions } from "../src/browser/kept-predictions.ts";
 import type { FromWorker, ToWorker } from "../src/browser/messages.ts";
-import { encodeNpz } from "../src/browser/npz.ts";
 import { Rate } from "../src/browser/rate.ts";
 import {
   configOf,
@@ -25,6 +24,7 @@ import { fileLayer, overrideLayer } from "../src/config/load.ts";
 import { presetLayer } from "../src/config/presets.ts";
 import { resolveConfig } from "../src/config/resolve.ts";
 import type { CoreModule } from "../src/core/module.ts";
+import { encodeNpz } from "../src/diagnosis/npz.ts";
 import type { SegmentRequest, SegmentResult } from "../src/training/messages.ts";
 import { type DetectorState, detectGrokking } from "../src/uncertainty/detector.ts";
 import type { UncertaintyObservation } from "../src/uncertainty/observation.ts";

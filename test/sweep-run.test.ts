@@ -8,8 +8,10 @@ import { defineSweep, parseAxis, type SweepInput } from "../src/sweep/definition
 import { cancelSweep, readFailure, readSweep, removeFailure, runDirectory } from "../src/sweep/directory.ts";
 import { expand } from "../src/sweep/expand.ts";
 import type { SweepObserver } from "../src/sweep/observer.ts";
+import { RESULT_FILES } from "../src/sweep/results.ts";
 import { sweepStatus } from "../src/sweep/status.ts";
 import { extendSweep, goOn, runSweep, type SweepOptions } from "../src/sweep/sweep.ts";
+import { readParquet } from "./fixtures/parquet.ts";
 import { noSmallDisk, smallDisk } from "./fixtures/small-disk.ts";
 import { GRID, sweepHashes, TINY } from "./fixtures/sweep.ts";
 import { resultHashes, temporaryDirectory } from "./fixtures/temporary.ts";
@@ -44,7 +46,7 @@ describe("a sweep", () => {
   });
 
   it("leaves run directories like any others, and results", async () => {
-    expect(readdirSync(whole).sort()).toEqual(["results.csv", "results.jsonl", "runs", "sweep.json"]);
+    expect(readdirSync(whole).sort()).toEqual([...RESULT_FILES, "runs", "sweep.json"].sort());
     const { runs } = readSweep(whole);
     const alone = join(root, "alone");
     const [, { config }] = expand(defineSweep(GRID));
@@ -75,6 +77,10 @@ describe("a sweep", () => {
     );
     expect(rows).toContain(`${runs[0].run},4,0,,grokked,,,step,`);
     expect(rows).toContain(`${runs[0].run},4,0,0,final,,,loss,${first.perMember[0].finalLoss}`);
+
+    const table = await readParquet(join(whole, "results.parquet"));
+    expect(table.columns).toEqual(header.split(","));
+    expect(table.rows.map((row) => row.map((cell) => cell ?? "").join(","))).toEqual(rows);
   });
 
   it("comes out the same with more threads, and of larger ensembles", async () => {

@@ -1,7 +1,7 @@
 /** The members' probabilities at every evaluation, for `epigrok diagnose`: at the last position, on seen and unseen tasks. */
+import { encodeNpz } from "../diagnosis/npz.ts";
 import type { MemberEvaluation } from "../pool/controller.ts";
 import type { ProbeSetName } from "../tasks/probe-sets.ts";
-import { encodeNpz } from "./npz.ts";
 
 const SETS = { predictions: "unseenTasks", seen: "seenTasks" } as const satisfies Record<
   string,

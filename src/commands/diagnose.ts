@@ -96,13 +96,11 @@ function refuseWithRun(args: DiagnoseArguments): void {
 async function ofRun(dir: string): Promise<Diagnosis> {
   const { readRun } = await import("../run/read.ts");
   const { diagnoseRun } = await import("../diagnosis/diagnose-run.ts");
+  const { withoutPredictions } = await import("../diagnosis/kept-evaluations.ts");
   const run = await readRun(dir);
   const diagnosis = await diagnoseRun(run);
   if (diagnosis) return diagnosis;
-  const { savePredictions } = run.config.evaluation;
-  throw new UsageError(
-    `${dir} has kept no predictions: evaluation.savePredictions is ${savePredictions}, must be last or all`,
-  );
+  throw withoutPredictions(run);
 }
 
 async function ofFile(path: string, { steps, seen, ...args }: DiagnoseArguments): Promise<Diagnosis> {

@@ -148,13 +148,13 @@ const cancelCommand: CommandModule<object, { dir: string }> = {
 
 const resultsCommand: CommandModule<object, { dir: string; json: boolean }> = {
   command: "results <dir>",
-  describe: "write results.jsonl, results.csv and report.html of the runs that are finished",
+  describe: "write the results and the report of the runs that are finished",
   builder: (yargs: Argv) => directory(yargs).option("json", json) as never,
   handler: async ({ dir, json }) => {
-    const { writeResults } = await import("../sweep/results.ts");
+    const { RESULT_FILES, writeResults } = await import("../sweep/results.ts");
     const finished = await writeResults(dir);
     const page = await reportOn(dir);
-    const files = [join(dir, "results.jsonl"), join(dir, "results.csv"), ...(page === null ? [] : [page])];
+    const files = [...RESULT_FILES.map((file) => join(dir, file)), ...(page === null ? [] : [page])];
     if (json) return console.log(JSON.stringify({ schema: "epigrok-sweep-results/1", finished, files }));
     console.log([`${finished} runs`, ...files].join("\n"));
   },

@@ -54,6 +54,36 @@ export function decodeNpy(bytes: Uint8Array): NpyArray {
   return { shape, data: fortran ? rowMajor(data, shape) : data };
 }
 
+export interface WritableArray {
+  shape: readonly number[];
+  /** Row-major. */
+  data: Float32Array | Float64Array | Int32Array;
+}
+
+/** Version 1 of the format, with a header padded so that the values begin at a multiple of 64. */
+export function encodeNpy({ shape, data }: WritableArray): Uint8Array {
+  const tuple = `(${shape.map((n) => `${n},`).join(" ")})`;
+  const header = `{'descr': '${typeName(data)}', 'fortran_order': False, 'shape': ${tuple}, }`;
+  const begin = MAGIC.length + 4;
+  const start = Math.ceil((begin + header.length + 1) / 64) * 64;
+  const bytes = new Uint8Array(start + data.byteLength);
+  const view = new DataView(bytes.buffer);
+  const text = `${MAGIC}\x01\x00  ${header.padEnd(start - begin - 1)}\n`;
+  bytes.set(Array.from(text, (character) => character.charCodeAt(0)));
+  view.setUint16(begin - 2, start - begin, true);
+  // The format's numbers are in the order that it names, the machine's in its own.
+  data.forEach((value, i) => {
+    const at = start + i * data.BYTES_PER_ELEMENT;
+    if (data instanceof Int32Array) view.setInt32(at, value, true);
+    else if (data instanceof Float32Array) view.setFloat32(at, value, true);
+    else view.setFloat64(at, value, true);
+  });
+  return bytes;
+}
+
+const typeName = (data: WritableArray["data"]) =>
+  data instanceof Int32Array ? "<i4" : data instanceof Float32Array ? "<f4" : "<f8";
+
 function parseHeader(text: string): { descr: string; fortran: boolean; shape: number[] } {
   const descr = /['"]descr['"]\s*:\s*['"]([^'"]*)['"]/.exec(text)?.[1];
   const order = /['"]fortran_order['"]\s*:\s*(True|False)/.exec(text)?.[1];

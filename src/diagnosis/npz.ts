@@ -1,7 +1,7 @@
 /** Archives of NumPy, .npz: zip files of .npy arrays, compressed or not. */
-import { unzipSync } from "fflate";
+import { unzipSync, zipSync } from "fflate";
 import { messageOf } from "../errors.ts";
-import { decodeNpy, type NpyArray } from "./npy.ts";
+import { decodeNpy, encodeNpy, type NpyArray, type WritableArray } from "./npy.ts";
 
 /** Of an archive; more are no predictions. */
 const MOST_ARRAYS = 1000;
@@ -47,6 +47,15 @@ export function decodeNpz(
     }
   });
   return { arrays: new Map(arrays), others };
+}
+
+/** A time for the archive's entries, so that equal arrays give equal bytes: the first there is in a zip file, here. */
+const NO_TIME = new Date(1980, 0, 1);
+
+/** @param arrays by name */
+export function encodeNpz(arrays: Readonly<Record<string, WritableArray>>): Uint8Array<ArrayBuffer> {
+  const files = Object.entries(arrays).map(([name, array]) => [`${name}.npy`, encodeNpy(array)]);
+  return zipSync(Object.fromEntries(files), { mtime: NO_TIME });
 }
 
 const arrayName = (file: string) => file.replace(/\.npy$/, "");

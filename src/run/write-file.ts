@@ -15,15 +15,18 @@ const TEMPORARY = /^\.epigrok-[0-9a-f]{16}\.tmp$/;
 /** Whether a file is what a killed process left of one that was to appear. */
 export const isTemporary = (path: string) => TEMPORARY.test(basename(path));
 
+type Content = string | Uint8Array | AsyncIterable<string | Uint8Array>;
+
 /**
  * Replaces the file at `path`, whose mode and owner are kept; a link is followed, and what is no file (a pipe, /dev/null)
  * is written to.
+ * @param data may come in pieces
  * @param options.keepAs what the file that is replaced is then called
  * @throws Error naming the file, if it could not be written whole: what was there before still is
  */
 export async function writeWhole(
   path: string,
-  data: string | Uint8Array,
+  data: Content,
   { keepAs }: { keepAs?: string } = {},
 ): Promise<void> {
   try {
@@ -35,18 +38,13 @@ export async function writeWhole(
   }
 }
 
-async function replace(
-  path: string,
-  data: string | Uint8Array,
-  before: Stats | null,
-  keepAs?: string,
-): Promise<void> {
+async function replace(path: string, data: Content, before: Stats | null, keepAs?: string): Promise<void> {
   const temporary = join(dirname(path), `.epigrok-${randomBytes(8).toString("hex")}.tmp`);
   try {
     const file = await open(temporary, "wx");
     try {
       // Writes until all bytes are written, however few one call takes.
-      await file.writeFile(data);
+      await writeFile(file, data);
       if (before) await takeOver(file, before);
       await file.sync();
     } finally {

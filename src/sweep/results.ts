@@ -1,10 +1,12 @@
 /**
  * The results of a sweep, made of its finished runs alone: equal sweeps give equal bytes, in the order of the sweep.
- * results.jsonl has a line for each run, results.csv a line for each number.
+ * results.jsonl has a line for each run; results.csv and results.parquet are one table, a row for each number.
  */
 import { join } from "node:path";
+import { type MetricNumber, numbersIn } from "../run/metric-rows.ts";
 import { readMetrics, readSummary } from "../run/read.ts";
 import type { FinalAccuracy, MetricsRecord, RunSummary } from "../run/records.ts";
+import { type Column, columnOf, csvOf, parquetOf, type Row, type Table } from "../run/table.ts";
 import { writeWhole } from "../run/write-file.ts";
 import type { Settings } from "./definition.ts";
 import { readSweep, runDirectory } from "./directory.ts";
@@ -21,19 +23,14 @@ export interface SweepResult
   final: MetricsRecord["ensemble"];
 }
 
-/** A line of results.csv, without the settings of its run. */
-export interface ResultRow {
-  run: string;
+/** A row of the table, without its run. */
+interface ResultRow extends MetricNumber {
   /** null: of the ensemble. */
   member: number | null;
   /** When it is so: at an event, at the end, or at the peak of mutual information. */
   event: string;
   /** Probe set; null for what is of none. */
   set: string | null;
-  /** Of a prompt, from 0; null: the last one. */
-  position: number | null;
-  metric: string;
-  value: number | null;
 }
 
 /** Of the finished runs. @throws ForeignRunError if a file of one is damaged */
@@ -53,44 +50,58 @@ async function resultOf(directory: string, { run, settings }: SweepRun): Promise
   return { version: 1, run, settings, ...same, final: records.at(-1)?.ensemble ?? {} };
 }
 
-/** Writes results.jsonl and results.csv. @returns how many runs are in them */
+/** What `writeResults` writes. */
+export const RESULT_FILES = ["results.jsonl", "results.csv", "results.parquet"] as const;
+
+/** Writes RESULT_FILES. @returns how many runs are in them */
 export async function writeResults(directory: string): Promise<number> {
   const results = await sweepResults(directory);
-  await writeWhole(
-    join(directory, "results.jsonl"),
-    results.map((result) => `${JSON.stringify(result)}\n`).join(""),
-  );
-  await writeWhole(join(directory, "results.csv"), csvOf(results));
+  const lines = results.map((result) => `${JSON.stringify(result)}\n`).join("");
+  const table = resultsTable(results);
+  const contents = [lines, csvOf(table), parquetOf(table)];
+  for (const [i, file] of RESULT_FILES.entries()) await writeWhole(join(directory, file), contents[i]);
   return results.length;
 }
 
-function csvOf(results: readonly SweepResult[]): string {
-  const keys = [...new Set(results.flatMap(({ settings }) => Object.keys(settings)))];
-  const header = ["run", ...keys, ...COLUMNS];
-  const lines = results.flatMap((result) =>
-    rowsOf(result).map((row) => [
-      row.run,
-      ...keys.map((key) => result.settings[key] ?? null),
-      ...COLUMNS.map((column) => row[column]),
-    ]),
-  );
-  return [header, ...lines].map((cells) => `${cells.map(cell).join(",")}\n`).join("");
+const COLUMNS = [
+  { name: "member", type: "integer" },
+  { name: "event", type: "text" },
+  { name: "set", type: "text" },
+  { name: "position", type: "integer" },
+  { name: "metric", type: "text" },
+  { name: "value", type: "number" },
+] as const satisfies (Column & { name: keyof ResultRow })[];
+
+/** Every number of the results. */
+export function resultsTable(results: readonly SweepResult[]): Table {
+  const { columns, cells } = runColumns(results);
+  return {
+    columns: [...columns, ...COLUMNS],
+    *rows() {
+      for (const result of results)
+        yield rowsOf(result).map((row) => [...cells(result), ...COLUMNS.map(({ name }) => row[name])]);
+    },
+  };
 }
 
-const COLUMNS = [
-  "member",
-  "event",
-  "set",
-  "position",
-  "metric",
-  "value",
-] as const satisfies (keyof ResultRow)[];
-
-const cell = (value: unknown): string => {
-  if (value === null || value === undefined) return "";
-  const text = typeof value === "string" ? value : JSON.stringify(value);
-  return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-};
+/** The columns of a table that say which run its rows are of: its name, and a column for each setting. */
+export function runColumns(runs: readonly Pick<SweepRun, "run" | "settings">[]) {
+  const keys = [...new Set(runs.flatMap(({ settings }) => Object.keys(settings)))];
+  const columns: Column[] = [
+    { name: "run", type: "text" },
+    ...keys.map((key) =>
+      columnOf(
+        key,
+        runs.map(({ settings }) => settings[key]),
+      ),
+    ),
+  ];
+  const cells = ({ run, settings }: Pick<SweepRun, "run" | "settings">): Row => [
+    run,
+    ...keys.map((key) => settings[key]),
+  ];
+  return { columns, cells };
+}
 
 /** Events of a summary, and what they are called. */
 const EVENTS = {
@@ -103,8 +114,8 @@ const EVENTS = {
 
 /** Every number of a result. */
 function rowsOf(result: SweepResult): ResultRow[] {
-  const { run, mutualInformation, perMember, final } = result;
-  const none = { run, member: null, set: null, position: null };
+  const { mutualInformation, perMember, final } = result;
+  const none = { member: null, set: null, position: null };
   const steps = (of: Partial<Record<string, unknown>>, member: number | null): ResultRow[] =>
     Object.entries(EVENTS).flatMap(([field, event]) =>
       field in of ? [{ ...none, member, event, metric: "step", value: of[field] as number | null }] : [],
@@ -114,9 +125,7 @@ function rowsOf(result: SweepResult): ResultRow[] {
     ...steps({ ...result }, null),
     { ...unseen, event: "peak", value: mutualInformation.peak },
     ...Object.entries(final).flatMap(([set, measures]) =>
-      Object.entries(measures).flatMap(([metric, value]) =>
-        numbersOf(metric, value).map((number) => ({ ...none, event: "final", set, ...number })),
-      ),
+      numbersIn(measures).map((number) => ({ ...none, event: "final", set, ...number })),
     ),
     ...perMember.flatMap(({ member, accuracy, finalLoss, failedStep, ...events }) => [
       ...steps(events, member),
@@ -133,14 +142,3 @@ const accuracies = (accuracy: FinalAccuracy) =>
     metric: "accuracy",
     value: value as number | null,
   }));
-
-/** `accuracyByPosition` is accuracy at each position; measures with parts have one name for each of them. */
-function numbersOf(name: string, value: unknown): Pick<ResultRow, "metric" | "position" | "value">[] {
-  if (Array.isArray(value)) {
-    const metric = name.replace(/ByPosition$/, "");
-    return value.map((number, position) => ({ metric, position, value: number }));
-  }
-  if (typeof value === "object" && value !== null)
-    return Object.entries(value).flatMap(([part, inner]) => numbersOf(`${name}.${part}`, inner));
-  return typeof value === "number" ? [{ metric: name, position: null, value }] : [];
-}

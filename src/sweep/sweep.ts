@@ -28,8 +28,8 @@ export interface SweepOptions extends Omit<WorkOptions, "workers" | "only"> {
 }
 
 /**
- * Trains every run of a grid, of lists of settings, or of both, and writes results.jsonl and results.csv beside the run
- * directories. Finished runs are skipped, interrupted ones go on to the same bytes, and any number of processes, on
+ * Trains every run of a grid, of lists of settings, or of both, and writes results.jsonl, results.csv and results.parquet
+ * beside the run directories. Finished runs are skipped, interrupted ones go on to the same bytes, and any number of processes, on
  * machines with a common file system, may call this with one directory at the same time.
  *
  * A run that fails is tried once more; then it is left out of the results, and the others go on.

@@ -65,7 +65,7 @@ export async function sweepPage(directory: string, options: SweepReportOptions =
         ),
       ),
     ].join("\n"),
-    footer: `Of ${results.length} finished runs. All numbers: results.csv, results.jsonl.`,
+    footer: `Of ${results.length} finished runs. All numbers: results.csv, results.parquet, results.jsonl.`,
   });
 }
 
