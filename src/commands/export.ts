@@ -31,8 +31,8 @@ export const exportCommand: CommandModule<object, ExportArguments> = {
       })
       .option("overwrite", { type: "boolean", default: false, describe: "replace files that are there" })
       .epilogue(
-        "Tables have a row for each number: run, settings, step or event, member, set, position, metric, value. Arrays\n" +
-          "are of runs that have kept their predictions (evaluation.savePredictions). See docs/export.md.",
+        "Tables have a row for each number: run, settings, step or event, member, set, position, metric, value.\n" +
+          "Arrays are of runs that keep their predictions (evaluation.savePredictions). See docs/export.md.",
       ) as unknown as Argv<ExportArguments>,
   handler: async ({ dir, format, out, metrics, overwrite }) => {
     const { exportData } = await import("../export/export.ts");
