@@ -18,6 +18,7 @@ import { type ExportedRun, metricsTable } from "./metrics-table.ts";
 import { requireTarget } from "./target.ts";
 import { EVENT_FILE, eventFile } from "./tensorboard.ts";
 
+/** What is exported, and to where. */
 export interface ExportOptions {
   /**
    * `csv`, `parquet`: the metrics of a run through training, or the results of a sweep, a row for each number.
