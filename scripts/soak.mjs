@@ -5,22 +5,12 @@
  *   node scripts/soak.mjs [--minutes 10] [--seed 1] [--dir DIR]     (after npm run build; Linux, macOS)
  */
 import { spawn } from "node:child_process";
-import { createHash } from "node:crypto";
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, relative } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { decodeSafetensors } from "../dist/safetensors.js";
+import { differences, randomFrom, runContents } from "./disturbed.mjs";
 
 const { values } = parseArgs({
   options: {
@@ -33,14 +23,8 @@ const cli = fileURLToPath(new URL("../dist/cli.js", import.meta.url));
 const root = values.dir ?? mkdtempSync(join(tmpdir(), "epigrok-soak-"));
 mkdirSync(root, { recursive: true });
 
-/** Mulberry32: which disturbances there are follows from the seed; when they strike depends on the machine. */
-let state = Number(values.seed);
-function random() {
-  state = (state + 0x6d2b79f5) | 0;
-  let t = Math.imul(state ^ (state >>> 15), 1 | state);
-  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-  return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-}
+/** Which disturbances there are follows from the seed; when they strike depends on the machine. */
+const random = randomFrom(Number(values.seed));
 const pick = (list) => list[Math.floor(random() * list.length)];
 
 const COMMON = [
@@ -119,55 +103,12 @@ const posteriors = (out) => {
   ];
 };
 
-/**
- * Of a member's state, what training goes on from. Which of its evaluations wait for those of other members depends on who
- * was ahead of whom.
- */
-function trained(data) {
-  const { metadata, tensors } = decodeSafetensors(data);
-  const state = ["parameters", "firstMoment", "secondMoment"].map((name) =>
-    Buffer.from(tensors.get(name).data.buffer),
-  );
-  return Buffer.concat([Buffer.from(`${metadata.member} ${metadata.step}`), ...state]);
-}
-
-/** Path -> hash of what has to be equal. Times, speeds and places differ, and with them checksums of what holds these. */
-function contents(out) {
-  const files = readdirSync(out, { recursive: true, encoding: "utf8" })
-    .map((name) => join(out, name))
-    .filter((path) => statSync(path).isFile());
-  const hash = (data) => createHash("sha256").update(data).digest("hex");
-  return Object.fromEntries(
-    files.flatMap((path) => {
-      const name = relative(out, path);
-      if (/^(environment\.json|timing\.jsonl|report\.html|config\.json)$/.test(name)) return [];
-      const data = readFileSync(path);
-      if (name.startsWith("state/")) return [[name, hash(trained(data))]];
-      if (name === "summary.json") {
-        const { sha256: _, runDir: __, tokensPerSecond: ___, ...summary } = JSON.parse(data);
-        return [[name, hash(JSON.stringify(summary))]];
-      }
-      if (name === "posteriors.jsonl") {
-        const records = String(data)
-          .trimEnd()
-          .split("\n")
-          .map((line) => {
-            const { sha256: _, fitSeconds: __, predictSeconds: ___, ...record } = JSON.parse(line);
-            return JSON.stringify(record);
-          });
-        return [[name, hash(records.sort().join())]];
-      }
-      return [[name, hash(data)]];
-    }),
-  );
-}
-
 const expected = {};
 for (const kind of Object.keys(KINDS)) {
   const out = join(root, `undisturbed-${kind}`);
   for (const command of [begin(kind, out), posteriors(out)])
     if ((await run(command)) !== 0) throw new Error(`the undisturbed run of ${kind} failed`);
-  expected[kind] = contents(out);
+  expected[kind] = runContents(out);
 }
 
 const counts = { runs: 0, different: 0 };
@@ -199,9 +140,7 @@ while (Date.now() < end) {
       }
     }
   }
-  const found = contents(out);
-  const names = new Set([...Object.keys(found), ...Object.keys(expected[kind])]);
-  const differing = [...names].filter((name) => found[name] !== expected[kind][name]);
+  const differing = differences(runContents(out), expected[kind]);
   counts.runs++;
   if (differing.length > 0) {
     counts.different++;

@@ -1,5 +1,5 @@
 /** `epigrok sweep`: killed, interrupted, asked and misused. */
-import type { ChildProcess } from "node:child_process";
+import { type ChildProcess, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -61,6 +61,24 @@ describe("epigrok sweep", () => {
     expect((await sweep([out, "--quiet"])).code).toBe(0);
     expect(hashesOf(out)).toEqual(expected);
   }, 240_000);
+
+  it("killed at random moments has every file as it would have been", () => {
+    const args = [
+      "scripts/killed-sweep.mjs",
+      "--seeds",
+      "4",
+      "--steps",
+      "200",
+      "--dir",
+      join(root, "random"),
+    ];
+    const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8" });
+    expect({ status, stderr }, stdout).toEqual({ status: 0, stderr: "" });
+    const told = JSON.parse(stdout.trimEnd().split("\n").at(-1)!);
+    expect(told).toMatchObject({ runs: 12, kills: 5, different: 0 });
+    // Configuration, records, results, state, predictions and checkpoints of each run.
+    expect(told.files).toBeGreaterThan(12 * 10);
+  }, 120_000);
 
   it.each<[NodeJS.Signals, number]>([
     ["SIGINT", 130],
