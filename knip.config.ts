@@ -13,6 +13,7 @@ export default {
     "src/pool/worker.ts!",
     "src/analysis/worker.ts!",
     "src/run/heartbeat-thread.ts!",
+    "src/serve/page-thread.ts!",
     "src/browser/page.ts!",
     "src/browser/worker.ts!",
     "assembly/index.ts!",

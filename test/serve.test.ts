@@ -5,6 +5,7 @@ import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { LivePages } from "../src/serve/live-page.ts";
 import { type Serving, serve } from "../src/serve/server.ts";
 import { epigrok } from "./fixtures/cli.ts";
 import { noBrowser } from "./fixtures/site.ts";
@@ -146,6 +147,22 @@ describe("what is served", () => {
   });
 });
 
+describe("pages of a run that goes on", () => {
+  it("are made in a fifth of the time at most, so that its training has the rest", async () => {
+    const directory = join(root, "sweep", "runs", "a b&c");
+    const pages = new LivePages();
+    expect(pages.rests(directory)).toBe(false);
+    const began = performance.now();
+    const page = pages.page(directory);
+    await expect.poll(() => pages.rests(directory)).toBe(true);
+    await page;
+    const took = performance.now() - began;
+    await pages.made();
+    await expect.poll(() => pages.rests(directory), { interval: 5, timeout: 60_000 }).toBe(false);
+    expect(performance.now() - began).toBeGreaterThan(4.5 * took);
+  });
+});
+
 describe("events of a run", () => {
   /** Messages from now on. */
   async function follow(name: string) {
@@ -225,7 +242,7 @@ describe("events of a run", () => {
             .map((record) => `${JSON.stringify(record)}\n`)
             .join(""),
         );
-        await expect.poll(() => accuracy.innerHTML(), { timeout: 20_000 }).not.toBe(before);
+        await expect.poll(() => accuracy.innerHTML(), { timeout: 60_000 }).not.toBe(before);
         expect(await page.locator("#axis-log").isChecked()).toBe(true);
         expect(await page.locator(".player .frame").filter({ visible: true }).count()).toBe(1);
         expect(complaints).toEqual([]);
@@ -233,6 +250,6 @@ describe("events of a run", () => {
         await browser.close();
       }
     },
-    60_000,
+    120_000,
   );
 });

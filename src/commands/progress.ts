@@ -25,6 +25,8 @@ const PLAIN_INTERVAL_SECONDS = 5;
 const LIVE_INTERVAL_MILLISECONDS = 200;
 
 export interface Progress extends RunObserver {
+  /** Prints a line beside the progress, or without one. */
+  say(line: string): void;
   /** Leaves the terminal as it was; idempotent. */
   close(): void;
 }
@@ -41,7 +43,7 @@ const POOL_MEMORISED = "prompt pool memorised";
 /** Quiet is without progress: what went wrong is told all the same. */
 export function createProgress(stream: ProgressStream, quiet: boolean): Progress {
   const print = (line: string) => stream.write(`${line}\n`);
-  if (quiet) return { ...troubles(print), close: () => {} };
+  if (quiet) return { ...troubles(print), say: print, close: () => {} };
   return canRedraw(stream) ? liveProgress(stream) : plainProgress(print);
 }
 
@@ -72,6 +74,7 @@ function plainProgress(print: (line: string) => void): Progress {
       print([`step ${record.step}/${speed.steps}`, ...parts].join("  "));
     },
     ...troubles(print),
+    say: print,
     close: () => {},
   };
 }
@@ -124,6 +127,7 @@ function liveProgress(stream: ProgressStream): Progress {
     memberFailed: ({ message }) => bars.log(`${message}\n`),
     // Comes before the bars are there.
     warned: (message) => void stream.write(`warning: ${message}\n`),
+    say: (line) => void (timer === undefined ? stream.write(`${line}\n`) : bars.log(`${line}\n`)),
     close() {
       if (timer === undefined) return;
       clearInterval(timer);

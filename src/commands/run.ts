@@ -6,10 +6,12 @@ import type { Config } from "../config/schema.ts";
 import { messageOf, UsageError } from "../errors.ts";
 import type { OpenMode } from "../run/directory.ts";
 import { inMebibytes } from "../run/mebibytes.ts";
+import type { RunObserver } from "../run/observer.ts";
 import type { RunPlan } from "../run/plan.ts";
 import type { RunSummary } from "../run/records.ts";
 import type { RunOptions } from "../run/run.ts";
 import { workerCount } from "./flags.ts";
+import type { LivePage } from "./live-page.ts";
 import type { Progress } from "./progress.ts";
 import { reportOn } from "./report-on.ts";
 import { type Interruption, quoted, stopOnSignal } from "./signals.ts";
@@ -28,6 +30,7 @@ interface RunArguments {
   overwrite: boolean;
   dryRun: boolean;
   posterior: boolean;
+  open: boolean;
   json: boolean;
   quiet: boolean;
 }
@@ -80,6 +83,11 @@ export const runCommand: CommandModule<object, RunArguments> = {
         default: true,
         describe: "fit last-layer Laplace and a short IVON afterwards, within 10 % of the training time",
       })
+      .option("open", {
+        type: "boolean",
+        default: false,
+        describe: "serve the run's live page on this machine while it trains, and open it in the browser",
+      })
       .option("json", { type: "boolean", default: false, describe: "print the result as one JSON object" })
       .option("quiet", { type: "boolean", default: false, describe: "no progress" })
       .epilogue(
@@ -89,21 +97,26 @@ export const runCommand: CommandModule<object, RunArguments> = {
       ) as unknown as Argv<RunArguments>,
   handler: async (args) => {
     const workers = workerCount(args.workers);
+    if (args.dryRun && args.open) throw new UsageError("--open: a dry run has no page");
     if (args.dryRun) return dryRun(args, workers);
     let progress: Progress | undefined;
     const interruption = stopOnSignal(() => progress?.close());
     const { createWorkerPool, startThreads } = await import("../pool/pool.ts");
     // One thread gets ready while this one reads the configuration: together they keep two cores busy.
     const threads = startThreads({ workers, atOnce: 1 });
+    let page: LivePage | undefined;
     try {
       const { createProgress } = await import("./progress.ts");
       progress = createProgress(process.stderr, args.quiet);
+      if (args.open) page = new (await import("./live-page.ts")).LivePage(progress.say);
+      const observer = page?.beside(progress) ?? progress;
       const createPool: RunOptions["createPool"] = (options) => createWorkerPool({ ...options, threads });
-      await train(args, { workers, createPool, interruption, progress });
+      await train(args, { workers, createPool, interruption, progress, observer });
+      if (!interruption.signal.aborted) await page?.finish();
     } finally {
       progress?.close();
       interruption.dispose();
-      await threads.close();
+      await Promise.all([threads.close(), page?.close()]);
     }
   },
 };
@@ -122,11 +135,12 @@ interface TrainOptions {
   createPool: RunOptions["createPool"];
   interruption: Interruption;
   progress: Progress;
+  observer: RunObserver;
 }
 
 async function train(
   args: RunArguments,
-  { workers, createPool, interruption, progress }: TrainOptions,
+  { workers, createPool, interruption, progress, observer }: TrainOptions,
 ): Promise<void> {
   const { config, layers, given, name, mode } = await resolveRun(args);
   const { makeDefaultRunDirectory } = await import("../run/directory.ts");
@@ -140,7 +154,7 @@ async function train(
     overrides: layers,
     commandLine: process.argv.slice(2),
     signal,
-    observer: progress,
+    observer,
     createPool,
   });
   progress.close();

@@ -34,9 +34,15 @@ interface Followed {
 }
 
 export class Followers {
+  readonly #rests: (directory: string) => boolean;
   readonly #runs = new Map<string, Followed>();
   #timer: NodeJS.Timeout | undefined;
   #polls = 0;
+
+  /** @param rests whether changes of a run are to be told later */
+  constructor(rests: (directory: string) => boolean) {
+    this.#rests = rests;
+  }
 
   /** Sends the run's version now, so that a client that was away learns what it has missed, and after each change. */
   async add(directory: string, response: ServerResponse): Promise<void> {
@@ -51,7 +57,7 @@ export class Followers {
       if (this.#runs.size === 0) this.#stop();
     });
     response.write(`retry: 2000\n${message(version)}`);
-    this.#timer ??= setInterval(() => void this.#poll(), POLL_MS);
+    this.#timer ??= setInterval(() => void this.#poll(this.#rests), POLL_MS);
   }
 
   close(): void {
@@ -64,9 +70,16 @@ export class Followers {
     this.#timer = undefined;
   }
 
-  async #poll(): Promise<void> {
+  /** Sends what has changed, of all runs. @returns whether anybody follows one */
+  async tell(): Promise<boolean> {
+    await this.#poll(() => false);
+    return this.#runs.size > 0;
+  }
+
+  async #poll(rests: (directory: string) => boolean): Promise<void> {
     const heartbeat = ++this.#polls % HEARTBEAT_POLLS === 0;
     for (const [directory, run] of this.#runs) {
+      if (rests(directory)) continue;
       const version = await versionOf(directory);
       const changed = version !== run.version;
       run.version = version;

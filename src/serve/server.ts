@@ -7,6 +7,7 @@ import { readdir, readFile, realpath } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { type AddressInfo, isIP } from "node:net";
 import { extname } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { messageOf, UsageError } from "../errors.ts";
 import { findRun, findRuns } from "./find-runs.ts";
@@ -24,6 +25,9 @@ const TYPES: Record<string, string> = {
   ".css": "text/css; charset=utf-8",
   ".wasm": "application/wasm",
 };
+
+/** In which a page asks for what it was told of. */
+const ASK_MS = 500;
 
 /** For every answer. */
 const HEADERS = {
@@ -48,6 +52,9 @@ export interface ServeOptions {
 export interface Serving {
   /** Where the list is; beyond this machine with a token, without which nothing is answered. */
   url: string;
+  /** Ends once the pages that are open have had time to ask for what has changed last, and have it. */
+  finish(): Promise<void>;
+  /** Ends at once. */
   close(): Promise<void>;
 }
 
@@ -60,8 +67,8 @@ export async function serve({ directory, host = "127.0.0.1", port = 0 }: ServeOp
   });
   const token = isLoopback(host) ? null : randomBytes(16).toString("hex");
   const site = new Set(await readdir(SITE).catch(() => [] as string[]));
-  const followers = new Followers();
   const pages = new LivePages();
+  const followers = new Followers((run) => pages.rests(run));
   const server = createServer((request, response) => {
     answer(request, response).catch((error: unknown) => {
       console.error(`epigrok serve: ${request.url}: ${messageOf(error)}`);
@@ -120,12 +127,19 @@ export async function serve({ directory, host = "127.0.0.1", port = 0 }: ServeOp
   });
   const { port: taken } = server.address() as AddressInfo;
   const name = isIP(host) === 6 ? `[${host}]` : host;
+  const closed = () => new Promise((done) => server.close(done));
   return {
     url: `http://${name}:${taken}/${token === null ? "" : `${token}/`}`,
+    async finish() {
+      await pages.made();
+      if (await followers.tell()) await wait(ASK_MS);
+      followers.close();
+      await closed();
+    },
     async close() {
       followers.close();
       server.closeAllConnections();
-      await new Promise((done) => server.close(done));
+      await closed();
     },
   };
 }
