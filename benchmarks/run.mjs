@@ -18,6 +18,7 @@ import { enableWideSimd } from "../dist/core/simd.js";
 import { memoryBenches, sizeBenches, startUpBenches } from "./footprint.mjs";
 import { ceilingBenches, ceilingOf, gemmBenches } from "./kernels.mjs";
 import { once } from "./measure.mjs";
+import { packingBenches } from "./packing.mjs";
 import { curvatureBenches, posteriorBenches } from "./posteriors.mjs";
 import { ensembleScalingBenches, modelScalingBenches, threadScalingBenches } from "./scaling.mjs";
 import { evaluationBenches, stepBenches } from "./step.mjs";
@@ -86,6 +87,7 @@ const benches = [
   modelScalingBenches,
   ensembleScalingBenches,
   threadScalingBenches,
+  packingBenches,
   memoryBenches,
   startUpBenches,
   sizeBenches,
