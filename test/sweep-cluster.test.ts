@@ -2,6 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
+import { Job } from "kubernetes-models/batch/v1";
 import { beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { defineSweep } from "../src/sweep/definition.ts";
@@ -88,9 +89,33 @@ describe("a task", () => {
   });
 });
 
+/** Where the values of a document are, objects and lists not among them. */
+function leaves(value: unknown, path: (string | number)[] = []): (string | number)[][] {
+  if (typeof value !== "object" || value === null) return [path];
+  return Object.entries(value).flatMap(([key, inner]) => leaves(inner, [...path, key]));
+}
+
 describe("the templates", () => {
+  const template = () => parse(readFileSync(resolve("deploy/kubernetes/indexed-job.yaml"), "utf8"));
+
+  it("of Kubernetes is what the schema of a Job allows", () => {
+    new Job(template()).validate();
+  });
+
+  it.each(leaves(template()).map((path) => [path.join("."), path] as const))(
+    "of Kubernetes has %s where the schema has it",
+    (_, path) => {
+      // What the schema does not know, it does not refuse either.
+      const job = template();
+      let place = job;
+      for (const key of path.slice(0, -1)) place = place[key];
+      place[path.at(-1)!] = [[{}]];
+      expect(() => new Job(job).validate()).toThrow();
+    },
+  );
+
   it("of Kubernetes is an Indexed Job whose command trains a task", async () => {
-    const job = parse(readFileSync(resolve("deploy/kubernetes/indexed-job.yaml"), "utf8"));
+    const job = template();
     expect(job).toMatchObject({ apiVersion: "batch/v1", kind: "Job", spec: { completionMode: "Indexed" } });
     const { template, podFailurePolicy } = job.spec;
     // What the API demands of a podFailurePolicy.
