@@ -15,9 +15,9 @@ const SETTINGS = [
   "model.dModel=16",
   "model.nHeads=2",
   "model.dMlp=32",
-  "training.steps=1000",
+  "training.steps=3000",
   "training.batchSize=16",
-  "evaluation.every=200",
+  "evaluation.every=500",
   "evaluation.prompts=8",
   "ensemble.members=2",
 ].flatMap((assignment) => ["--set", assignment]);
@@ -58,7 +58,9 @@ const run = (
 describe.skipIf(process.platform === "win32")("epigrok run --open", () => {
   let expected: Record<string, string>;
   beforeAll(async () => {
-    expect((await epigrok(["run", ...SETTINGS, "--no-posterior", "--out", "alone"], { cwd: root })).code).toBe(0);
+    expect(
+      (await epigrok(["run", ...SETTINGS, "--no-posterior", "--out", "alone"], { cwd: root })).code,
+    ).toBe(0);
     expected = resultHashes(join(root, "alone"));
   }, 120_000);
 

@@ -96,17 +96,17 @@ function leaves(value: unknown, path: (string | number)[] = []): (string | numbe
 }
 
 describe("the templates", () => {
-  const template = () => parse(readFileSync(resolve("deploy/kubernetes/indexed-job.yaml"), "utf8"));
+  const jobTemplate = () => parse(readFileSync(resolve("deploy/kubernetes/indexed-job.yaml"), "utf8"));
 
   it("of Kubernetes is what the schema of a Job allows", () => {
-    new Job(template()).validate();
+    new Job(jobTemplate()).validate();
   });
 
-  it.each(leaves(template()).map((path) => [path.join("."), path] as const))(
+  it.each(leaves(jobTemplate()).map((path) => [path.join("."), path] as const))(
     "of Kubernetes has %s where the schema has it",
     (_, path) => {
       // What the schema does not know, it does not refuse either.
-      const job = template();
+      const job = jobTemplate();
       let place = job;
       for (const key of path.slice(0, -1)) place = place[key];
       place[path.at(-1)!] = [[{}]];
@@ -115,7 +115,7 @@ describe("the templates", () => {
   );
 
   it("of Kubernetes is an Indexed Job whose command trains a task", async () => {
-    const job = template();
+    const job = jobTemplate();
     expect(job).toMatchObject({ apiVersion: "batch/v1", kind: "Job", spec: { completionMode: "Indexed" } });
     const { template, podFailurePolicy } = job.spec;
     // What the API demands of a podFailurePolicy.

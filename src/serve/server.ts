@@ -26,8 +26,8 @@ const TYPES: Record<string, string> = {
   ".wasm": "application/wasm",
 };
 
-/** In which a page asks for what it was told of. */
-const ASK_MS = 500;
+/** So long it is waited for a page to ask for what it was told of last. */
+const ASK_MS = 5000;
 
 /** For every answer. */
 const HEADERS = {
@@ -69,6 +69,7 @@ export async function serve({ directory, host = "127.0.0.1", port = 0 }: ServeOp
   const site = new Set(await readdir(SITE).catch(() => [] as string[]));
   const pages = new LivePages();
   const followers = new Followers((run) => pages.rests(run));
+  let onAsked = () => {};
   const server = createServer((request, response) => {
     answer(request, response).catch((error: unknown) => {
       console.error(`epigrok serve: ${request.url}: ${messageOf(error)}`);
@@ -111,6 +112,7 @@ export async function serve({ directory, host = "127.0.0.1", port = 0 }: ServeOp
     }
     if (page !== "") return refuse(response, 404, "nothing here");
     const { html, scripts } = await pages.page(run.directory);
+    onAsked();
     send(
       response,
       ".html",
@@ -132,7 +134,10 @@ export async function serve({ directory, host = "127.0.0.1", port = 0 }: ServeOp
     url: `http://${name}:${taken}/${token === null ? "" : `${token}/`}`,
     async finish() {
       await pages.made();
-      if (await followers.tell()) await wait(ASK_MS);
+      const asked = new Promise<void>((resolve) => {
+        onAsked = resolve;
+      });
+      if (await followers.tell()) await Promise.race([asked, wait(ASK_MS, undefined, { ref: false })]);
       followers.close();
       await closed();
     },
