@@ -48,7 +48,7 @@ beforeAll(async () => {
   const axes = { seed: [0, 1], "task.trainTasks": [4, 5] };
   await runSweep({ set: BARE, axes }, { out: sweep, workers: 1 });
   await runEnsemble(createConfig(BARE), { out: at("bare"), workers: 1 });
-});
+}, 60_000);
 
 describe("a table", () => {
   it("of a run has a row for each number of its metrics", async () => {
