@@ -1,5 +1,7 @@
 /** `epigrok diagnose` as a user calls it. */
+import { execFileSync } from "node:child_process";
 import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { decodeNpz } from "../src/diagnosis/npz.ts";
@@ -71,6 +73,8 @@ describe("of a file", () => {
       ["--predictions", numpy("float64.npy"), "--steps", "0,1,2"],
       /float64\.npy: length of steps: got 3, must be 2/,
     ],
+    [["--predictions", numpy("fortran.npy"), "--steps", ",500"], /--steps: got ",500", must have a number/],
+    [["--follow", "--predictions", root], /: it is a directory$/m],
     [["--predictions", numpy("README.md")], /README\.md: not a valid safetensors file/],
     [["--predictions", numpy("float64.npy"), "--ceiling", "2"], /ceiling: got 2, must be from 0 to 1/],
     [[run, "--logits"], /--logits goes with --predictions: a run says it itself/],
@@ -149,6 +153,16 @@ describe("as lines come", () => {
     });
     expect(stdout.match(/At step \d+/g)).toEqual(["At step 0", "At step 10"]);
     expect(code).toBe(143);
+  });
+
+  it.skipIf(process.platform === "win32")("from a pipe, to its end", async () => {
+    const path = join(root, "pipe");
+    execFileSync("mkfifo", [path]);
+    const { code, stdout } = await epigrok(["diagnose", "--follow", "--predictions", path], {
+      running: () => void writeFile(path, line(0) + line(10)),
+    });
+    expect(stdout.match(/At step \d+/g)).toEqual(["At step 0", "At step 10"]);
+    expect(code).toBe(0);
   });
 
   it("names the line that is none", async () => {

@@ -341,6 +341,18 @@ describe("refusals", () => {
   });
 });
 
+describe("labels", () => {
+  it.each([null, "", "1", true, Number.NaN])("are classes, and %j is none", (label) => {
+    const labels = [label] as number[];
+    const predictions = { shape: [1, 1, 2], data: Float64Array.of(1, 0) };
+    const diagnosis = new Diagnosis();
+    expect(() => diagnosis.push({ step: 0, predictions, labels })).toThrow(/^labels\[0\]: got .*, must be/);
+    expect(() => diagnosis.push({ step: 0, predictions, seen: { predictions, labels } })).toThrow(
+      /^seenLabels\[0\]: got .*, must be/,
+    );
+  });
+});
+
 describe("a line of a stream", () => {
   it("is an evaluation", () => {
     const line = '{"step": 7, "predictions": [[[0.5, 0.5], [1, 0]]], "seen": [[[0, 1]]], "seenLabels": [1]}';
@@ -358,8 +370,25 @@ describe("a line of a stream", () => {
     ['{"step": 1, "predictions": [[[1, 0], [1]]]}', /^predictions\[0\]\[1\]: got 1, must be a list of 2/],
     ['{"step": 1, "predictions": [[[1, "0"]]]}', /^predictions\[0\]\[0\]\[1\]: got 0, must be a number/],
     ['{"step": 1, "predictions": [[[1, 0]]], "seen": [[[1, 0]]]}', /with seen and seenLabels/],
+    [
+      '{"step": 1, "predictions": [[[1, 0]]], "unseenLabels": [null]}',
+      /^unseenLabels\[0\]: got null, must be/,
+    ],
+    ['{"step": 1, "predictions": [[[1, 0]]], "unseenLabels": [""]}', /^unseenLabels\[0\]: got , must be/],
+    [
+      `{"step": 1, "predictions": ${"[".repeat(2e5)}${"]".repeat(2e5)}}`,
+      /^predictions: got more lists in lists, must be members x prompts x classes$/,
+    ],
+    [
+      `{"step": 1, "predictions": [[[${Array(3000).fill(0)}]${",0".repeat(3e3)}]${",0".repeat(3e3)}]}`,
+      /^predictions\[0\]\[1\]: got 0, must be a list of 3000/,
+    ],
   ])("is refused: %s", (line, message) => {
     expect(() => parseEvaluation(line)).toThrow(message);
+  });
+
+  it("may begin as a file of another system does", () => {
+    expect(parseEvaluation('\ufeff{"step": 7, "predictions": [[[0.5, 0.5]]]}\r').step).toBe(7);
   });
 
   it("that is any JSON is refused, or taken", () => {

@@ -1,6 +1,14 @@
 /** Posteriors and spectra of a run, from the choice of jobs to the command line. */
 
-import { appendFileSync, cpSync, existsSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  readFileSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { fitAfterTraining } from "../src/analysis/after-training.ts";
@@ -591,6 +599,7 @@ describe("epigrok", () => {
       const loaded = await askSavedPosterior(saved, file, {});
       expect(sets(loaded)).toEqual(sets(first));
       expect(loaded.records[0].laplace).toEqual(first.records[0].laplace);
+      await expect(askSavedPosterior(saved, file, { samples: 1e12 })).rejects.toThrow(/of memory hold/);
       const more = await askSavedPosterior(saved, file, { samples: 9 });
       expect(more.records[0].samples).toBe(9);
       expect(sets(more)).not.toEqual(sets(first));
@@ -606,6 +615,8 @@ describe("epigrok", () => {
       expect(prediction.mutualInformation).toBeGreaterThan(0);
       expect(prediction.probabilities.reduce((a, b) => a + b)).toBeCloseTo(1, 6);
       expect(await predicted()).toEqual([prediction]);
+      const endless = predictPrompts(found, model, prompts, "last", { ...posterior, samples: 1e15 });
+      await expect(endless).rejects.toThrow(/^samples: got 1000000000000000, must be at most \d+/);
       const other = await findCheckpoints(join(saved, checkpointFile({ step: 10, member: 0 })));
       await expect(predictPrompts(other, model, prompts, "last", posterior)).rejects.toThrow(
         /the posterior is of member 0 at step 20, and not of the checkpoints given, .*step-00000010/,
@@ -614,6 +625,21 @@ describe("epigrok", () => {
 
     it("are of one posterior, one run and one checkpoint", async () => {
       await expect(savePosterior(saved, file, choice)).rejects.toThrow(/save: .* is there already/);
+      const nowhere = join(root, "no", "folder", "p");
+      for (const [place, why] of [
+        [nowhere, /save: .*: ENOENT/],
+        [join(saved, "config.json", "p"), /save: .*: (ENOTDIR|.*config\.json is not a directory)/],
+        [join(root, "loop"), /save: .*loop is there already/],
+      ] as const) {
+        if (place.endsWith("loop")) symlinkSync("loop", place);
+        let begun = false;
+        const started = () => {
+          begun = true;
+        };
+        const saving = savePosterior(saved, place, { ...choice, observer: { started } });
+        await expect(saving).rejects.toThrow(why);
+        expect(begun).toBe(false);
+      }
       const several = savePosterior(saved, join(root, "new"), { ...choice, steps: "all" });
       await expect(several).rejects.toThrow(/save: .*new would hold 3 posteriors, must be one: choose one/);
       expect(existsSync(join(root, "new"))).toBe(false);
@@ -621,6 +647,7 @@ describe("epigrok", () => {
       await expect(load("ivon", file)).rejects.toThrow(/load: .* is a posterior of another run/);
       await expect(load("saved", join(saved, "config.json"))).rejects.toThrow(/not a valid safetensors file/);
       await expect(load("saved", join(root, "nothing"))).rejects.toThrow(/load: .*ENOENT/);
+      await expect(load("saved", saved)).rejects.toThrow(`load: ${saved}: EISDIR`);
       const changed = join(root, "changed");
       cpSync(saved, changed, { recursive: true });
       const { config } = JSON.parse(readFileSync(join(changed, "config.json"), "utf8"));
@@ -634,6 +661,18 @@ describe("epigrok", () => {
       const bytes = encodeCheckpoint(key, parameters, table, runHash(config));
       writeFileSync(join(changed, checkpointFile(key)), bytes);
       await expect(load("changed", file)).rejects.toThrow(/is of other checkpoints than those of step 20/);
+    });
+
+    it("with any bit changed are refused", async () => {
+      const damaged = join(root, "damaged");
+      const bytes = readFileSync(file);
+      for (const share of [0.05, 0.3, 0.6, 0.9, 0.9999]) {
+        const changed = Buffer.from(bytes);
+        changed[Math.floor(share * bytes.length)] ^= 4;
+        writeFileSync(damaged, changed);
+        await expect(askSavedPosterior(saved, damaged, {})).rejects.toThrow(`load: ${damaged}: `);
+        await expect(readPosterior(damaged, "posterior")).rejects.toThrow(`posterior: ${damaged}: `);
+      }
     });
 
     it("from the command line", async () => {
@@ -699,6 +738,12 @@ describe("epigrok", () => {
     [["posterior", "nowhere"], /there is no run in nowhere/],
     [["posterior", "run", "--methods", "swagg"], /unknown method "swagg"; did you mean "swag"/],
     [["posterior", "run", "--steps", "7"], /no checkpoint at step 7; the nearest are at 0 and 10/],
+    [
+      ["posterior", "run", "--samples", "1e12"],
+      /samples: got 1000000000000, must be at most \d+, which .* of memory/,
+    ],
+    [["posterior", "run", "--data", "1e14"], /data: got 1.*, must be at most \d+, which .* of memory hold/],
+    [["spectrum", "run", "--data", "1e14"], /data: got 1.*, must be at most \d+, which .* of memory hold/],
     [["posterior", "run", "--samples", "0"], /--samples: got 0, must be a positive integer/],
     [["posterior", "run", "--members", "none"], /--members: got "none", must be all or/],
     [["posterior", "run", "--dropout", "1"], /--dropout: got 1, must be above 0 and below 1/],

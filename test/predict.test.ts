@@ -216,6 +216,7 @@ describe("epigrok predict", () => {
 
   it.each<[string[], RegExp]>([
     [["run", "absent.jsonl"], /the prompts: ENOENT/],
+    [["run", "in"], /the prompts: in: EISDIR/],
     [["absent", "absent.jsonl"], /no checkpoint: ENOENT/],
     [["in", "in/p.csv"], /no checkpoint: in is neither a run that kept one, nor the folder of a step/],
     [["in/p.csv", "in/p.csv"], /described in config\.json beside it/],

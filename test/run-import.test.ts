@@ -1,5 +1,5 @@
 /** Runs of checkpoints from elsewhere. */
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { stringify } from "yaml";
@@ -10,7 +10,7 @@ import { importRun } from "../src/run/import.ts";
 import { verifyRun } from "../src/run/verify.ts";
 import { encodeSafetensors, type Tensor } from "../src/safetensors.ts";
 import { epigrok } from "./fixtures/cli.ts";
-import { temporaryDirectory } from "./fixtures/temporary.ts";
+import { resultHashes, temporaryDirectory } from "./fixtures/temporary.ts";
 
 const root = temporaryDirectory();
 const original = join(root, "original");
@@ -59,6 +59,23 @@ describe("a run of the checkpoints of another run", () => {
     const [fitted] = (await readRun(out)).posteriors;
     expect(fitted).toMatchObject({ step: 4 });
     expect((await epigrok(["report", out])).code).toBe(0);
+  });
+
+  it("that was cut off is made by the same command, and replaces nothing else", async () => {
+    const cut = join(root, "cut");
+    cpSync(out, cut, { recursive: true });
+    rmSync(join(cut, "summary.json"));
+    rmSync(join(cut, checkpointFile({ step: 4, member: 1 })));
+    writeFileSync(join(cut, "notes.txt"), "mine");
+    const metrics = readFileSync(join(cut, "metrics.jsonl"), "utf8");
+    writeFileSync(join(cut, "metrics.jsonl"), metrics.slice(0, metrics.indexOf("\n") + 9));
+    const given = await identifyCheckpoints(files, 4);
+    const other = { ...config, seed: 9 };
+    await expect(importRun(other, given, { ...options, out: cut })).rejects.toThrow(/already holds a run/);
+    await importRun(config, given, { ...options, out: cut });
+    expect(resultHashes(cut)).toEqual(resultHashes(out));
+    expect(readFileSync(join(cut, "notes.txt"), "utf8")).toBe("mine");
+    await expect(importRun(config, given, { ...options, out: cut })).rejects.toThrow(/already holds a run/);
   });
 
   it("is not trained on, nor trained again", async () => {

@@ -10,6 +10,7 @@ import { acquireLock } from "../src/run/lock.ts";
 import { runEnsemble } from "../src/run/run.ts";
 import { runStatuses } from "../src/run/status.ts";
 import { verifyRun } from "../src/run/verify.ts";
+import { epigrok } from "./fixtures/cli.ts";
 import { fakeConfig, fakePool } from "./fixtures/fake-trainer.ts";
 import { fileHashes, temporaryDirectory } from "./fixtures/temporary.ts";
 
@@ -100,6 +101,17 @@ describe("verify", () => {
     lock.release();
     await expect(verifyRun(root)).rejects.toThrow("there is no run in");
     await expect(verifyRun(whole, { ...again, members: 3 })).rejects.toThrow("members: got 3");
+  });
+});
+
+describe("epigrok verify", () => {
+  it.each<[string[], string]>([
+    [["--members", "2"], "--members: got 2, must be left out without --recompute"],
+    [["--until", "4"], "--until: got 4, must be left out without --recompute"],
+    [["--recompute", "--members", "1e300"], "members: got 1e+300, must be an integer from 1 to 2"],
+  ])("refuses %j", async (args, message) => {
+    const { code, stdout, stderr } = await epigrok(["verify", whole, ...args]);
+    expect({ code, stdout, stderr }).toEqual({ code: 2, stdout: "", stderr: `epigrok: ${message}\n` });
   });
 });
 

@@ -140,8 +140,9 @@ describe("what is served", () => {
     await open.close();
   });
 
-  it("names a directory that is not there, and a port that is taken", async () => {
+  it("names a directory that is none, and a port that is taken", async () => {
     await expect(serve({ directory: join(root, "none") })).rejects.toThrow(/^cannot read .*none/);
+    await expect(serve({ directory: import.meta.filename })).rejects.toThrow(/: it is not a directory$/);
     const port = Number(new URL(serving.url).port);
     await expect(serve({ directory: root, port })).rejects.toThrow(`cannot listen on 127.0.0.1:${port}`);
   });

@@ -5,9 +5,11 @@ import { delimiter, join, resolve } from "node:path";
 import { Job } from "kubernetes-models/batch/v1";
 import { beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
+import { UsageError } from "../src/errors.ts";
 import { defineSweep } from "../src/sweep/definition.ts";
 import { readSweep, runDirectory } from "../src/sweep/directory.ts";
 import { pinPackage } from "../src/sweep/pin.ts";
+import { queue } from "../src/sweep/slurm.ts";
 import { stateOf } from "../src/sweep/states.ts";
 import { prepareSweep, runSweep } from "../src/sweep/sweep.ts";
 import { listedRuns, runsOfTask, taskIndex } from "../src/sweep/task.ts";
@@ -42,9 +44,21 @@ describe("a task", () => {
     const list = join(root, "list.txt");
     writeFileSync(list, `${runs[5].run}\n${runs[2].run}\n`);
     expect(listedRuns(list, runs)).toEqual([runs[5], runs[2]]);
+    // Of an editor of another system, and with one twice.
+    writeFileSync(list, `\ufeff${runs[5].run}\r\n\r\n ${runs[2].run}\r\n${runs[5].run}`);
+    expect(listedRuns(list, runs)).toEqual([runs[5], runs[2]]);
     writeFileSync(list, "none\n");
     expect(() => listedRuns(list, runs)).toThrow(/list\.txt: none is no run of the sweep/);
     expect(() => listedRuns(join(root, "no.txt"), runs)).toThrow(/no\.txt: ENOENT/);
+  });
+
+  it.each(["abc", "0", "2.5", "1e1", "-1"])("has no %s cores", async (cores) => {
+    const out = await prepared();
+    const { code, stderr } = await epigrok(["sweep", "task", out, "--index", "0"], {
+      env: { SLURM_CPUS_PER_TASK: cores },
+    });
+    expect(stderr).toBe(`epigrok: SLURM_CPUS_PER_TASK: got "${cores}", must be a positive integer\n`);
+    expect(code).toBe(2);
   });
 
   it("trains its runs and no others, and all tasks together are the sweep, in any order and twice", async () => {
@@ -62,6 +76,7 @@ describe("a task", () => {
     expect((await task(1)).code).toBe(0);
     expect(existsSync(join(out, "results.csv"))).toBe(false);
     expect((await epigrok(["sweep", "results", out])).code).toBe(0);
+    expect((await epigrok(["status", out])).stdout.match(/^finished/gm)).toHaveLength(6);
     const whole = join(root, "whole");
     await runSweep(GRID, { out: whole, workers: 2 });
     expect(sweepHashes(out)).toEqual(sweepHashes(whole));
@@ -269,6 +284,15 @@ describe.skipIf(process.platform === "win32")("a submission", () => {
     });
     expect((await sweep(bin, "cancel", out)).code).toBe(0);
     expect(readFileSync(calls, "utf8")).toMatch(/\nscancel 1\n$/);
+  });
+
+  it.each(["null", "{", '{"jobs": 7}'])("whose record is %s names the file", async (text) => {
+    const out = await prepared();
+    mkdirSync(join(out, "slurm", "1"), { recursive: true });
+    const record = join(out, "slurm", "1", "jobs.json");
+    writeFileSync(record, text);
+    await expect(queue(out)).rejects.toThrow(`${record}: `);
+    await expect(queue(out)).rejects.toThrow(UsageError);
   });
 
   it("needs Slurm, and options of Slurm need it to be asked for", async () => {

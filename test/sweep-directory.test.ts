@@ -5,8 +5,9 @@ import { describe, expect, it } from "vitest";
 import { acquireLock } from "../src/run/lock.ts";
 import { requireSameBuilds } from "../src/sweep/builds.ts";
 import { defineSweep, parseAxis, type SweepInput } from "../src/sweep/definition.ts";
-import { cancelRequest, cancelSweep, changeSweep, readSweep } from "../src/sweep/directory.ts";
+import { cancelRequest, cancelSweep, changeSweep, readSweep, removeFailure } from "../src/sweep/directory.ts";
 import { requireAtomicRename } from "../src/sweep/file-system.ts";
+import { sweepStatus } from "../src/sweep/status.ts";
 import { extendSweep, goOn, prepareSweep } from "../src/sweep/sweep.ts";
 import { GRID, TINY } from "./fixtures/sweep.ts";
 import { temporaryDirectory } from "./fixtures/temporary.ts";
@@ -79,6 +80,29 @@ describe("the directory of a sweep", () => {
     writeFileSync(path, text.replace("epigrok-sweep/1", "epigrok-sweep/9"));
     expect(() => readSweep(out)).toThrow(/schema is "epigrok-sweep\/9"/);
     expect(() => readSweep(root)).toThrow(/there is no sweep in/);
+  });
+
+  it.each([
+    ["{}", /the reason cannot be read: .*\.json: says no message$/],
+    ["null", /says no message$/],
+    ["[1]", /says no message$/],
+    ['{"message": "ENOS', /\.json: .*JSON/],
+    ['{"message": "it broke"}', /^it broke$/],
+  ])("knows that a run has failed of which it says %s, and lets it be tried again", async (text, message) => {
+    const out = await prepare();
+    const [{ run }] = readSweep(out).runs;
+    mkdirSync(join(out, "failures"));
+    writeFileSync(join(out, "failures", `${run}.json`), text);
+    const { counts, runs } = await sweepStatus(out);
+    expect(counts).toMatchObject({ failed: 1, waiting: 5 });
+    expect(runs[0].failure).toEqual({
+      message: expect.stringMatching(message),
+      at: "unknown",
+      host: "unknown",
+      pid: 0,
+    });
+    await removeFailure(out, run);
+    expect((await sweepStatus(out)).counts).toMatchObject({ failed: 0, waiting: 6 });
   });
 
   it("takes its time while another process changes it", async () => {

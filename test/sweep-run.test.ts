@@ -1,5 +1,14 @@
 /** Sweeps as a whole: the same bytes however they were run, and what becomes of runs that fail. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { runEnsemble } from "../src/run/run.ts";
@@ -8,7 +17,7 @@ import { defineSweep, parseAxis, type SweepInput } from "../src/sweep/definition
 import { cancelSweep, readFailure, readSweep, removeFailure, runDirectory } from "../src/sweep/directory.ts";
 import { expand } from "../src/sweep/expand.ts";
 import type { SweepObserver } from "../src/sweep/observer.ts";
-import { RESULT_FILES } from "../src/sweep/results.ts";
+import { RESULT_FILES, writeResults } from "../src/sweep/results.ts";
 import { sweepStatus } from "../src/sweep/status.ts";
 import { extendSweep, goOn, runSweep, type SweepOptions } from "../src/sweep/sweep.ts";
 import { readParquet } from "./fixtures/parquet.ts";
@@ -91,6 +100,19 @@ describe("a sweep", () => {
     expect(sweepHashes(two.out)).toEqual(sweepHashes(one.out));
   });
 
+  it.skipIf(process.platform !== "linux")("starts no threads that have nothing to do", async () => {
+    let threads = 0;
+    const observer: SweepObserver = {
+      runEnded: () => {
+        threads = readdirSync("/proc/self/task").length;
+      },
+    };
+    const before = readdirSync("/proc/self/task").length;
+    const { outcome } = await sweep({ set: TINY, axes: { seed: [0, 1] } }, { workers: 200, observer });
+    expect(outcome.finished).toBe(2);
+    expect(threads - before).toBeLessThan(50);
+  });
+
   it("skips what is finished", async () => {
     const { log, observer } = witness();
     const { outcome } = await sweep(GRID, { out: whole, observer });
@@ -168,7 +190,7 @@ describe("a run that fails", () => {
     expect(outcome).toMatchObject({ status: "finished", finished: 5, failed: [{ run }] });
     expect(log).toEqual([
       "1 of 6",
-      expect.stringMatching(/^task\.trainTasks=4 seed=1: EISDIR.*; it is tried once more$/),
+      expect.stringMatching(/^task\.trainTasks=4 seed=1: .*metrics\.jsonl: EISDIR.*; it is tried once more$/),
       `${run} failed`,
     ]);
     expect(readFailure(out, run)).toMatchObject({
@@ -223,6 +245,67 @@ describe("a run that fails", () => {
       failed: [{ run: run.run }],
     });
     expect(log.some((line) => line.includes("tried once more"))).toBe(false);
+  });
+});
+
+describe("a finished run whose files are not what was written", () => {
+  const GRID_OF_TWO = { ...GRID, axes: { seed: "0..1" } };
+  let whole: string;
+  beforeAll(async () => {
+    whole = (await sweep(GRID_OF_TWO)).out;
+  });
+  function copied() {
+    const out = fresh();
+    cpSync(whole, out, { recursive: true });
+    const [first, second] = readSweep(out).runs.map(({ run }) => runDirectory(out, run));
+    return { out, first, second };
+  }
+
+  it("is finished again where a bit of its summary has changed", async () => {
+    const { out, first } = copied();
+    const path = join(first, "summary.json");
+    const text = readFileSync(path, "utf8");
+    writeFileSync(
+      path,
+      text.replace(/"verdict": ?"./, (found) => `${found.slice(0, -1)}#`),
+    );
+    expect((await sweepStatus(out)).counts).toMatchObject({ finished: 1, interrupted: 1 });
+    expect(await goOn(out, { workers: 1 })).toMatchObject({ finished: 2, failed: [] });
+    expect(sweepHashes(out)).toEqual(sweepHashes(whole));
+  });
+
+  it("gives no results where its last evaluation is missing, and says what helps", async () => {
+    const { out, first } = copied();
+    const path = join(first, "metrics.jsonl");
+    const lines = readFileSync(path, "utf8").trimEnd().split("\n");
+    writeFileSync(
+      path,
+      lines
+        .slice(0, -1)
+        .map((line) => `${line}\n`)
+        .join(""),
+    );
+    const before = readFileSync(join(out, "results.jsonl"), "utf8");
+    await expect(writeResults(out)).rejects.toThrow(
+      `${path}: ends at step 40, must end at step 60; epigrok run --resume ${first} computes it again`,
+    );
+    expect(readFileSync(join(out, "results.jsonl"), "utf8")).toBe(before);
+    const [{ config }] = expand(defineSweep(GRID_OF_TWO));
+    await runEnsemble(config, { out: first, mode: "resume", workers: 1 });
+    await writeResults(out);
+    expect(sweepHashes(out)).toEqual(sweepHashes(whole));
+  });
+
+  it("is not taken for another one in whose place it was put", async () => {
+    const { out, first, second } = copied();
+    rmSync(first, { recursive: true });
+    cpSync(second, first, { recursive: true });
+    expect((await sweepStatus(out)).counts).toMatchObject({ finished: 1, interrupted: 1 });
+    const { finished, failed } = await goOn(out, { workers: 1 });
+    expect({ finished, failed: failed.length }).toEqual({ finished: 1, failed: 1 });
+    expect(readFailure(out, failed[0].run)?.message).toMatch(
+      /has another configuration; it differs in .*seed/,
+    );
   });
 });
 

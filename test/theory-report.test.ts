@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
@@ -177,6 +177,19 @@ describe("epigrok theory", () => {
       expect(await readFile(path, "utf8")).toBe("mine");
     },
   );
+
+  it("names a place that is no directory before it computes", async () => {
+    const whole = directory;
+    directory = join(whole, "file");
+    await writeFile(directory, "mine");
+    await expect(run("--lambda", "0.5")).rejects.toThrow(
+      `cannot write ${join(directory, "report.html")}: ENOTDIR`,
+    );
+    directory = whole;
+    await mkdir(join(directory, "report.html"));
+    await expect(run("--lambda", "0.5")).rejects.toThrow(/report\.html: it is a directory/);
+    expect((await readdir(directory)).sort()).toEqual(["file", "report.html"]);
+  });
 
   it("prints the times and writes the report", async () => {
     const text = await run("--no-simulate", "--no-regression", "--lambda", "0.5");

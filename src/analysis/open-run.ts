@@ -14,8 +14,11 @@ import { RunDirectory } from "../run/directory.ts";
 import { packageVersion } from "../run/environment.ts";
 import { type RunIdentity, runHash } from "../run/identity.ts";
 import { identityOf } from "../run/manifest.ts";
+import { requireFits } from "../run/memory.ts";
 import { readManifest, readRun } from "../run/read.ts";
 import type { RunEvents } from "../run/records.ts";
+import { promptLength } from "../tasks/batch.ts";
+import { probeSetsOf } from "../tasks/probe-sets.ts";
 import { termsPerStep } from "../training/loss-terms.ts";
 import { transformerShape } from "../training/model.ts";
 import type { AnalysisContext } from "./worker.ts";
@@ -57,6 +60,8 @@ export async function withRun<T>(runDir: string, use: (run: OpenRun) => Promise<
   }
 }
 
+const FLOAT = 4;
+
 /** Workers are threads of compiled JavaScript, also when this file itself runs from source. */
 const workerFile = fileURLToPath(new URL("../../dist/analysis/worker.js", import.meta.url));
 
@@ -76,6 +81,22 @@ export async function withWorkers<T>(
     signal?.removeEventListener("abort", end);
     await threads.close();
   }
+}
+
+/**
+ * @param asked samples, draws whose predictions on all probe prompts are held together, and data, training predictions
+ * @throws UsageError for more than the machine has memory for
+ */
+export function requireMemoryFor(
+  { task, training, evaluation }: Config,
+  { samples = 0, data = 0 }: { samples?: number; data?: number },
+): void {
+  const { examples, variables, modulus, promptPool } = task;
+  requireFits("samples", samples, FLOAT * probeSetsOf(task).length * evaluation.prompts * examples * modulus);
+  // Those of a pool are drawn once only.
+  if (promptPool > 0) return;
+  const positions = training.lossPositions === "all" ? examples : 1;
+  requireFits("data", data, (FLOAT * promptLength(variables, examples)) / positions);
 }
 
 /** SHA-256 of what a result depends on besides the checkpoints it is made of, hexadecimal. */

@@ -8,7 +8,7 @@ import { type CheckpointStep, readCheckpoint, readIvonCurvature } from "../run/c
 import { requireCount, requireNonEmpty, requireOneOf, requireOpenFraction } from "../validate.ts";
 import { posteriorFiles } from "./inputs.ts";
 import { type JobsOutcome, type RunnerOptions, runOpenJobs } from "./job-runner.ts";
-import { batchesFor, type OpenRun, settingsHash, withRun } from "./open-run.ts";
+import { batchesFor, type OpenRun, requireMemoryFor, settingsHash, withRun } from "./open-run.ts";
 import type {
   PosteriorJob,
   PosteriorJobRequest,
@@ -138,6 +138,7 @@ export function chosenJobs(run: OpenRun, options: PosteriorChoice): KeyedJob[] {
   const { methods: named, settings = DEFAULT_SETTINGS } = options;
   const methods = named ?? BY_DEFAULT;
   requireMembers(options.members, run.config.ensemble.members);
+  requireMemoryFor(run.config, settings);
   const chosen = selectSteps(run.kept, options.steps, run.events, options.checkpoints);
   const jobs = posteriorJobs(run, methods, chosen, options.members, settings);
   const without = named?.find((name) => !jobs.some(({ method }) => method === name));

@@ -10,6 +10,7 @@ import { modelOf } from "../posterior/fit-and-predict.ts";
 import { stream } from "../random.ts";
 import { readParameters } from "../run/checkpoints.ts";
 import type { FoundCheckpoints, FoundModel } from "../run/find-checkpoints.ts";
+import { requireFits } from "../run/memory.ts";
 import { predictingPositions } from "../tasks/batch.ts";
 import type { WrittenPrompt } from "../tasks/prompt-text.ts";
 import { type Decomposition, decomposeMembers } from "../uncertainty/decompose.ts";
@@ -54,6 +55,11 @@ export async function predictPrompts(
   which: "last" | "all",
   posterior?: PosteriorDraws,
 ): Promise<PromptPrediction[]> {
+  if (posterior) {
+    const positions = which === "all" ? task.examples : 1;
+    const together = Math.min(MOST_PROMPTS, prompts.length) * positions * shape.dVocab;
+    requireFits("samples", posterior.samples, Float32Array.BYTES_PER_ELEMENT * Math.max(1, together));
+  }
   const draw = await (posterior ? posteriorDraws(found, shape, posterior) : memberDraws(found, shape));
   const predictions = new Map<WrittenPrompt, PromptPrediction[]>();
   for (const group of ofEqualLength(prompts)) {

@@ -1,5 +1,6 @@
 /** Posteriors of a run as files of their own: fitted and saved, loaded and asked again. */
-import { readFile, stat } from "node:fs/promises";
+import { lstat, readFile, stat } from "node:fs/promises";
+import { dirname } from "node:path";
 import { messageOf, UsageError } from "../errors.ts";
 import {
   checkpointDigest,
@@ -7,12 +8,16 @@ import {
   type PosteriorOrigin,
   type SavedPosterior,
 } from "../posterior/file.ts";
+import { named } from "../run/errors.ts";
 import { readRecords } from "../run/read.ts";
+import { isWhole } from "../run/seal.ts";
+import { sealedTensors } from "../run/tensors.ts";
 import { writeWhole } from "../run/write-file.ts";
+import { decodeSafetensors } from "../safetensors.ts";
 import { requireCount } from "../validate.ts";
 import { InputHashes, posteriorFiles } from "./inputs.ts";
 import { type JobsOutcome, pending, type RunnerOptions } from "./job-runner.ts";
-import { type OpenRun, withRun, withWorkers } from "./open-run.ts";
+import { type OpenRun, requireMemoryFor, withRun, withWorkers } from "./open-run.ts";
 import type { PosteriorOutcome, PosteriorRecord, posteriorFile } from "./posterior-job.ts";
 import {
   chosenJobs,
@@ -37,7 +42,7 @@ export async function savePosterior(
   options: PosteriorChoice & Running,
 ): Promise<JobsOutcome<PosteriorRecord>> {
   requireChoice(options);
-  if (await stat(path).catch(() => null)) throw new UsageError(`save: ${path} is there already`);
+  await requireUnused(path);
   return withRun(runDir, async (run) => {
     const [job, ...others] = chosenJobs(run, options);
     if (others.length > 0)
@@ -54,7 +59,8 @@ export async function savePosterior(
       options.signal,
     );
     if (fitted === null) return STOPPED;
-    await writeWhole(path, fitted.file);
+    const { tensors, metadata } = decodeSafetensors(fitted.file);
+    await writeWhole(path, sealedTensors(tensors, { run: run.identity.run, ...metadata }));
     const record: PosteriorRecord = { ...job, inputs, ...fitted.outcome };
     const known = await readRecords<PosteriorRecord>(run.directory.path, POSTERIORS);
     if (pending([record], known, methodOf).open.length > 0)
@@ -80,6 +86,7 @@ export async function askSavedPosterior(
     const { origin } = decoded(path, file, "load");
     if (origin.run !== run.identity.run)
       throw new UsageError(`load: ${path} is a posterior of another run, or of one with other settings`);
+    requireMemoryFor(run.config, { samples });
     await requireCheckpoints(run, path, origin);
     const { method, step, member, options } = origin;
     const job: KeyedJob = {
@@ -96,6 +103,22 @@ export async function askSavedPosterior(
   });
 }
 
+/** @throws UsageError, before it is known what to write, unless a file can be made at `path` */
+async function requireUnused(path: string): Promise<void> {
+  const folder = dirname(path);
+  const refuse = (problem: string) => new UsageError(`save: ${path}: ${problem}`);
+  const there = await stat(folder).catch((error: unknown) => {
+    throw refuse(messageOf(error));
+  });
+  if (!there.isDirectory()) throw refuse(`${folder} is not a directory`);
+  // A link, too, wherever it leads.
+  const found = await lstat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw refuse(messageOf(error));
+    return null;
+  });
+  if (found) throw new UsageError(`save: ${path} is there already`);
+}
+
 const STOPPED: JobsOutcome<never> = { status: "stopped", records: [], failures: [] };
 
 /**
@@ -108,12 +131,17 @@ export async function readPosterior(path: string, option: string): Promise<Saved
 }
 
 function bytesOf(path: string, option: string): Promise<Buffer> {
-  return readFile(path).catch((error: unknown) => {
-    throw new UsageError(`${option}: ${messageOf(error)}`);
-  });
+  return readFile(path)
+    .catch(named(path))
+    .catch((error: unknown) => {
+      throw new UsageError(`${option}: ${messageOf(error)}`);
+    });
 }
 
-function decoded(path: string, file: Uint8Array, option: string): SavedPosterior {
+/** Of a file without a checksum, which a program of its own may have made, only the form is checked. */
+function decoded(path: string, file: Buffer, option: string): SavedPosterior {
+  if (isWhole(file) === false)
+    throw new UsageError(`${option}: ${path}: damaged, it does not have its checksum`);
   try {
     return decodePosterior(file);
   } catch (error) {

@@ -6,7 +6,7 @@ import { type CheckpointStep, readCheckpoint } from "../run/checkpoints.ts";
 import { requireCount, requireNonEmpty, requireOneOf } from "../validate.ts";
 import { spectrumFiles } from "./inputs.ts";
 import { type JobsOutcome, type RunnerOptions, runOpenJobs } from "./job-runner.ts";
-import { batchesFor, settingsHash, withRun } from "./open-run.ts";
+import { batchesFor, requireMemoryFor, settingsHash, withRun } from "./open-run.ts";
 import { SPECTRA } from "./records.ts";
 import {
   type CheckpointSelection,
@@ -83,6 +83,7 @@ export async function runSpectra(
   return withRun(runDir, async (run) => {
     const { directory, config, kept, events, table, identity } = run;
     requireMembers(options.members, config.ensemble.members);
+    requireMemoryFor(config, { data: options.data });
     const parameters = table.reduce((sum, { length }) => sum + length, 0);
     if (options.k > parameters)
       throw new UsageError(`k: got ${options.k}, must be at most ${parameters}, the number of parameters`);

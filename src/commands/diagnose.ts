@@ -106,13 +106,22 @@ async function ofRun(dir: string): Promise<Diagnosis> {
 async function ofFile(path: string, { steps, seen, ...args }: DiagnoseArguments): Promise<Diagnosis> {
   const { readPredictions } = await import("../diagnosis/files.ts");
   const { runDiagnosis } = await import("../diagnosis/diagnose.ts");
-  const listed = steps && /^[\d\s,.e+-]+$/.test(steps) ? steps.split(",").map(Number) : undefined;
+  const listed = steps === undefined ? undefined : stepsIn(steps);
   const read = await readPredictions(path, { seenPath: seen, stepsPath: listed ? undefined : steps });
   try {
     return runDiagnosis({ ...read, ...(listed && { steps: listed }), ...settingsOf(args) });
   } catch (error) {
     throw error instanceof RangeError ? new UsageError(`${path}: ${messageOf(error)}`) : error;
   }
+}
+
+/** undefined for what is no list of numbers, but a path. @throws UsageError for a list with a gap */
+function stepsIn(text: string): number[] | undefined {
+  if (!/^[\d\s,.e+-]+$/.test(text)) return undefined;
+  return text.split(",").map((part) => {
+    if (part.trim() === "") throw new UsageError(`--steps: got "${text}", must have a number between commas`);
+    return Number(part);
+  });
 }
 
 const settingsOf = ({ logits, chance, ceiling }: DiagnosisSettings): DiagnosisSettings => ({

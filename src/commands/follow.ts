@@ -8,13 +8,14 @@ import { messageOf, UsageError } from "../errors.ts";
 const PAUSE = 250;
 
 /** Without their ends; those of standard input until its end. */
-export async function* linesOfInput(signal: AbortSignal): AsyncGenerator<string> {
-  const lines = createInterface({ input: process.stdin, signal, crlfDelay: Infinity });
-  yield* lines;
+export const linesOfInput = (signal: AbortSignal) => linesOf(process.stdin, signal);
+
+async function* linesOf(input: NodeJS.ReadableStream, signal: AbortSignal): AsyncGenerator<string> {
+  yield* createInterface({ input, signal, crlfDelay: Infinity });
 }
 
 /**
- * Those of a file, also the ones that come to it, until the signal.
+ * Those of a file, also the ones that come to it, until the signal; of a pipe until its end.
  * @throws UsageError if it cannot be read, or becomes shorter
  */
 export async function* linesOfFile(path: string, signal: AbortSignal): AsyncGenerator<string> {
@@ -22,6 +23,10 @@ export async function* linesOfFile(path: string, signal: AbortSignal): AsyncGene
     throw new UsageError(messageOf(error));
   });
   try {
+    const about = await file.stat();
+    if (about.isDirectory()) throw new UsageError(`${path}: it is a directory`);
+    // A pipe has an end, and no place in it to read from.
+    if (!about.isFile()) return yield* linesOf(file.createReadStream(), signal);
     const decoder = new TextDecoder();
     const chunk = Buffer.alloc(2 ** 20);
     let rest = "";

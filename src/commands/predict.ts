@@ -5,6 +5,7 @@ import { text } from "node:stream/consumers";
 import type { Argv, CommandModule } from "yargs";
 import type { PosteriorDraws } from "../analysis/predict.ts";
 import { messageOf, UsageError } from "../errors.ts";
+import { named } from "../run/errors.ts";
 import type { PromptFormat } from "../tasks/prompt-text.ts";
 
 interface PredictArguments {
@@ -89,7 +90,7 @@ const formatOf = (path: string): PromptFormat => (extname(path).toLowerCase() ==
 
 async function textOf(path: string | undefined): Promise<string> {
   try {
-    return path ? await readFile(path, "utf8") : await text(process.stdin);
+    return path ? await readFile(path, "utf8").catch(named(path)) : await text(process.stdin);
   } catch (error) {
     throw new UsageError(`the prompts: ${messageOf(error)}`);
   }

@@ -1,6 +1,6 @@
 /** `epigrok status`: the runs in a directory, and how far they are. */
 import { existsSync } from "node:fs";
-import { relative } from "node:path";
+import { join, relative } from "node:path";
 import type { Argv, CommandModule } from "yargs";
 
 interface StatusArguments {
@@ -15,7 +15,7 @@ export const statusCommand: CommandModule<object, StatusArguments> = {
     yargs
       .positional("dir", {
         type: "string",
-        describe: "a run, or a directory of runs  [default: runs, or the working directory]",
+        describe: "a run, a sweep, or a directory of runs  [default: runs, or the working directory]",
       })
       .option("json", {
         type: "boolean",
@@ -24,7 +24,8 @@ export const statusCommand: CommandModule<object, StatusArguments> = {
       }) as unknown as Argv<StatusArguments>,
   handler: async ({ dir = existsSync("runs") ? "runs" : ".", json }) => {
     const { runStatuses } = await import("../run/status.ts");
-    const runs = await runStatuses(dir);
+    const { holdsSweep } = await import("../sweep/directory.ts");
+    const runs = await runStatuses(holdsSweep(dir) ? join(dir, "runs") : dir);
     if (json) return console.log(JSON.stringify({ schema: "epigrok-status/1", runs }));
     if (runs.length === 0) return console.log(`there is no run in ${dir}`);
     for (const { directory, state, step, steps, message } of runs)

@@ -1,6 +1,7 @@
 /** `epigrok sweep task`: the runs of one task of an array of jobs, of whatever scheduler. */
 import { availableParallelism } from "node:os";
 import type { Argv, CommandModule } from "yargs";
+import { UsageError } from "../errors.ts";
 import { nonNegativeInteger, positiveInteger } from "./flags.ts";
 import { stopOnSignal } from "./signals.ts";
 
@@ -65,7 +66,8 @@ export const taskCommand: CommandModule<object, TaskArguments> = {
     const only = runsOfTask(list === undefined ? runs : listedRuns(list, runs), {
       ...{ index, perTask: positiveInteger("per-task", perTask) },
     });
-    const workers = positiveInteger("workers", given.workers ?? cores(process.env));
+    const workers =
+      given.workers === undefined ? cores(process.env) : positiveInteger("workers", given.workers);
     const progress = sweepProgress(process.stderr, quiet);
     const interruption = stopOnSignal(() => progress.close());
     try {
@@ -85,9 +87,12 @@ export const taskCommand: CommandModule<object, TaskArguments> = {
   },
 };
 
-/** Slurm does not always bind a job to its cores. */
-const cores = ({ SLURM_CPUS_PER_TASK }: NodeJS.ProcessEnv) =>
-  Number(SLURM_CPUS_PER_TASK) || availableParallelism();
+/** Slurm does not always bind a job to its cores. @throws UsageError for a number of cores that is none */
+function cores({ SLURM_CPUS_PER_TASK: text }: NodeJS.ProcessEnv): number {
+  if (!text) return availableParallelism();
+  if (/^[1-9]\d*$/.test(text)) return Number(text);
+  throw new UsageError(`SLURM_CPUS_PER_TASK: got "${text}", must be a positive integer`);
+}
 
 /** TERM is sent to what is cancelled, too: only USR2 asks for more time. */
 async function whenStopped(signal: NodeJS.Signals | undefined, exitCode: number): Promise<number> {

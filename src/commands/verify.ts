@@ -1,12 +1,13 @@
 /** `epigrok verify`: whether the files of a run are what was written, and come out the same again. */
 import { availableParallelism } from "node:os";
 import type { Argv, CommandModule } from "yargs";
+import { UsageError } from "../errors.ts";
 import { nonNegativeInteger, positiveInteger } from "./flags.ts";
 
 interface VerifyArguments {
   run: string;
   recompute: boolean;
-  members: number;
+  members?: number;
   until?: number;
   workers?: number;
   json: boolean;
@@ -25,9 +26,8 @@ export const verifyCommand: CommandModule<object, VerifyArguments> = {
       })
       .option("members", {
         type: "number",
-        default: 1,
         requiresArg: true,
-        describe: "with --recompute: the first N members",
+        describe: "with --recompute: the first N members  [default: 1]",
       })
       .option("until", {
         type: "number",
@@ -45,16 +45,21 @@ export const verifyCommand: CommandModule<object, VerifyArguments> = {
           "--resume sets aside what is damaged, and computes it again.",
       ) as unknown as Argv<VerifyArguments>,
   handler: async ({ run, recompute, members, until, workers, json }) => {
+    const idle = Object.entries({ members, until, workers }).find(([, value]) => value !== undefined);
+    if (idle && !recompute)
+      throw new UsageError(`--${idle[0]}: got ${idle[1]}, must be left out without --recompute`);
     const options = recompute
       ? {
-          members: positiveInteger("members", members),
+          members: members === undefined ? 1 : positiveInteger("members", members),
           until: until === undefined ? Number.MAX_SAFE_INTEGER : nonNegativeInteger("until", until),
           workers: workers === undefined ? availableParallelism() : positiveInteger("workers", workers),
         }
       : undefined;
     const { verifyRun } = await import("../run/verify.ts");
     const { readPosteriors, readSpectra } = await import("../analysis/records.ts");
-    const found = await verifyRun(run, options);
+    const found = await verifyRun(run, options).catch((error: unknown) => {
+      throw error instanceof RangeError ? new UsageError(error.message) : error;
+    });
     const faults = [...found.faults];
     const told = ({ message }: { message: string }) => void faults.push(message);
     await readPosteriors(run, told);

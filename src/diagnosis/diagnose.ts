@@ -228,7 +228,7 @@ export class Diagnosis {
 
 function requireLabels(name: string, labels: ArrayLike<number>, prompts: number, classes: number): void {
   requireLength(name, labels, prompts, "as many as prompts");
-  for (let b = 0; b < prompts; b++) requireInteger(`${name}[${b}]`, Number(labels[b]), 0, classes - 1);
+  for (let b = 0; b < prompts; b++) requireInteger(`${name}[${b}]`, labels[b], 0, classes - 1);
 }
 
 /** Predictions through training, as arrays over the steps. */

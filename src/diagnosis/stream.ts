@@ -29,7 +29,7 @@ export function parseEvaluation(line: string): Evaluation {
 function parseObject(line: string): Record<string, unknown> {
   let value: unknown;
   try {
-    value = JSON.parse(line);
+    value = JSON.parse(line.replace(/^\ufeff/, ""));
   } catch (error) {
     throw new RangeError(`not JSON: ${messageOf(error)}`);
   }
@@ -39,19 +39,29 @@ function parseObject(line: string): Record<string, unknown> {
 }
 
 function labelsOf(name: string, value: unknown): number[] {
-  return Array.isArray(value) ? value : refuse(name, value, "a list of classes");
+  if (!Array.isArray(value)) refuse(name, value, "a list of classes");
+  value.forEach((label, i) => {
+    // null would count as class 0.
+    if (typeof label !== "number") refuse(`${name}[${i}]`, label, "a class");
+  });
+  return value;
 }
+
+const AXES = ["members", "prompts", "classes"];
 
 /** Lists in lists as an array of three dimensions. */
 function nestedArray(name: string, value: unknown): NumberArray {
   const shape: number[] = [];
-  for (let level = value; Array.isArray(level); level = level[0]) shape.push(level.length);
-  const data = new Float64Array(shape.reduce((product, n) => product * n, 1));
-  let filled = 0;
+  for (let level = value; Array.isArray(level); level = level[0]) {
+    if (shape.length === AXES.length) refuse(name, "more lists in lists", AXES.join(" x "));
+    shape.push(level.length);
+  }
+  // Grows with what is there: a first list may say more than the others have.
+  const data: number[] = [];
   const fill = (part: unknown, axis: number, at: string): void => {
     if (axis === shape.length) {
       if (typeof part !== "number") refuse(at, part, "a number");
-      data[filled++] = part;
+      data.push(part);
       return;
     }
     if (!Array.isArray(part) || part.length !== shape[axis])
@@ -61,5 +71,5 @@ function nestedArray(name: string, value: unknown): NumberArray {
     });
   };
   fill(value, 0, name);
-  return { shape, data };
+  return { shape, data: Float64Array.from(data) };
 }

@@ -23,7 +23,7 @@ export async function writeOutput(path: string, content: string, what: OutputKin
   await writeWhole(path, content);
 }
 
-/** @throws UsageError if there is a file that epigrok did not write as the same kind of output */
+/** @throws UsageError for a path that can be none of a file, or one of a file that epigrok did not write as the same kind of output */
 export async function requireReplaceable(path: string, what: OutputKind): Promise<void> {
   const there = await beginningOf(path);
   if (there !== null && there !== "" && !BEGINNINGS[what].test(there))
@@ -34,8 +34,12 @@ export async function requireReplaceable(path: string, what: OutputKind): Promis
 
 /** null if there is no file, or something that has no contents to lose, such as a pipe. */
 async function beginningOf(path: string): Promise<string | null> {
-  const status = await stat(path).catch(() => null);
-  if (status === null || !status.isFile()) return null;
+  const status = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return null;
+    throw new UsageError(`cannot write ${path}: ${error.message}`);
+  });
+  if (status?.isDirectory()) throw new UsageError(`cannot write ${path}: it is a directory`);
+  if (!status?.isFile()) return null;
   const file = await open(path, "r");
   try {
     const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(1024) });

@@ -4,7 +4,7 @@ import { basename, dirname, join } from "node:path";
 import type { ParameterInfo } from "../core/layout.ts";
 import type { Safetensors, Tensor } from "../safetensors.ts";
 import type { IvonCurvature } from "../training/ivon.ts";
-import { FileFault, MissingFileError } from "./errors.ts";
+import { FileFault, MissingFileError, named } from "./errors.ts";
 import {
   CHECKPOINT_NAMES,
   type CheckpointKey,
@@ -134,9 +134,12 @@ export async function requireModelFile(
   identity: RunIdentity | null,
 ): Promise<void> {
   const place = { directory, file: modelFile(step) };
-  const text = await readFile(join(directory, place.file), "utf8").catch((error: NodeJS.ErrnoException) => {
-    throw error.code === "ENOENT" ? new MissingFileError(place) : error;
-  });
+  const path = join(directory, place.file);
+  const text = await readFile(path, "utf8")
+    .catch(named(path))
+    .catch((error: NodeJS.ErrnoException) => {
+      throw error.code === "ENOENT" ? new MissingFileError(place) : error;
+    });
   const { step: found } = openObject(text, place, identity);
   if (found !== step) throw new FileFault(place, `is of step ${found}, not of step ${step}`);
 }

@@ -10,6 +10,7 @@ import { messageOf, UsageError } from "../errors.ts";
 import { type MemberEvaluation, type MemberProgress, newMember } from "../pool/controller.ts";
 import type { IvonCurvature } from "../training/ivon.ts";
 import { encodeCheckpoint, encodeIvonCurvature } from "./checkpoints.ts";
+import { named } from "./errors.ts";
 import {
   type CheckpointKey,
   checkpointFile,
@@ -160,7 +161,7 @@ export class RunDirectory {
     for (const name of ["metrics.jsonl", "answers.jsonl"] as const) {
       const path = join(this.path, name);
       if (!existsSync(path)) continue;
-      const lines = (await readFile(path, "utf8")).split("\n");
+      const lines = (await readFile(path, "utf8").catch(named(path))).split("\n");
       const kept = lines.filter((line) => line !== "" && JSON.parse(line).step <= step);
       await this.#write(name, kept.map((line) => `${line}\n`).join(""));
     }
@@ -274,7 +275,7 @@ function requireUsable(path: string, mode: OpenMode): void {
 /** Whatever follows the last newline: the beginning of a line, or one that lacks only its newline. */
 async function endLastLine(path: string): Promise<void> {
   if (!existsSync(path)) return;
-  const bytes = await readFile(path);
+  const bytes = await readFile(path).catch(named(path));
   const end = bytes.lastIndexOf(0x0a) + 1;
   if (end === bytes.length) return;
   if (isJson(bytes.toString("utf8", end))) await appendWhole(path, "\n");

@@ -35,6 +35,18 @@ export class MissingFileError extends FileFault {
   }
 }
 
+/**
+ * For a `catch` of reading the file at `path`, whose name the system leaves out of some errors (of a directory in its
+ * place, or of a disk that fails).
+ * @throws Error naming the file; as it is if it names it, or there is none
+ */
+export const named =
+  (path: string) =>
+  (error: NodeJS.ErrnoException): never => {
+    if (error.code === "ENOENT" || error.path !== undefined) throw error;
+    throw new Error(`${path}: ${error.message}`, { cause: error });
+  };
+
 /** For a `catch`: null in place of a file that is not there. */
 export function nullIfAbsent(error: NodeJS.ErrnoException): null {
   if (error.code === "ENOENT" || error.code === "ENOTDIR") return null;

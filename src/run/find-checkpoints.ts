@@ -7,6 +7,7 @@ import { promptLength } from "../tasks/batch.ts";
 import { type TaskConfig, taskSchema } from "../tasks/settings.ts";
 import { refuse } from "../validate.ts";
 import { listCheckpoints } from "./checkpoints.ts";
+import { named } from "./errors.ts";
 import { CHECKPOINT_NAMES, checkpointFolder, MODEL_FILE } from "./files.ts";
 import { parseObject } from "./json.ts";
 
@@ -57,11 +58,13 @@ export interface FoundModel {
 /** @throws UsageError if the description is missing, damaged or of no model of this version */
 export async function readModel({ folder }: FoundCheckpoints): Promise<FoundModel> {
   const path = join(folder, MODEL_FILE);
-  const text = await readFile(path, "utf8").catch((error: unknown) => {
-    throw new UsageError(
-      `the model of a checkpoint is described in ${MODEL_FILE} beside it: ${messageOf(error)}`,
-    );
-  });
+  const text = await readFile(path, "utf8")
+    .catch(named(path))
+    .catch((error: unknown) => {
+      throw new UsageError(
+        `the model of a checkpoint is described in ${MODEL_FILE} beside it: ${messageOf(error)}`,
+      );
+    });
   const {
     task,
     seed: _,

@@ -15,13 +15,14 @@ import { describeEnvironment } from "./environment.ts";
 import type { ForeignCheckpoint } from "./foreign.ts";
 import { runHash } from "./identity.ts";
 import { configHash, type Manifest } from "./manifest.ts";
+import { readManifest, readSummary } from "./read.ts";
 import { Recorder } from "./recorder.ts";
 import type { RunSummary } from "./records.ts";
 import { runSchedule } from "./schedule.ts";
 import { RUN_FORMAT } from "./unsealed.ts";
 
 export interface ImportOptions extends Pick<Manifest, "overrides" | "commandLine"> {
-  /** The run directory: absent or empty. */
+  /** The run directory: absent, empty, or with the same import cut off. */
   out: string;
   /** After each step. */
   imported?: (step: number) => void;
@@ -55,7 +56,8 @@ export async function importRun(
   const manifest: Manifest = {
     ...{ format: RUN_FORMAT, config, hash: configHash(config), imported: steps, overrides, commandLine },
   };
-  const directory = await RunDirectory.open(out, "new", runHash(config));
+  const mode = (await isCutOff(out, config)) ? "overwrite" : "new";
+  const directory = await RunDirectory.open(out, mode, runHash(config));
   try {
     await directory.writeManifest(manifest);
     await directory.writeEnvironment(await describeEnvironment(core, 1));
@@ -81,6 +83,13 @@ export async function importRun(
   } finally {
     directory.close();
   }
+}
+
+/** Whether `directory` holds the beginning of the same import, of which nothing is lost if it is made again. */
+async function isCutOff(directory: string, config: Config): Promise<boolean> {
+  const manifest = await readManifest(directory).catch(() => null);
+  if (!manifest?.imported || manifest.hash !== configHash(config)) return false;
+  return (await readSummary(directory).catch(() => null)) === null;
 }
 
 /** What a member predicts where it is: a segment without a step. */

@@ -90,6 +90,20 @@ export function availableBytes(): number {
   return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
 }
 
+/**
+ * @param count of what is in memory together
+ * @param bytes of each, at least
+ * @throws UsageError for more than the machine has memory for
+ */
+export function requireFits(name: string, count: number, bytes: number): void {
+  const there = availableBytes();
+  const most = Math.floor(there / bytes);
+  if (count > most)
+    throw new UsageError(
+      `${name}: got ${count}, must be at most ${most}, which ${inMebibytes(there)} of memory hold`,
+    );
+}
+
 /** A change that is enough: fewer workers, or with one of them fewer probe prompts. */
 function advice(config: Config, core: CoreModule, wantedWorkers: number, there: number): string {
   const fits = (changed: Config, workers: number) => runMemory(changed, core, workers).totalBytes <= there;

@@ -7,7 +7,14 @@ import { messageOf } from "../errors.ts";
 import type { MemberEvaluation, MemberProgress } from "../pool/controller.ts";
 import { createProbeSets } from "../tasks/probes.ts";
 import type { DetectorState } from "../uncertainty/detector.ts";
-import { FileFault, type FilePlace, ForeignRunError, MissingRunError, nullIfAbsent } from "./errors.ts";
+import {
+  FileFault,
+  type FilePlace,
+  ForeignRunError,
+  MissingRunError,
+  named,
+  nullIfAbsent,
+} from "./errors.ts";
 import { readEvents } from "./events.ts";
 import { isRunFile, stateFile, WAITING, type WholeFile } from "./files.ts";
 import { type RunIdentity, requireRun, requireWhole } from "./identity.ts";
@@ -286,5 +293,6 @@ async function readObject<T extends object>(directory: string, file: WholeFile):
 
 /** null if there is no such file. */
 function textOf({ directory, file }: FilePlace): Promise<string | null> {
-  return readFile(join(directory, file), "utf8").catch(nullIfAbsent);
+  const path = join(directory, file);
+  return readFile(path, "utf8").catch(named(path)).catch(nullIfAbsent);
 }

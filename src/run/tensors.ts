@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf } from "../errors.ts";
 import { decodeSafetensors, encodeSafetensors, type Safetensors, type Tensor } from "../safetensors.ts";
-import { FileFault, type FilePlace, MissingFileError } from "./errors.ts";
+import { FileFault, type FilePlace, MissingFileError, named } from "./errors.ts";
 import { type RunIdentity, requireRun, requireWhole } from "./identity.ts";
 import { seal } from "./seal.ts";
 import { UNSEALED } from "./unsealed.ts";
@@ -28,9 +28,12 @@ export async function readTensors<T>(
   expected: Record<string, number>,
   use: (saved: Safetensors) => T,
 ): Promise<T> {
-  const bytes = await readFile(join(place.directory, place.file)).catch((error: NodeJS.ErrnoException) => {
-    throw error.code === "ENOENT" ? new MissingFileError(place) : error;
-  });
+  const path = join(place.directory, place.file);
+  const bytes = await readFile(path)
+    .catch(named(path))
+    .catch((error: NodeJS.ErrnoException) => {
+      throw error.code === "ENOENT" ? new MissingFileError(place) : error;
+    });
   const saved = fault(place, "damaged, ", () => decodeSafetensors(bytes));
   requireWhole(bytes, place, identity);
   requireRun(saved.metadata.run, place, identity);

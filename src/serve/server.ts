@@ -3,7 +3,7 @@
  * writes; what can be asked for is a list that it has made itself.
  */
 import { randomBytes, timingSafeEqual } from "node:crypto";
-import { readdir, readFile, realpath } from "node:fs/promises";
+import { readdir, readFile, realpath, stat } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { type AddressInfo, isIP } from "node:net";
 import { extname } from "node:path";
@@ -65,6 +65,8 @@ export async function serve({ directory, host = "127.0.0.1", port = 0 }: ServeOp
   const root = await realpath(directory).catch((error: unknown) => {
     throw new UsageError(`cannot read ${directory}: ${messageOf(error)}`);
   });
+  if (!(await stat(root)).isDirectory())
+    throw new UsageError(`cannot read ${directory}: it is not a directory`);
   const token = isLoopback(host) ? null : randomBytes(16).toString("hex");
   const site = new Set(await readdir(SITE).catch(() => [] as string[]));
   const pages = new LivePages();

@@ -49,15 +49,21 @@ export interface Failure {
 
 const failureFile = (directory: string, run: string) => join(directory, "failures", `${run}.json`);
 
-/** null if it has not failed. */
+/** null if it has not failed. It has where its file is damaged, which is then what is known of it. */
 export function readFailure(directory: string, run: string): Failure | null {
+  const path = failureFile(directory, run);
+  let problem = "says no message";
   try {
-    return JSON.parse(readFileSync(failureFile(directory, run), "utf8"));
+    const failure: Partial<Failure> | null = JSON.parse(readFileSync(path, "utf8"));
+    if (typeof failure?.message === "string") return { ...UNKNOWN, ...failure, message: failure.message };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
-    throw new Error(`${failureFile(directory, run)}: ${messageOf(error)}`);
+    problem = messageOf(error);
   }
+  return { ...UNKNOWN, message: `the reason cannot be read: ${path}: ${problem}` };
 }
+
+const UNKNOWN = { at: "unknown", host: "unknown", pid: 0 };
 
 export async function writeFailure(directory: string, run: string, failure: Failure): Promise<void> {
   await mkdir(join(directory, "failures"), { recursive: true });

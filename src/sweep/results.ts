@@ -3,6 +3,7 @@
  * results.jsonl has a line for each run; results.csv and results.parquet are one table, a row for each number.
  */
 import { join } from "node:path";
+import { FileFault, ForeignRunError } from "../run/errors.ts";
 import { type MetricNumber, numbersIn } from "../run/metric-rows.ts";
 import { readMetrics, readSummary } from "../run/read.ts";
 import type { FinalAccuracy, MetricsRecord, RunSummary } from "../run/records.ts";
@@ -44,10 +45,24 @@ export async function sweepResults(directory: string): Promise<SweepResult[]> {
 
 async function resultOf(directory: string, { run, settings }: SweepRun): Promise<SweepResult> {
   const path = runDirectory(directory, run);
-  const records = await readMetrics(path);
-  const summary = (await readSummary(path))!;
-  const { schema, runDir, tokensPerSecond, simd, references, ...same } = summary;
-  return { version: 1, run, settings, ...same, final: records.at(-1)?.ensemble ?? {} };
+  try {
+    const summary = (await readSummary(path))!;
+    const { schema, runDir, tokensPerSecond, simd, references, ...same } = summary;
+    return { version: 1, run, settings, ...same, final: await lastEvaluation(path, summary) };
+  } catch (error) {
+    if (!(error instanceof FileFault)) throw error;
+    throw new ForeignRunError(`${error.message}; epigrok run --resume ${path} computes it again`);
+  }
+}
+
+/** @throws FileFault if metrics.jsonl does not reach the end of the run, which it did when summary.json was written */
+async function lastEvaluation(directory: string, { steps }: RunSummary): Promise<MetricsRecord["ensemble"]> {
+  const last = (await readMetrics(directory)).at(-1);
+  if (last?.step === steps) return last.ensemble;
+  throw new FileFault(
+    { directory, file: "metrics.jsonl" },
+    `ends at step ${last?.step ?? "-"}, must end at step ${steps}`,
+  );
 }
 
 /** What `writeResults` writes. */

@@ -173,8 +173,20 @@ function jobsOf(directory: string): string[] {
   if (!existsSync(parent)) return [];
   return readdirSync(parent).flatMap((number) => {
     const path = join(parent, number, "jobs.json");
-    return existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as Submission).jobs : [];
+    return existsSync(path) ? jobsIn(path) : [];
   });
+}
+
+/** @throws UsageError for a damaged file */
+function jobsIn(path: string): string[] {
+  let submission: Partial<Submission> | null;
+  try {
+    submission = JSON.parse(readFileSync(path, "utf8"));
+  } catch (error) {
+    throw new UsageError(`${path}: ${messageOf(error)}`);
+  }
+  if (Array.isArray(submission?.jobs)) return submission.jobs;
+  throw new UsageError(`${path}: must hold a list of jobs`);
 }
 
 /** What of the sweep's jobs is in Slurm's queue; nothing where there never was one. */

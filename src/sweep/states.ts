@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { LOCK } from "../run/files.ts";
 import { type Holder, holderOf } from "../run/lock.ts";
 import type { RunSummary } from "../run/records.ts";
+import { isWhole } from "../run/seal.ts";
 import { survived } from "../run/summary.ts";
 import { type Failure, readFailure, runDirectory } from "./directory.ts";
 import type { SweepRun } from "./expand.ts";
@@ -19,10 +20,11 @@ export interface SweepRunState {
   failure: Failure | null;
 }
 
-export function stateOf(directory: string, { run, steps }: Pick<SweepRun, "run" | "steps">): SweepRunState {
+export function stateOf(directory: string, each: Pick<SweepRun, "run" | "steps">): SweepRunState {
+  const { run } = each;
   const path = runDirectory(directory, run);
   const none = { holder: null, failure: null };
-  if (isFinished(path, steps)) return { ...none, state: "finished" };
+  if (isFinished(path, each)) return { ...none, state: "finished" };
   const holder = holderOf(join(path, LOCK));
   if (holder && !holder.dead) return { ...none, state: "running", holder };
   const failure = readFailure(directory, run);
@@ -30,11 +32,17 @@ export function stateOf(directory: string, { run, steps }: Pick<SweepRun, "run" 
   return { ...none, state: existsSync(join(path, "config.json")) ? "interrupted" : "waiting" };
 }
 
-/** With members enough for its measures, and of all steps. What is damaged is not: to go on with it mends it. */
-function isFinished(path: string, steps: number): boolean {
+/**
+ * With members enough for its measures, and of all steps. What is damaged is not: to go on with it mends it. Nor is what
+ * was copied here from another run: to go on with it says so.
+ */
+function isFinished(path: string, { run, steps }: Pick<SweepRun, "run" | "steps">): boolean {
   try {
-    const summary: RunSummary = JSON.parse(readFileSync(join(path, "summary.json"), "utf8"));
-    return summary.steps === steps && survived(summary);
+    const bytes = readFileSync(join(path, "summary.json"));
+    const summary: RunSummary & { run: string } = JSON.parse(bytes.toString());
+    return (
+      isWhole(bytes) === true && summary.run.startsWith(run) && summary.steps === steps && survived(summary)
+    );
   } catch {
     return false;
   }

@@ -34,7 +34,7 @@ export function runsOfTask(
   return runs.slice(index * perTask, (index + 1) * perTask);
 }
 
-/** Those of `runs` that a file names, one a line, in its order. @throws UsageError for other names */
+/** Those of `runs` that a file names, one a line, in its order, each once. @throws UsageError for other names */
 export function listedRuns(path: string, runs: readonly SweepRun[]): SweepRun[] {
   let text: string;
   try {
@@ -43,12 +43,12 @@ export function listedRuns(path: string, runs: readonly SweepRun[]): SweepRun[] 
     throw new UsageError(`${path}: ${messageOf(error)}`);
   }
   const known = new Map(runs.map((run) => [run.run, run]));
-  return text
-    .split("\n")
-    .filter((line) => line !== "")
-    .map((name) => {
-      const run = known.get(name);
-      if (run) return run;
-      throw new UsageError(`${path}: ${name} is no run of the sweep`);
-    });
+  // Whitespace: as an editor of another system leaves it, with its mark at the beginning of the file.
+  const names = new Set(text.split("\n").map((line) => line.trim()));
+  names.delete("");
+  return [...names].map((name) => {
+    const run = known.get(name);
+    if (run) return run;
+    throw new UsageError(`${path}: ${name} is no run of the sweep`);
+  });
 }

@@ -115,7 +115,9 @@ class Work {
     this.#sweep = readSweep(directory);
     this.#runs = only ?? this.#sweep.runs;
     this.#cancelledBefore = cancelRequest(directory);
-    this.#threads = new SharedThreads(startThreads({ workers }), workers);
+    // Others start when there are segments, or shards, for them.
+    const atOnce = Math.min(workers, Math.max(1, sum(this.#runs.map(({ members }) => members))));
+    this.#threads = new SharedThreads(startThreads({ workers, atOnce }), workers);
   }
 
   close(): Promise<void> {
@@ -207,7 +209,7 @@ class Work {
     }
     while (!this.#stopped && this.#open.length > 0) {
       const lanes = [...this.#active.values()].slice(0, -1).map((active) => active.lanes);
-      if (lanes.reduce((sum, each) => sum + each, 0) >= this.#options.workers) return;
+      if (sum(lanes) >= this.#options.workers) return;
       const run = this.#open[0];
       const { state, failure } = stateOf(this.#directory, run);
       if (state === "running") this.#held.push(run);
@@ -230,7 +232,7 @@ class Work {
       return true;
     }
     const { totalBytes } = runMemory(config, await loadCoreModule(config.math), workers);
-    const taken = [...this.#active.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+    const taken = sum([...this.#active.values()].map(({ bytes }) => bytes));
     if (this.#active.size > 0 && taken + totalBytes > availableBytes()) return false;
     this.#active.set(run.run, { lanes: Math.min(config.ensemble.members, workers), bytes: totalBytes });
     void this.#try(run, config)
@@ -326,6 +328,8 @@ class Work {
     this.#end("failed");
   }
 }
+
+const sum = (numbers: readonly number[]) => numbers.reduce((total, each) => total + each, 0);
 
 /** Which members a run has lost. */
 function losses({ members, perMember }: RunSummary): string {
