@@ -1,5 +1,14 @@
 /** `epigrok export`: what other programs read. */
-import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { diagnoseRun } from "../src/diagnosis/diagnose-run.ts";
@@ -364,6 +373,20 @@ describe("what cannot be exported", () => {
     const path = join(out, "metrics.jsonl");
     writeFileSync(path, readFileSync(path, "utf8").replace('"step":40', '"step":41'));
     await expect(exported(out, { format: "csv" })).rejects.toThrow(/metrics\.jsonl:3: damaged/);
+  });
+});
+
+describe("a run of a sweep in the place of another one", () => {
+  it.each(["csv", "parquet", "tensorboard"] as const)("is not exported as that: %s", async (format) => {
+    const out = at(`swapped-${format}`);
+    cpSync(sweep, out, { recursive: true });
+    const [first, second] = readSweep(out).runs.map((each) => runDirectory(out, each.run));
+    rmSync(first, { recursive: true });
+    cpSync(second, first, { recursive: true });
+    const metrics = format !== "tensorboard";
+    await expect(exported(out, { format, metrics })).rejects.toThrow(
+      `${join(first, "config.json")}: missing, or of another run`,
+    );
   });
 });
 

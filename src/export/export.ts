@@ -4,8 +4,8 @@ import { mkdir } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { withoutPredictions } from "../diagnosis/kept-evaluations.ts";
 import { UsageError } from "../errors.ts";
-import { MissingRunError } from "../run/errors.ts";
-import type { Manifest } from "../run/manifest.ts";
+import { ForeignRunError, MissingRunError } from "../run/errors.ts";
+import { identityOf, type Manifest } from "../run/manifest.ts";
 import { METRICS, readManifest, readMetrics } from "../run/read.ts";
 import { csvOf, parquetOf, type Table } from "../run/table.ts";
 import { writeWhole } from "../run/write-file.ts";
@@ -78,6 +78,7 @@ export async function exportData(
     );
   const ofResults = ofTable && source.isSweep && !metrics;
   if (!ofResults && source.runs.length === 0) throw new UsageError(`${directory} has no evaluations so far`);
+  if (source.isSweep && !ofResults) for (const run of source.runs) await requireOwn(run);
 
   const { path, files } = ofTable
     ? tableFile(source, { format, out, ofResults })
@@ -115,6 +116,13 @@ async function requireManifest(directory: string): Promise<Manifest> {
   const manifest = await readManifest(directory);
   if (!manifest) throw new UsageError(`${directory} holds neither a run nor a sweep`);
   return manifest;
+}
+
+/** @throws ForeignRunError if another run was put in the place of this one, whose settings are not the sweep's */
+async function requireOwn({ directory, run }: ExportedRun): Promise<void> {
+  const manifest = await readManifest(directory);
+  if (!manifest || !identityOf(manifest).run.startsWith(run))
+    throw new ForeignRunError(`${join(directory, "config.json")}: missing, or of another run than ${run}`);
 }
 
 interface Output {
