@@ -18,7 +18,8 @@ import { inWords, settingsOf, splitOf } from "../experiments/diagnosis/settings.
 import { singlePrompts } from "../experiments/diagnosis/single-prompts.mjs";
 // @ts-expect-error a program, not part of the package
 import { scoreWarning } from "../experiments/diagnosis/warning.mjs";
-import { createConfig, Diagnosis, type EvaluationDiagnosis } from "../src/index.ts";
+import { answersOf } from "../src/diagnosis/estimators.ts";
+import { createConfig, Diagnosis, decompose, type EvaluationDiagnosis } from "../src/index.ts";
 import { normals, stream } from "../src/random.ts";
 
 type Said = Pick<EvaluationDiagnosis, "state" | "generalised" | "estimatedAccuracy">;
@@ -55,6 +56,11 @@ describe("rankings", () => {
     const twice = items([3, 2, 1, 0, 3, 2], [1, 0, 1, 0, 1, 0]);
     expect(new Ranking(all).auroc([2, 1])).toBeCloseTo(new Ranking(twice).auroc(), 12);
     expect(new Ranking(all).averagePrecision([2, 1])).toBeCloseTo(new Ranking(twice).averagePrecision(), 12);
+  });
+
+  it("put what is untrained last", () => {
+    const scores = [-Infinity, 2, -Infinity, 1, -Infinity];
+    expect(new Ranking(items(scores, [0, 1, 0, 0, 1])).auroc()).toBeCloseTo((3 + 1) / 6, 12);
   });
 
   it("say nothing where there is one label", () => {
@@ -234,11 +240,11 @@ it("a temperature sets right what is too sure, and uncertainty tells errors", ()
     }
     return { array: { shape: [1, prompts, classes], data }, labels };
   };
-  const [unseen, seen] = [half(0), half(1)];
-  const result = singlePrompts({
-    ...{ unseen: unseen.array, seen: seen.array },
-    labels: { unseenTasks: unseen.labels, seenTasks: seen.labels },
+  const predictionOf = ({ array, labels }: ReturnType<typeof half>) => ({
+    ...decompose(array.data, { members: 1, prompts, classes }),
+    ...{ classes, targets: labels, answers: answersOf(Float64Array.from(array.data), classes) },
   });
+  const result = singlePrompts(predictionOf(half(0)), predictionOf(half(1)));
   expect(result.temperature).toBeGreaterThan(1.8);
   expect(result.scaledNll).toBeLessThan(result.nll);
   expect(result.scaledEce).toBeLessThan(result.ece);

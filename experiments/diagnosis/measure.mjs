@@ -2,8 +2,11 @@
  * All that the benchmark needs of a run, from one reading of its predictions: estimates and statistics at every evaluation
  * beside the truth, what the baselines score, single prompts, and the same with fewer members and prompts.
  */
-import { Diagnosis, readRun } from "../../dist/index.js";
+import { accuracyOf, answersOf, estimatesOf } from "../../dist/diagnosis/estimators.js";
+import { decompose, GrokkingDetector, readRun } from "../../dist/index.js";
+import { UNLABELLED_STATISTICS } from "../../dist/uncertainty/statistics.js";
 import { labelsOf, part, predictionsAt, subsets } from "./predictions.mjs";
+import { mean } from "./ranking.mjs";
 import { singlePrompts } from "./single-prompts.mjs";
 import { weightsAt } from "./weights.mjs";
 
@@ -15,49 +18,37 @@ export async function measure(directory, withSizes) {
   const { config, records, references } = await readRun(directory);
   const { chance, ceiling } = references.unseenTasks;
   const trained = references.trainPrompts ?? references.seenTasks;
+  const classes = config.task.modulus;
   const labels = labelsOf(config);
-  const whole = new Diagnosis();
+  const detector = new GrokkingDetector();
   const sizes = (withSizes ? sizesOf(config) : []).map((size) => ({ ...size, evaluations: [] }));
   const evaluations = [];
-  for (const record of records) {
-    const { step } = record;
+  for (const { step, members, ensemble } of records) {
     const kept = predictionsAt(directory, step);
-    const said = whole.push({
-      step,
-      predictions: kept.unseen,
-      seen: { predictions: kept.seen, labels: labels.seenTasks },
-      labels: labels.unseenTasks,
-    });
-    for (const size of sizes)
-      size.evaluations.push(
-        briefly(
-          new Diagnosis().push({
-            step,
-            predictions: part(kept.unseen, size.members, size.prompts),
-            labels: labels.unseenTasks.subarray(0, size.prompts),
-            seen: {
-              predictions: part(kept.seen, size.members, kept.seen.shape[1]),
-              labels: labels.seenTasks,
-            },
-          }),
-        ),
-      );
+    const unseen = predictionOf(kept.unseen, labels.unseenTasks);
+    const seen = predictionOf(kept.seen, labels.seenTasks);
+    for (const size of sizes) size.evaluations.push(sized(size, step, kept, seen, labels));
+    const statistics = Object.fromEntries(
+      UNLABELLED_STATISTICS.map((name) => [name, ensemble.unseenTasks[name]]),
+    );
+    detector.push({ ...statistics, step, members: unseen.members, classes });
     evaluations.push({
-      ...briefly(said),
-      collapsed: whole.detector.collapseStep !== null,
-      memberEntropy: record.members[0].sets.unseenTasks.entropy,
-      seenAccuracy: said.seenAccuracy,
-      trainedAccuracy: (record.ensemble.trainPrompts ?? record.ensemble.seenTasks).accuracy,
-      loss: meanOf(record.members.map(({ loss }) => loss)),
-      distanceM: record.ensemble.unseenTasks.distanceM?.jensenShannon ?? null,
+      ...{ step, members: unseen.members, statistics },
+      ...{ accuracy: accuracyOf(unseen), seenAccuracy: accuracyOf(seen) },
+      trainedAccuracy: (ensemble.trainPrompts ?? ensemble.seenTasks).accuracy,
+      estimates: estimatesOf(unseen, seen),
+      collapsed: detector.state.collapseStep !== null,
+      memberEntropy: members[0].sets.unseenTasks.entropy,
+      loss: members.some(({ loss }) => loss === null) ? null : mean(members.map(({ loss }) => loss)),
+      distanceM: ensemble.unseenTasks.distanceM?.jensenShannon ?? null,
       weights: weightsAt(directory, step),
-      single: singlePrompts({ ...kept, labels }),
+      single: singlePrompts(unseen, seen),
     });
   }
   return {
     ...{ config, scale: { chance, ceiling }, members: config.ensemble.members },
     trainedScale: { chance: trained.chance, ceiling: trained.lookUpCeiling ?? trained.ceiling },
-    collapseStep: whole.result.collapseStep,
+    collapseStep: detector.state.collapseStep,
     evaluations,
     sizes: sizes.map((size) => ({ ...size, members: size.members.length })),
   };
@@ -75,11 +66,29 @@ function sizesOf({ ensemble, evaluation }) {
   ];
 }
 
-const briefly = ({ step, members, accuracy, estimates, statistics }) => ({
-  ...{ step, members, accuracy, estimates, statistics },
-});
+/** @param seen of all members */
+function sized({ members, prompts }, step, kept, seen, labels) {
+  const unseen = predictionOf(part(kept.unseen, members, prompts), labels.unseenTasks.subarray(0, prompts));
+  const ownSeen =
+    members.length === seen.members
+      ? seen
+      : predictionOf(part(kept.seen, members, kept.seen.shape[1]), labels.seenTasks);
+  return {
+    ...{ step, members: members.length, accuracy: accuracyOf(unseen) },
+    estimates: estimatesOf(unseen, ownSeen),
+    statistics: { expectedEntropy: mean([...unseen.expectedEntropy]) },
+  };
+}
 
-const meanOf = (values) =>
-  values.some((value) => value === null)
-    ? null
-    : values.reduce((sum, value) => sum + value, 0) / values.length;
+/** What the estimates take: as in the class Diagnosis. */
+function predictionOf({ shape: [members, prompts, classes], data }, targets) {
+  const parts = decompose(data, { members, prompts, classes });
+  const size = prompts * classes;
+  return {
+    ...{ ...parts, members, classes, targets },
+    memberAnswers: Array.from({ length: members }, (_, m) =>
+      answersOf(data.subarray(m * size, (m + 1) * size), classes),
+    ),
+    answers: answersOf(parts.mean, classes),
+  };
+}

@@ -3,11 +3,17 @@ import { stream, uniformInt } from "../../dist/random.js";
 
 /** Scores, the higher the more likely to be labelled true, of items that belong to groups (runs). */
 export class Ranking {
-  #items;
+  /** In order of descending scores: the group of each, whether its label holds, and where the next lower score begins. */
+  #groups;
+  #labels;
+  #ends;
 
   /** @param items `{ score, label, group }`, groups being integers from 0 */
   constructor(items) {
-    this.#items = items.toSorted((a, b) => b.score - a.score);
+    const sorted = items.toSorted((a, b) => (a.score === b.score ? 0 : b.score - a.score));
+    this.#groups = Int32Array.from(sorted, ({ group }) => group);
+    this.#labels = Uint8Array.from(sorted, ({ label }) => Number(label));
+    this.#ends = sorted.flatMap(({ score }, i) => (score === sorted[i + 1]?.score ? [] : [i + 1]));
   }
 
   /**
@@ -16,37 +22,36 @@ export class Ranking {
    */
   auroc(weight) {
     let [positives, negatives, area] = [0, 0, 0];
-    for (const { right, wrong } of this.#levels(weight)) {
+    this.#eachLevel(weight, (right, wrong) => {
       area += wrong * (positives + right / 2);
       positives += right;
       negatives += wrong;
-    }
+    });
     return positives > 0 && negatives > 0 ? area / (positives * negatives) : null;
   }
 
   /** Sum over distinct scores of the precision at each, weighted by the recall that it adds. */
   averagePrecision(weight) {
     let [positives, all, sum] = [0, 0, 0];
-    for (const { right, wrong } of this.#levels(weight)) {
+    this.#eachLevel(weight, (right, wrong) => {
       positives += right;
       all += right + wrong;
       if (right > 0) sum += (right * positives) / all;
-    }
+    });
     return positives > 0 ? sum / positives : null;
   }
 
   /** Weights of both labels at each distinct score, the highest first. */
-  *#levels(weight) {
-    const items = this.#items;
-    for (let i = 0; i < items.length; ) {
-      const { score } = items[i];
+  #eachLevel(weight, take) {
+    let i = 0;
+    for (const end of this.#ends) {
       let [right, wrong] = [0, 0];
-      for (; i < items.length && items[i].score === score; i++) {
-        const mass = weight ? weight[items[i].group] : 1;
-        if (items[i].label) right += mass;
+      for (; i < end; i++) {
+        const mass = weight ? weight[this.#groups[i]] : 1;
+        if (this.#labels[i]) right += mass;
         else wrong += mass;
       }
-      yield { right, wrong };
+      take(right, wrong);
     }
   }
 }

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { RULE } from "../../dist/diagnosis/rule.js";
 import { collect } from "./collect.mjs";
+import { fitCombination } from "./combination.mjs";
 import {
   failures,
   reliability,
@@ -17,6 +18,7 @@ import {
   scoreSignals,
   scoreSinglePrompts,
   scoreSizes,
+  scoreThresholds,
 } from "./scores.mjs";
 import { asMarkdown } from "./tables.mjs";
 import { scoreWarning } from "./warning.mjs";
@@ -28,9 +30,15 @@ const { values, positionals } = parseArgs({
 if (!values.out || positionals.length === 0) throw new Error("usage: score.mjs --out DIR SWEEP_OR_RUN...");
 
 let count = 0;
-const { runs, leftOut } = await collect(positionals, values.out, (name) => {
+const { runs: judged, leftOut } = await collect(positionals, values.out, (name) => {
   if (++count % 20 === 0) console.error(`${count} ${name}`);
 });
+
+const combination = fitCombination(judged.filter(({ split }) => split === "development"));
+const runs = judged.map((run) => ({
+  ...run,
+  evaluations: run.evaluations.map((each) => ({ ...each, combined: combination.of(each, run.scale) })),
+}));
 
 const inGroup = (group) => (split) => runs.filter((run) => run.group === group && run.split === split);
 const groups = ["pool", "fresh"].filter((group) =>
@@ -51,12 +59,14 @@ const score = {
   counts: Object.fromEntries(
     ["development", "test"].map((split) => [
       split,
-      Object.fromEntries(groups.map((group) => [group, countsOf(inGroup(group)(split))])),
+      Object.fromEntries(["pool", "fresh"].map((group) => [group, countsOf(inGroup(group)(split))])),
     ]),
   ),
   leftOut: countReasons(leftOut),
+  combination: combination.coefficients,
   signals: byGroup((_, test) => scoreSignals(test)),
   alarms: byGroup(scoreAlarms),
+  thresholds: byGroup((_, test) => scoreThresholds(test)),
   estimates: byGroup((_, test) => scoreEstimates(test)),
   reliability: byGroup((_, test) => reliability(test)),
   singlePrompts: byGroup((_, test) => scoreSinglePrompts(test)),

@@ -11,6 +11,7 @@ import { UNCERTAINTIES } from "./single-prompts.mjs";
 const NAMES = Object.keys(SIGNALS);
 /** A run whose estimates are further off, in the mean over its evaluations, is told of. */
 const FAR_ESTIMATE = 0.1;
+const THRESHOLDS = [0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95];
 
 const stepsOf = ({ evaluations }) => evaluations.map(({ step }) => step);
 
@@ -69,7 +70,7 @@ const OWN_ALARMS = { rule: ({ alarmStep }) => alarmStep, collapse: ({ collapseSt
 
 export function scoreAlarms(development, test) {
   return Object.fromEntries(
-    NAMES.filter((name) => name !== "estimate").map((name) => {
+    NAMES.map((name) => {
       const having = withScores(name, test).filter(({ censored }) => !censored);
       const own = OWN_ALARMS[name];
       const known = own ? [] : withScores(name, development).filter(({ censored }) => !censored);
@@ -92,6 +93,12 @@ export function scoreAlarms(development, test) {
       ];
     }),
   );
+}
+
+/** What other thresholds of its probability would have made of the rule's alarms: false ones against late ones. */
+export function scoreThresholds(runs) {
+  const having = withScores("rule", runs).filter(({ censored }) => !censored);
+  return THRESHOLDS.map((threshold) => ({ threshold, ...summary(alarmsAbove(threshold, having)) }));
 }
 
 /** Mean absolute errors over evaluations, each run weighing the same; of the rule also how often its interval holds. */
@@ -210,7 +217,10 @@ export function scoreSinglePrompts(runs) {
 /** By number of members and prompts, with and without labels of seen tasks: means over all subsets. */
 export function scoreSizes(runs) {
   const sized = runs.flatMap((run) =>
-    run.sizes.map((size) => ({ ...size, run, event: eventOf(size.evaluations, run.scale) })),
+    run.sizes.map((size) => ({
+      ...{ ...size, run, event: eventOf(size.evaluations, run.scale) },
+      prompts: size.prompts === run.config.evaluation.prompts ? "all" : size.prompts,
+    })),
   );
   const keys = [
     ...new Set(sized.map(({ members, prompts, withSeen }) => JSON.stringify({ members, prompts, withSeen }))),
@@ -248,9 +258,14 @@ export function scoreSizes(runs) {
       };
     })
     .sort(
-      (a, b) => b.members - a.members || b.prompts - a.prompts || Number(b.withSeen) - Number(a.withSeen),
+      (a, b) =>
+        b.members - a.members ||
+        (promptsOf(a) === promptsOf(b) ? 0 : promptsOf(b) - promptsOf(a)) ||
+        Number(b.withSeen) - Number(a.withSeen),
     );
 }
+
+const promptsOf = ({ prompts }) => (prompts === "all" ? Infinity : prompts);
 
 function eventOf(evaluations, scale) {
   return evaluations[firstSustained(solvedFlags(evaluations, scale))]?.step ?? null;

@@ -10,7 +10,8 @@ const PLATEAU = 2;
  */
 export const SIGNALS = {
   rule: { label: "**rule**: probability", of: ({ generalised }) => generalised },
-  estimate: { label: "**rule**: estimated accuracy", of: ({ estimate }) => estimate.value },
+  estimate: { label: "estimated accuracy", of: ({ estimate }) => estimate.value },
+  combined: { label: "estimate and agreement, fitted", of: ({ combined }) => combined },
   consensus: { label: "consensus, without seen tasks", of: ({ estimates }) => estimates.consensus },
   difference: { label: "DoC", of: ({ estimates }) => estimates.difference },
   threshold: { label: "ATC", of: ({ estimates }) => estimates.threshold },

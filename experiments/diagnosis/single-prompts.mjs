@@ -1,5 +1,5 @@
 /** On single prompts of one evaluation: how well uncertainty tells wrong answers from right ones, and calibration. */
-import { decompose, expectedCalibrationError, negativeLogLikelihood } from "../../dist/index.js";
+import { expectedCalibrationError, negativeLogLikelihood } from "../../dist/index.js";
 import { Ranking, riskCoverage } from "./ranking.mjs";
 
 const BINS = 10;
@@ -17,21 +17,19 @@ export const UNCERTAINTIES = [
 ];
 
 /**
- * @param predictions on unseen tasks, and those on seen ones, whose labels give the temperature
+ * @param unseen what an ensemble predicts for prompts of unseen tasks, with their answers as `targets`
+ * @param seen the same on seen tasks, which give the temperature
  * @returns null where all answers are right, or all wrong: nothing is to be told apart
  */
-export function singlePrompts({ unseen, seen, labels }) {
-  const parts = decomposed(unseen);
-  const { classes, mean: p } = parts;
-  const targets = labels.unseenTasks;
-  const answers = Array.from(targets, (_, b) => argmax(p.subarray(b * classes, (b + 1) * classes)));
-  const sureness = answers.map((answer, b) => p[b * classes + answer]);
-  const wrong = answers.map((answer, b) => Number(answer !== targets[b]));
+export function singlePrompts(unseen, seen) {
+  const { classes, mean: p, answers, targets } = unseen;
+  const sureness = Array.from(answers, (answer, b) => p[b * classes + answer]);
+  const wrong = Array.from(answers, (answer, b) => Number(answer !== targets[b]));
   const errors = wrong.reduce((sum, each) => sum + each, 0);
   if (errors === 0 || errors === wrong.length) return null;
 
-  const uncertainty = { ...parts, confidence: sureness.map((value) => 1 - value) };
-  const temperature = temperatureOf(decomposed(seen).mean, labels.seenTasks, classes);
+  const uncertainty = { ...unseen, confidence: sureness.map((value) => 1 - value) };
+  const temperature = temperatureOf(seen.mean, seen.targets, classes);
   const scaled = atTemperature(p, classes, temperature);
   const bins = Array.from({ length: BINS }, () => [0, 0, 0]);
   for (const [b, value] of sureness.entries()) {
@@ -61,12 +59,6 @@ export function singlePrompts({ unseen, seen, labels }) {
   }
 }
 
-function decomposed({ shape: [members, prompts, classes], data }) {
-  return { ...decompose(data, { members, prompts, classes }), classes };
-}
-
-const argmax = (row) => row.reduce((best, value, c) => (value > row[best] ? c : best), 0);
-
 /** p^(1/T), normalised: probabilities whose logits are divided by T. */
 function atTemperature(p, classes, temperature) {
   const result = p.map((value) => value ** (1 / temperature));
@@ -80,10 +72,8 @@ function atTemperature(p, classes, temperature) {
 
 /** With the least negative log-likelihood, by golden section. */
 function temperatureOf(p, targets, classes) {
-  const at = (logT) => ({
-    logT,
-    nll: negativeLogLikelihood(atTemperature(p, classes, Math.exp(logT)), targets),
-  });
+  const logits = p.map((value) => Math.log(Math.max(value, Number.MIN_VALUE)));
+  const at = (logT) => ({ logT, nll: lossAt(Math.exp(-logT), logits, targets, classes) });
   let { least, most } = TEMPERATURES;
   let [low, high] = [at(most - GOLDEN * (most - least)), at(least + GOLDEN * (most - least))];
   for (let round = 0; round < TEMPERATURES.rounds; round++) {
@@ -96,4 +86,17 @@ function temperatureOf(p, targets, classes) {
     }
   }
   return Math.exp((least + most) / 2);
+}
+
+/** Sum of the negative log-likelihoods of the targets, for logits times `factor`. */
+function lossAt(factor, logits, targets, classes) {
+  let loss = 0;
+  for (let b = 0; b < targets.length; b++) {
+    let [sum, largest] = [0, -Infinity];
+    const begin = b * classes;
+    for (let c = begin; c < begin + classes; c++) largest = Math.max(largest, logits[c]);
+    for (let c = begin; c < begin + classes; c++) sum += Math.exp(factor * (logits[c] - largest));
+    loss += Math.log(sum) - factor * (logits[begin + targets[b]] - largest);
+  }
+  return loss;
 }

@@ -19,8 +19,13 @@ export function asMarkdown(score) {
   const sections = [
     ["Runs", runsTable(score)],
     ["Failures of the rule", failuresTable(score.failures)],
+    ["Estimate and agreement, fitted", combinationText(score.combination)],
     ...groups.map((group) => [`${TITLES[group]}: rankings`, signalsTable(score.signals[group])]),
     ...groups.map((group) => [`${TITLES[group]}: alarms`, alarmsTable(score.alarms[group])]),
+    ...groups.map((group) => [
+      `${TITLES[group]}: other thresholds`,
+      thresholdsTable(score.thresholds[group]),
+    ]),
     ...groups.map((group) => [`${TITLES[group]}: accuracy`, estimatesTable(score.estimates[group])]),
     ...groups.map((group) => [`${TITLES[group]}: probability`, reliabilityTable(score.reliability[group])]),
     ...groups.map((group) => [`${TITLES[group]}: single prompts`, singlesTable(score.singlePrompts[group])]),
@@ -45,6 +50,10 @@ function runsTable({ counts, leftOut }) {
   );
   const left = Object.entries(leftOut).map(([reason, count]) => `${count} ${reason}`);
   return `${table(["", "", "settings", "runs", "evaluations", "memorise", "grok", "end before it is known"], rows)}\n\nLeft out: ${left.join(", ") || "none"}.`;
+}
+
+function combinationText({ constant, estimate, agreement }) {
+  return `Logit of the probability: ${fixed(constant, 2)} + ${fixed(estimate, 2)} x estimate, as a share of the way from chance to the ceiling, + ${fixed(agreement, 2)} x share of pairs of members that agree.`;
 }
 
 function failuresTable(failures) {
@@ -130,6 +139,16 @@ function alarmsTable(alarms) {
       "mean cost",
     ],
     rows,
+  );
+}
+
+function thresholdsTable(rows) {
+  return table(
+    ["probability above", "missed", "false", "early, late", "octaves after the event", "off", "mean cost"],
+    rows.map(({ threshold, missed, due, false: wrong, notDue, early, late, medianLead, medianOff, cost }) => [
+      ...[fixed(threshold, 2), `${missed} of ${due}`, `${wrong} of ${notDue}`, `${early}, ${late}`],
+      ...[fixed(medianLead, 2), fixed(medianOff, 2), fixed(cost, 2)],
+    ]),
   );
 }
 
@@ -251,7 +270,7 @@ function sizesTable(sizes) {
   );
 }
 
-function warningTables({ rows, c, ridges, developmentRuns, withinOctave }) {
+function warningTables({ rows, c, multiple, ridges, developmentRuns, withinOctave }) {
   const steps = table(
     [
       "of the delay",
@@ -282,7 +301,7 @@ function warningTables({ rows, c, ridges, developmentRuns, withinOctave }) {
         ]),
       )
     : "";
-  const note = `Fitted on ${developmentRuns} development runs: c = ${fixed(c, 3)}, ridges ${Object.values(ridges).join(", ")}.`;
+  const note = `Fitted on ${developmentRuns} development runs: c = ${fixed(c, 3)}, ${fixed(multiple, 2)} times the step, ridges ${Object.values(ridges).join(", ")}.`;
   const asked = withinOctave ? `${withinOctave.positive} of ${withinOctave.evaluations} evaluations.` : "";
   return [steps, note, soon, asked].filter(Boolean).join("\n\n");
 }

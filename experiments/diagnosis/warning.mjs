@@ -87,15 +87,22 @@ function predictors(development) {
   const constant = 2 ** median(grokking.map(({ event }) => Math.log2(event)));
   const ratio =
     2 ** median(grokking.map(({ event, memorised }) => Math.log2(event / Math.max(memorised, 1))));
+  const ahead = grokking.flatMap((run) => {
+    const steps = waiting(run).map((i) => run.evaluations[i].step);
+    return steps.length === 0 ? [] : [median(steps.map((step) => Math.log2(run.event / step)))];
+  });
+  const multiple = 2 ** median(ahead);
   const regressions = Object.fromEntries(
     Object.keys(FEATURES).map((name) => [name, regression(name, grokking)]),
   );
   return {
-    c,
+    ...{ c, multiple },
     byName: {
       now: () => 0,
       constant: () => constant,
       "constant delay": (run) => ratio * Math.max(run.memorised, 1),
+      // Known shares of the delay give the step away to whoever multiplies by their inverse: the others must beat this.
+      "multiple of the step": (run, i) => multiple * run.evaluations[i].step,
       law: (run) => run.memorised + c / rateTimesDecay(run.config),
       ...Object.fromEntries(
         Object.entries(regressions).map(([name, { predict }]) => [`regression on ${name}`, predict]),
@@ -144,7 +151,7 @@ function fitted(name, runs, ridge) {
  * @returns errors in octaves, of the event's step and of the steps that remain, at each share of the delay
  */
 export function scoreWarning(development, test) {
-  const { c, byName, ridges } = predictors(development);
+  const { c, multiple, byName, ridges } = predictors(development);
   const runs = delays(test);
   const rows = QUARTERS.flatMap((share) => {
     const cases = runs.flatMap((run) => {
@@ -171,8 +178,7 @@ export function scoreWarning(development, test) {
     });
   });
   return {
-    c,
-    ridges,
+    ...{ c, multiple, ridges },
     developmentRuns: delays(development).length,
     rows,
     withinOctave: withinOctave(development, test, byName.law),

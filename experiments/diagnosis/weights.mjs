@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { EVD, Matrix } from "ml-matrix";
 import { decodeSafetensors } from "../../dist/index.js";
 
-/** null where no checkpoint was kept. Norm: mean over members; rank: of the first member. */
+/** null where no checkpoint was kept. Norm: mean over members; rank: of the last block of the first member. */
 export function weightsAt(directory, step) {
   const folder = join(directory, "checkpoints", `step-${String(step).padStart(8, "0")}`);
   if (!existsSync(folder)) return null;
@@ -23,12 +23,15 @@ export function weightsAt(directory, step) {
 
 /** Parameters, without what else a checkpoint may hold for a posterior. */
 const weightsOf = (tensors) =>
-  [...tensors].filter(([name]) => /^(transformer|lm_head)\./.test(name)).map(([, tensor]) => tensor);
+  [...tensors]
+    .filter(([name]) => /^(transformer|lm_head)\./.test(name))
+    .map(([name, tensor]) => ({ ...tensor, block: Number(/\.h\.(\d+)\./.exec(name)?.[1] ?? -1) }));
 
 /** exp(entropy of the shares of the squared singular values) over how many there are: mean over the matrices. */
 function effectiveRank(weights) {
+  const last = Math.max(...weights.map(({ block }) => block));
   const shares = weights
-    .filter(({ shape }) => shape.length === 2)
+    .filter(({ shape, block }) => shape.length === 2 && block === last)
     .map(({ shape: [rows, columns], data }) => {
       const matrix = Matrix.from1DArray(rows, columns, data);
       const gram = rows <= columns ? matrix.mmul(matrix.transpose()) : matrix.transpose().mmul(matrix);
