@@ -64,7 +64,7 @@ export const diagnoseCommand: CommandModule<object, DiagnoseArguments> = {
         "The array is called predictions in .npz and .safetensors; steps, seen, seenLabels and unseenLabels may be\n" +
           "there. Labels of unseen tasks are shown for comparison and not used. A line to follow:\n" +
           '{"step": 100, "predictions": [[[0.2, 0.8], ...], ...]}, members x prompts x classes.\n' +
-          "The rule has not been scored on a benchmark of runs: see docs/diagnosis.md.",
+          "How often the rule is wrong: docs/diagnosis.md.",
       ) as unknown as Argv<DiagnoseArguments>,
   handler: async (args) => {
     const { dir, predictions, follow, report } = args;

@@ -245,8 +245,7 @@ export interface DiagnoseOptions extends DiagnosisSettings {
 
 /**
  * Tells from predictions whether, when and how well an ensemble generalised to tasks it was not trained on. Labels of
- * these are not used. The rule, which `rule` of the result states, has not been scored against a benchmark of runs: see
- * docs/diagnosis.md.
+ * these are not used. The rule is `rule` of the result; how often it is wrong is in docs/diagnosis.md.
  *
  * @throws RangeError naming the first value, row, label or shape that cannot be, as `predictions[step,member,prompt,class]`
  */
