@@ -44,7 +44,11 @@ export function digest({ summary, records, references, events }, set = "unseenTa
     delay: memorised && grok ? grok / memorised : null,
     lead: collapse && grok ? Math.log2(collapse / grok) : null,
     grokked: members.filter(({ grokStep }) => grokStep !== null).length / members.length,
-    generalisedMembers: members.filter((m) => (m.generalisedStep ?? null) !== null).length / members.length,
+    /** Without a pool there is no such event: null. */
+    generalisedMembers:
+      events.generalisedStep === undefined
+        ? null
+        : members.filter(({ generalisedStep }) => generalisedStep !== null).length / members.length,
     measures,
     at,
     plateau: {
