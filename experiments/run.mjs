@@ -65,7 +65,9 @@ for (const name of names) {
   }
   const { text, figures = {} } = analyse(await readRuns(sweep));
   writeFileSync(join(here, name, `results-${options.size}.md`), `${text}\n`);
-  for (const [figure, spec] of Object.entries(figures))
+  for (const [figure, spec] of Object.entries(figures)) {
+    if (spec === null) continue;
     writeFileSync(join(here, name, `${figure}-${options.size}.svg`), `${await renderSvg(spec, "auto")}\n`);
+  }
   console.log(`# ${name} (${Math.round((performance.now() - started) / 1000)} s)\n\n${text}\n`);
 }

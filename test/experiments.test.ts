@@ -1,10 +1,16 @@
 /** What the programs of experiments/ compute from runs. */
+import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import fc from "fast-check";
+import type { TopLevelSpec } from "vega-lite";
 import { describe, expect, it } from "vitest";
 // @ts-expect-error a program, not part of the package
 import { digest, fallAtGrok, groupBy, near } from "../experiments/shared/runs.mjs";
 // @ts-expect-error a program, not part of the package
 import * as statistics from "../experiments/shared/statistics.mjs";
+import { createConfig, readRun, runEnsemble } from "../src/index.ts";
+import { renderSvg } from "../src/report/svg.ts";
 
 const { bootstrap, leastSquares, mean, median, overSeeds, spearman } = statistics;
 
@@ -174,4 +180,40 @@ describe("runs", () => {
       [20, 1],
     ]);
   });
+});
+
+it("every experiment makes its tables of runs, of whatever they came to", { timeout: 120_000 }, async () => {
+  const folder = mkdtempSync(join(tmpdir(), "epigrok-experiments-"));
+  const runs = [];
+  for (const seed of [0, 1]) {
+    const config = createConfig({
+      seed,
+      task: { modulus: 5, trainTasks: 3, promptPool: 24 },
+      model: { dModel: 16, nHeads: 2, nLayers: 1, dMlp: 16 },
+      training: { steps: 40, batchSize: 16, warmupSteps: 1 },
+      evaluation: { every: 10, prompts: 4 },
+      ensemble: { members: 2 },
+    });
+    const out = join(folder, String(seed));
+    await runEnsemble(config, { out, workers: 1 });
+    runs.push({ settings: {}, ...(await readRun(out)) });
+  }
+  const names = readdirSync("experiments").filter((name) =>
+    existsSync(join("experiments", name, "analyse.mjs")),
+  );
+  expect(names.length).toBeGreaterThan(5);
+  for (const name of names) {
+    const { analyse } = await import(`../experiments/${name}/analyse.mjs`);
+    // Fresh prompts as well, of which some figures are; what moves the delay is asked of pools only.
+    const fresh = runs.map((run) => ({
+      ...run,
+      config: { ...run.config, task: { ...run.config.task, promptPool: 0 } },
+    }));
+    const { text, figures = {} } = analyse(name === "delay" ? runs : [...runs, ...fresh]);
+    expect(text, name).toMatch(/^\|.*\|$/m);
+    expect(text, name).not.toMatch(/NaN|undefined|Infinity/);
+    for (const spec of Object.values(figures).filter((spec) => spec !== null))
+      expect(await renderSvg(spec as TopLevelSpec, "auto")).toContain("<svg");
+  }
+  rmSync(folder, { recursive: true });
 });

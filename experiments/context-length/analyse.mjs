@@ -11,23 +11,24 @@ import { number, share, step, table, withInterval } from "../shared/tables.mjs";
 export function analyse(runs) {
   const cells = groupBy(
     runs.map((run) => ({ ...run, digest: digest(run) })),
-    ["task.examples"],
+    ["task.promptPool", "task.examples"],
   );
-  const longest = cells.reduce((a, b) => (b.values[0] > a.values[0] ? b : a));
+  const fresh = cells.filter(({ values: [pool] }) => pool === 0);
   return {
-    text: [lengths(cells), ...cells.map(positions)].join("\n\n"),
-    figures: { positions: figure(longest) },
+    text: [lengths(cells), ...fresh.map(positions)].join("\n\n"),
+    figures: fresh.length > 0 ? { positions: figure(fresh.at(-1)) } : {},
   };
 }
 
 function lengths(cells) {
-  const rows = cells.map(({ values: [examples], runs }) => {
+  const rows = cells.map(({ values: [pool, examples], runs }) => {
     const of = (get, cell, statistic) =>
       withInterval(
         overSeeds(runs, ({ digest }) => get(digest), statistic),
         cell,
       );
     return [
+      pool === 0 ? "fresh" : pool,
       examples,
       runs.length,
       of((d) => d.grokked, share, mean),
@@ -41,6 +42,7 @@ function lengths(cells) {
   });
   return table(
     [
+      "pool",
       "examples in a prompt",
       "seeds",
       "members that grok",
@@ -76,7 +78,7 @@ function moments({ digest: { memorised, generalised, measures } }) {
   };
 }
 
-function positions({ values: [examples], runs }) {
+function positions({ values: [, examples], runs }) {
   const exact = runs.map(entropyOfG);
   const rows = Array.from({ length: examples }, (_, position) => {
     const of = (moment, name) =>
@@ -105,7 +107,7 @@ function positions({ values: [examples], runs }) {
   );
 }
 
-function figure({ values: [examples], runs }) {
+function figure({ values: [, examples], runs }) {
   const line = (label, moment) => ({
     label,
     points: Array.from({ length: examples }, (_, x) => ({
@@ -122,13 +124,10 @@ function figure({ values: [examples], runs }) {
       points: Array.from({ length: examples }, (_, x) => ({ x, value: median(exact.map((e) => e[x])) })),
     },
   ];
-  const highest = Math.max(
-    ...lines.flatMap(({ points }) => points.map(({ value, interval }) => interval?.[1] ?? value)),
-  );
   return intervalPlot({
     description: `Mutual information on unseen tasks along a prompt of ${examples} examples, on the plateau and at the end, with the entropy of the generalising predictor.`,
     x: { title: "examples seen", domain: [0, examples - 1] },
-    y: { title: "nats", domain: [0, highest] },
+    y: { title: "nats" },
     lines,
   });
 }

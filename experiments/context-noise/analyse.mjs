@@ -5,7 +5,7 @@
  */
 import { intervalPlot } from "../shared/figures.mjs";
 import { digest, groupBy } from "../shared/runs.mjs";
-import { mean, overSeeds } from "../shared/statistics.mjs";
+import { mean, median, overSeeds } from "../shared/statistics.mjs";
 import { number, share, step, table, withInterval } from "../shared/tables.mjs";
 
 export function analyse(runs) {
@@ -72,12 +72,10 @@ function figure(cells) {
       "Mutual information and expected entropy on unseen tasks at the end, and the entropy of the exact posterior, against noise in the context.",
     x: {
       title: "noise in the context",
-      domain: [0, Math.max(...same.map(({ values: [x] }) => x))],
       format: "~g",
     },
     y: {
       title: "nats",
-      domain: [0, Math.max(...lines.flatMap(({ points }) => points.map(({ interval }) => interval[1] ?? 0)))],
     },
     lines,
   });

@@ -211,20 +211,15 @@ function figure(read) {
         ),
       })),
   }));
-  const xs = lines.flatMap(({ points }) => points.map(({ x }) => x));
-  const ys = lines.flatMap(({ points }) =>
-    points.flatMap(({ value, interval }) => [value, ...interval].filter(Boolean)),
-  );
   return intervalPlot({
     description:
       "Median steps from memorising to generalising against learning rate times weight decay, with 95 % intervals; pools that never generalise are left out.",
     x: {
       title: "learning rate times weight decay",
       type: "log",
-      domain: [Math.min(...xs), Math.max(...xs)],
       format: "~g",
     },
-    y: { title: "steps of waiting", type: "log", domain: [Math.min(...ys), Math.max(...ys)] },
+    y: { title: "steps of waiting", type: "log" },
     lines,
   });
 }

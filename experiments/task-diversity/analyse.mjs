@@ -128,17 +128,12 @@ function figure(cells) {
         ...overSeeds(runs, ({ digest }) => digest.last.mutualInformation),
       })),
   }));
-  const tasks = cells.map(({ values: [, count] }) => count);
   return intervalPlot({
     description:
       "Mutual information on unseen tasks at the end of training against the number of training tasks, with 95 % intervals.",
-    x: { title: "training tasks", domain: [Math.min(...tasks), Math.max(...tasks)] },
+    x: { title: "training tasks" },
     y: {
       title: "MI at the end, nats",
-      domain: [
-        0,
-        Math.max(...lines.flatMap(({ points }) => points.map(({ value, interval }) => interval[1] ?? value))),
-      ],
     },
     lines,
   });

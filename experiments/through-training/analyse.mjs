@@ -148,11 +148,10 @@ function collapse(runs) {
     line("MI", (m) => m.mutualInformation),
     line("exp. entropy", (m) => m.expectedEntropy),
   ];
-  const highest = Math.max(...lines.flatMap(({ points }) => points.map(({ interval }) => interval[1])));
   return intervalPlot({
     description: `Mutual information, expected entropy and accuracy on unseen tasks around the step at which the median member groks, ${read.length} of ${runs.length} seeds; dashed: lowest and highest seed.`,
     x: { title: "octaves after the median member groks", domain: [-2, 1], format: ".1f" },
-    y: { title: "nats; accuracy", domain: [0, highest] },
+    y: { title: "nats; accuracy" },
     lines,
     marks: [{ x: 0, label: "grokked" }],
     points: false,
