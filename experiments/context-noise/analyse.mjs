@@ -64,7 +64,7 @@ function figure(cells) {
   });
   const lines = [
     line("MI", (d) => d.last.mutualInformation),
-    line("expected entropy", (d) => d.last.expectedEntropy),
+    line("exp. entropy", (d) => d.last.expectedEntropy),
     line("entropy of G", (d) => d.entropyG),
   ];
   return intervalPlot({
