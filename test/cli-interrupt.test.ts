@@ -6,25 +6,12 @@ import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
 import { encodeLine } from "../src/run/json.ts";
 import { epigrok } from "./fixtures/cli.ts";
-import { FRESH_ASSIGNMENTS } from "./fixtures/config.ts";
+import { SECOND_ASSIGNMENTS } from "./fixtures/config.ts";
 import { resultHashes, temporaryDirectory } from "./fixtures/temporary.ts";
 
 const root = temporaryDirectory();
 
-/** About a second of training. */
-const SETTINGS = [
-  ...FRESH_ASSIGNMENTS,
-  "task.modulus=7",
-  "task.trainTasks=5",
-  "model.dModel=16",
-  "model.nHeads=2",
-  "model.dMlp=32",
-  "training.steps=3000",
-  "training.batchSize=16",
-  "evaluation.every=500",
-  "evaluation.prompts=8",
-  "ensemble.members=3",
-].flatMap((assignment) => ["--set", assignment]);
+const SETTINGS = [...SECOND_ASSIGNMENTS, "ensemble.members=3"].flatMap((assignment) => ["--set", assignment]);
 /** Next to no training. */
 const LIGHT = ["--set", "training.steps=60", "--set", "evaluation.every=5"];
 const command = (out: string, ...more: string[]) => ["run", ...SETTINGS, "--out", out, "--quiet", ...more];

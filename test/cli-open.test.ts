@@ -4,23 +4,11 @@ import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { epigrok } from "./fixtures/cli.ts";
-import { FRESH_ASSIGNMENTS } from "./fixtures/config.ts";
+import { SECOND_ASSIGNMENTS } from "./fixtures/config.ts";
 import { resultHashes, temporaryDirectory } from "./fixtures/temporary.ts";
 
 const root = temporaryDirectory();
-const SETTINGS = [
-  ...FRESH_ASSIGNMENTS,
-  "task.modulus=7",
-  "task.trainTasks=5",
-  "model.dModel=16",
-  "model.nHeads=2",
-  "model.dMlp=32",
-  "training.steps=3000",
-  "training.batchSize=16",
-  "evaluation.every=500",
-  "evaluation.prompts=8",
-  "ensemble.members=2",
-].flatMap((assignment) => ["--set", assignment]);
+const SETTINGS = [...SECOND_ASSIGNMENTS, "ensemble.members=2"].flatMap((assignment) => ["--set", assignment]);
 const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 /** A program for BROWSER. @returns its path, and what it was called with so far */

@@ -17,7 +17,7 @@ import { encodeLine } from "../src/run/json.ts";
 import { runEnsemble } from "../src/run/run.ts";
 import { transformerShape } from "../src/training/model.ts";
 import { fakeConfig, fakePool } from "./fixtures/fake-trainer.ts";
-import { temporaryDirectory } from "./fixtures/temporary.ts";
+import { dropLastLine, temporaryDirectory } from "./fixtures/temporary.ts";
 
 const root = temporaryDirectory();
 let count = 0;
@@ -43,14 +43,7 @@ function unfinished(): string {
   rmSync(join(directory, "summary.json"));
   for (const member of [2, 3]) rmSync(join(directory, checkpointFile({ step: 20, member })));
   const path = join(directory, "metrics.jsonl");
-  const lines = readFileSync(path, "utf8").trimEnd().split("\n");
-  writeFileSync(
-    path,
-    lines
-      .slice(0, -1)
-      .map((line) => `${line}\n`)
-      .join(""),
-  );
+  dropLastLine(path);
   return directory;
 }
 

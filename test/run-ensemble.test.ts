@@ -15,7 +15,7 @@ import { survived } from "../src/run/summary.ts";
 import { decodeSafetensors } from "../src/safetensors.ts";
 import { estimateCost } from "../src/training/cost.ts";
 import { type FakeOptions, fakeConfig, fakePool } from "./fixtures/fake-trainer.ts";
-import { fileHashes, resultHashes, temporaryDirectory } from "./fixtures/temporary.ts";
+import { dropLastLine, fileHashes, resultHashes, temporaryDirectory } from "./fixtures/temporary.ts";
 
 const root = temporaryDirectory();
 const config = fakeConfig(4, { evaluation: { every: 4, savePredictions: "all" }, checkpoints: { keep: 4 } });
@@ -187,16 +187,7 @@ describe("runEnsemble", async () => {
     const out = fresh();
     cpSync(reference.runDir, out, { recursive: true });
     rmSync(join(out, "summary.json"));
-    for (const name of ["metrics.jsonl", "timing.jsonl"]) {
-      const lines = readFileSync(join(out, name), "utf8").trimEnd().split("\n");
-      writeFileSync(
-        join(out, name),
-        lines
-          .slice(0, -1)
-          .map((line) => `${line}\n`)
-          .join(""),
-      );
-    }
+    for (const name of ["metrics.jsonl", "timing.jsonl"]) dropLastLine(join(out, name));
     await run({ out, mode: "resume" });
     expect(resultHashes(out)).toEqual(expected);
     const tables = readFileSync(join(out, "answers.jsonl"), "utf8").trimEnd().split("\n");

@@ -23,7 +23,7 @@ import { extendSweep, goOn, runSweep, type SweepOptions } from "../src/sweep/swe
 import { readParquet } from "./fixtures/parquet.ts";
 import { noSmallDisk, smallDisk } from "./fixtures/small-disk.ts";
 import { GRID, sweepHashes, TINY } from "./fixtures/sweep.ts";
-import { resultHashes, temporaryDirectory } from "./fixtures/temporary.ts";
+import { dropLastLine, resultHashes, temporaryDirectory } from "./fixtures/temporary.ts";
 
 const root = temporaryDirectory();
 let count = 0;
@@ -277,14 +277,7 @@ describe("a finished run whose files are not what was written", () => {
   it("gives no results where its last evaluation is missing, and says what helps", async () => {
     const { out, first } = copied();
     const path = join(first, "metrics.jsonl");
-    const lines = readFileSync(path, "utf8").trimEnd().split("\n");
-    writeFileSync(
-      path,
-      lines
-        .slice(0, -1)
-        .map((line) => `${line}\n`)
-        .join(""),
-    );
+    dropLastLine(path);
     const before = readFileSync(join(out, "results.jsonl"), "utf8");
     await expect(writeResults(out)).rejects.toThrow(
       `${path}: ends at step 40, must end at step 60; epigrok run --resume ${first} computes it again`,

@@ -4,46 +4,18 @@
  */
 import { createProbeSets } from "../../dist/tasks/probes.js";
 import { intervalPlot } from "../shared/figures.mjs";
-import { digest, groupBy, near } from "../shared/runs.mjs";
+import { outcomesTable } from "../shared/outcomes.mjs";
+import { groupBy, near, withDigests } from "../shared/runs.mjs";
 import { mean, median, overSeeds } from "../shared/statistics.mjs";
-import { number, share, step, table, withInterval } from "../shared/tables.mjs";
+import { number, poolName, table, withInterval } from "../shared/tables.mjs";
 
 export function analyse(runs) {
-  const cells = groupBy(
-    runs.map((run) => ({ ...run, digest: digest(run) })),
-    ["task.promptPool", "task.examples"],
-  );
+  const cells = groupBy(withDigests(runs), ["task.promptPool", "task.examples"]);
   const fresh = cells.filter(({ values: [pool] }) => pool === 0);
-  return {
-    text: [lengths(cells), ...fresh.map(positions)].join("\n\n"),
-    figures: fresh.length > 0 ? { positions: figure(fresh.at(-1)) } : {},
-  };
-}
-
-function lengths(cells) {
-  const rows = cells.map(({ values: [pool, examples], runs }) => {
-    const of = (get, cell, statistic) =>
-      withInterval(
-        overSeeds(runs, ({ digest }) => get(digest), statistic),
-        cell,
-      );
-    return [
-      pool === 0 ? "fresh" : pool,
-      examples,
-      runs.length,
-      of((d) => d.grokked, share, mean),
-      of((d) => d.memorised, step, median),
-      of((d) => d.grok, step, median),
-      of((d) => d.peak),
-      of((d) => d.last.mutualInformation),
-      of((d) => d.end),
-      runs.filter(({ digest }) => digest.collapse !== null).length,
-    ];
-  });
-  return table(
+  const lengths = outcomesTable(
+    cells.map(({ values: [pool, examples], runs }) => ({ values: [poolName(pool), examples], runs })),
+    ["pool", "examples in a prompt"],
     [
-      "pool",
-      "examples in a prompt",
       "seeds",
       "members that grok",
       "memorised",
@@ -53,8 +25,11 @@ function lengths(cells) {
       "unseen accuracy at the end, from chance to ceiling",
       "collapses reported",
     ],
-    rows,
   );
+  return {
+    text: [lengths, ...fresh.map(positions)].join("\n\n"),
+    figures: fresh.length > 0 ? { positions: figure(fresh.at(-1)) } : {},
+  };
 }
 
 /** Mean entropy of the generalising predictor on unseen tasks at each position, nats. */

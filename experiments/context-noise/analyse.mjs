@@ -4,55 +4,31 @@
  * generalising predictor G, which knows the noise of the probe sets, is its reference.
  */
 import { intervalPlot } from "../shared/figures.mjs";
-import { digest, groupBy } from "../shared/runs.mjs";
-import { mean, median, overSeeds } from "../shared/statistics.mjs";
-import { number, share, step, table, withInterval } from "../shared/tables.mjs";
+import { outcomesTable } from "../shared/outcomes.mjs";
+import { groupBy, withDigests } from "../shared/runs.mjs";
+import { overSeeds } from "../shared/statistics.mjs";
 
 export function analyse(runs) {
-  const read = runs.map((run) => ({ ...run, digest: digest(run) }));
-  const cells = groupBy(read, ["task.trainNoise", "task.probeNoise"]);
-  return { text: grid(cells), figures: { noise: figure(cells) } };
-}
-
-function grid(cells) {
-  const rows = cells.map(({ values: [train, probe], runs }) => {
-    const of = (get, cell, statistic) =>
-      withInterval(
-        overSeeds(runs, ({ digest }) => get(digest), statistic),
-        cell,
-      );
-    return [
-      train,
-      probe,
-      runs.length,
-      of((d) => d.grokked, share, mean),
-      of((d) => d.memorised, step, median),
-      of((d) => d.grok, step, median),
-      of((d) => d.peak),
-      of((d) => d.last.mutualInformation),
-      of((d) => d.last.expectedEntropy),
-      number(mean(runs.map(({ digest }) => digest.entropyG))),
-      of((d) => d.last.relativeDistance),
-      of((d) => d.end),
-    ];
-  });
-  return table(
-    [
-      "noise in training",
-      "in use",
-      "seeds",
-      "members that grok",
-      "memorised",
-      "grokked",
-      "peak of MI",
-      "MI at the end",
-      "expected entropy at the end",
-      "entropy of G",
-      "distance to M, 0, against G, 1",
-      "unseen accuracy at the end, from chance to ceiling",
-    ],
-    rows,
-  );
+  const cells = groupBy(withDigests(runs), ["task.trainNoise", "task.probeNoise"]);
+  return {
+    text: outcomesTable(
+      cells,
+      ["noise in training", "in use"],
+      [
+        "seeds",
+        "members that grok",
+        "memorised",
+        "grokked",
+        "peak of MI",
+        "MI at the end",
+        "expected entropy at the end",
+        "entropy of G",
+        "distance to M, 0, against G, 1",
+        "unseen accuracy at the end, from chance to ceiling",
+      ],
+    ),
+    figures: { noise: figure(cells) },
+  };
 }
 
 /** At the end, where training and use have the same noise. */

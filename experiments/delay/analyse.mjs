@@ -7,7 +7,8 @@ import { seenInputCount } from "../../dist/tasks/family.js";
 import { countTrainingPrompts } from "../../dist/tasks/prompt-count.js";
 import { times } from "../../dist/theory/times.js";
 import { intervalPlot } from "../shared/figures.mjs";
-import { digest, groupBy } from "../shared/runs.mjs";
+import { outcomesTable } from "../shared/outcomes.mjs";
+import { groupBy, withDigests } from "../shared/runs.mjs";
 import {
   bootstrap,
   bySeed,
@@ -18,12 +19,27 @@ import {
   pearson,
   spearman,
 } from "../shared/statistics.mjs";
-import { number, share, step, table, withInterval } from "../shared/tables.mjs";
+import { number, table, withInterval } from "../shared/tables.mjs";
 
 export function analyse(runs) {
-  const read = runs.map((run) => ({ ...run, digest: digest(run) }));
+  const read = withDigests(runs);
+  const grid = outcomesTable(
+    groupBy(read, KEYS),
+    ["pool", "decay", "rate", "p", "width", "initial std"],
+    [
+      "seeds",
+      "members that generalise",
+      "members that grok",
+      "memorised",
+      "generalised",
+      "grokked",
+      "delay (grok / memorised)",
+      "peak of MI",
+      "MI at the end",
+    ],
+  );
   return {
-    text: [grid(read), law(read), together(read)].filter(Boolean).join("\n\n"),
+    text: [grid, law(read), together(read)].filter(Boolean).join("\n\n"),
     figures: { law: figure(read) },
   };
 }
@@ -36,52 +52,6 @@ const KEYS = [
   "model.dModel",
   "model.initStd",
 ];
-
-function grid(read) {
-  const rows = groupBy(read, KEYS).map(({ values, runs }) => {
-    const of = (get, cell, statistic) =>
-      withInterval(
-        overSeeds(runs, ({ digest }) => get(digest), statistic),
-        cell,
-      );
-    return [
-      ...values,
-      runs.length,
-      of((d) => d.generalisedMembers, share, mean),
-      of((d) => d.grokked, share, mean),
-      of((d) => d.memorised, step, median),
-      of((d) => d.generalised, step, median),
-      of((d) => d.grok, step, median),
-      of(
-        (d) => d.delay,
-        (value) => (value === null ? "never" : number(value, 1)),
-        median,
-      ),
-      of((d) => d.peak),
-      of((d) => d.last.mutualInformation),
-    ];
-  });
-  return table(
-    [
-      "pool",
-      "decay",
-      "rate",
-      "p",
-      "width",
-      "initial std",
-      "seeds",
-      "members that generalise",
-      "members that grok",
-      "memorised",
-      "generalised",
-      "grokked",
-      "delay",
-      "peak of MI",
-      "MI at the end",
-    ],
-    rows,
-  );
-}
 
 /** Steps from memorising to generalising, which is what decay drives, of the runs that have both. */
 const wait = ({ digest: { memorised, generalised } }) =>

@@ -2,7 +2,7 @@
  * What changes as memorising turns into generalising, on the runs with a pool of through-training: distances of the mean
  * prediction to the exact predictors that memorise (M) and generalise (G), and the curvature of the training loss.
  */
-import { digest, near } from "../shared/runs.mjs";
+import { digest, near, withDigests } from "../shared/runs.mjs";
 import { mean, medianOfKnown, overSeeds } from "../shared/statistics.mjs";
 import { number, table, withInterval } from "../shared/tables.mjs";
 import { isPool } from "../through-training/kinds.mjs";
@@ -45,7 +45,7 @@ const MOMENTS = {
 function distances(runs) {
   const sets = ["trainPrompts", "seenTasks", "unseenTasks"];
   const rows = sets.flatMap((set) => {
-    const read = runs.map((run) => ({ ...run, digest: digest(run, set) }));
+    const read = withDigests(runs, set);
     const of = (get) =>
       Object.values(MOMENTS).map((when) =>
         withInterval(

@@ -2,34 +2,18 @@
  * The paper's modulus: p = 29 with one variable, as preset `quick` has it, and with two variables as far as two cores
  * reach. One line a run, and how far they agree.
  */
-import { methodsTable } from "../shared/methods.mjs";
-import { digest, fallAtGrok, groupBy } from "../shared/runs.mjs";
+import { methodsTable, posteriorJob } from "../shared/methods.mjs";
+import { fallAtGrok, groupBy, withDigests } from "../shared/runs.mjs";
 import { mean, median, medianOfKnown, overSeeds } from "../shared/statistics.mjs";
 import { number, share, step, table, withInterval } from "../shared/tables.mjs";
 
 /** The two methods of the paper, beside the ensemble. */
-const METHODS = "ensemble,laplace-last-layer,ivon";
+const METHODS = ["ensemble", "laplace-last-layer", "ivon"];
 
-export const jobs = ({ config }) =>
-  config.task.variables === 1
-    ? [
-        [
-          "posterior",
-          "--methods",
-          METHODS,
-          "--steps",
-          "all",
-          "--checkpoints",
-          "9",
-          "--members",
-          "2",
-          "--quiet",
-        ],
-      ]
-    : [];
+export const jobs = ({ config }) => (config.task.variables === 1 ? [posteriorJob(METHODS)] : []);
 
 export function analyse(runs) {
-  const read = runs.map((run) => ({ ...run, digest: digest(run) }));
+  const read = withDigests(runs);
   const groups = groupBy(read, ["task.variables"]);
   return { text: [each(read), ...groups.map(summary), methodsTable(runs)].filter(Boolean).join("\n\n") };
 }

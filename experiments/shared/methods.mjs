@@ -4,6 +4,12 @@ import { digest } from "./runs.mjs";
 import { mean, median } from "./statistics.mjs";
 import { number, table } from "./tables.mjs";
 
+/** The arguments of `epigrok` that fit posteriors around two members of a run at nine of its checkpoints. */
+export const posteriorJob = (methods) => [
+  "posterior",
+  ...["--methods", methods.join(","), "--steps", "all", "--checkpoints", "9", "--members", "2", "--quiet"],
+];
+
 /** Empty without any posteriors. */
 export function methodsTable(runs) {
   const compared = runs.map((run) => {

@@ -64,6 +64,9 @@ export function digest({ summary, records, references, events }, set = "unseenTa
   };
 }
 
+/** Runs, each with its digest on one probe set. */
+export const withDigests = (runs, set) => runs.map((run) => ({ ...run, digest: digest(run, set) }));
+
 /** The evaluation nearest to a step. */
 export const near = (measures, step) =>
   measures.reduce((best, m) => (Math.abs(m.step - step) < Math.abs(best.step - step) ? m : best));

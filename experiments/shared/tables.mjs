@@ -14,3 +14,6 @@ export function table(header, rows) {
   const line = (cells) => `| ${cells.join(" | ")} |`;
   return [line(header), line(header.map(() => "---")), ...rows.map(line)].join("\n");
 }
+
+/** Of `task.promptPool`. */
+export const poolName = (pool) => (pool === 0 ? "fresh" : pool);

@@ -3,50 +3,18 @@
  * mutual information against the number of training tasks, for pools and for fresh prompts.
  */
 import { intervalPlot } from "../shared/figures.mjs";
-import { digest, groupBy } from "../shared/runs.mjs";
-import { bootstrap, bySeed, mean, median, overSeeds, spearman } from "../shared/statistics.mjs";
-import { number, share, table, withInterval } from "../shared/tables.mjs";
+import { outcomesTable } from "../shared/outcomes.mjs";
+import { groupBy, withDigests } from "../shared/runs.mjs";
+import { bootstrap, bySeed, overSeeds, spearman } from "../shared/statistics.mjs";
+import { poolName, table, withInterval } from "../shared/tables.mjs";
 
 export function analyse(runs) {
-  const read = runs.map((run) => ({ ...run, digest: digest(run) }));
+  const read = withDigests(runs);
   const cells = groupBy(read, ["task.promptPool", "task.trainTasks"]);
-  return {
-    text: [grid(cells), trends(read), outcomes(read)].join("\n\n"),
-    figures: { diversity: figure(cells) },
-  };
-}
-
-const poolName = (pool) => (pool === 0 ? "fresh" : pool);
-
-function grid(cells) {
-  const rows = cells.map(({ values: [pool, tasks], runs }) => {
-    const of = (get, cell, statistic) =>
-      withInterval(
-        overSeeds(runs, ({ digest }) => get(digest), statistic),
-        cell,
-      );
-    const collapsed = runs.filter(({ digest }) => digest.collapse !== null);
-    return [
-      poolName(pool),
-      tasks,
-      runs.length,
-      of((d) => d.generalisedMembers, share, mean),
-      of((d) => d.grokked, share, mean),
-      of(
-        (d) => d.delay,
-        (value) => (value === null ? "never" : number(value, 1)),
-        median,
-      ),
-      of((d) => d.peak),
-      of((d) => d.last.mutualInformation),
-      of((d) => d.end),
-      `${collapsed.length}, of which ${collapsed.filter(({ digest }) => digest.grok === null).length} without grok`,
-    ];
-  });
-  return table(
+  const grid = outcomesTable(
+    cells.map(({ values: [pool, tasks], runs }) => ({ values: [poolName(pool), tasks], runs })),
+    ["pool", "training tasks"],
     [
-      "pool",
-      "training tasks",
       "seeds",
       "members that generalise",
       "members that grok",
@@ -56,8 +24,8 @@ function grid(cells) {
       "unseen accuracy at the end, from chance to ceiling",
       "collapses reported",
     ],
-    rows,
   );
+  return { text: [grid, trends(read), outcomes(read)].join("\n\n"), figures: { diversity: figure(cells) } };
 }
 
 /** Rank correlations with the number of training tasks, within each pool, over seeds. */

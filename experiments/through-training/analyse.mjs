@@ -3,31 +3,15 @@
  * the four quadrants, with a pool, with fresh prompts, and by method.
  */
 import { intervalPlot } from "../shared/figures.mjs";
-import { methodsTable } from "../shared/methods.mjs";
+import { methodsTable, posteriorJob } from "../shared/methods.mjs";
 import { digest, fallAtGrok, near } from "../shared/runs.mjs";
 import { mean, median, medianOfKnown, overSeeds } from "../shared/statistics.mjs";
 import { number, share, step, table, withInterval } from "../shared/tables.mjs";
 import { isPool, KINDS, kindOf } from "./kinds.mjs";
 
-const METHODS = "ensemble,laplace-last-layer,laplace-kfac,swag,ivon,dropout";
+const METHODS = ["ensemble", "laplace-last-layer", "laplace-kfac", "swag", "ivon", "dropout"];
 
-export const jobs = (run) =>
-  isPool(run)
-    ? [
-        [
-          "posterior",
-          "--methods",
-          METHODS,
-          "--steps",
-          "all",
-          "--checkpoints",
-          "9",
-          "--members",
-          "2",
-          "--quiet",
-        ],
-      ]
-    : [];
+export const jobs = (run) => (isPool(run) ? [posteriorJob(METHODS)] : []);
 
 export function analyse(runs) {
   const kinds = Object.keys(KINDS).map((kind) => ({
