@@ -3,6 +3,7 @@ import type { ChildProcess } from "node:child_process";
 import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
+import { serveRunPage } from "../src/serve/run-page.ts";
 import { epigrok } from "./fixtures/cli.ts";
 import { SECOND_ASSIGNMENTS } from "./fixtures/config.ts";
 import { resultHashes, temporaryDirectory } from "./fixtures/temporary.ts";
@@ -121,5 +122,16 @@ describe.skipIf(process.platform === "win32")("epigrok run --open", () => {
   it("has no page for what only says what it would cost", async () => {
     const { code, stderr } = await epigrok(["run", "--dry-run", "--open"]);
     expect({ code, stderr }).toEqual({ code: 2, stderr: "epigrok: --open: a dry run has no page\n" });
+  });
+
+  it("tells nobody of a page that is closed while it loads", async () => {
+    const told: string[] = [];
+    const page = serveRunPage(join(root, "alone"), {
+      served: (url) => told.push(url),
+      failed: (error) => told.push(error.message),
+    });
+    await page.close();
+    await page.close();
+    expect(told).toEqual([]);
   });
 });

@@ -1,4 +1,5 @@
 /** The live page of a run, from a thread of the process that trains it. Whatever happens to it, the run goes on. */
+import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 
@@ -11,7 +12,7 @@ const FINISH_MS = 10_000;
 export interface RunPage {
   /** Shows those who look at it how the run ended, then ends. */
   finish(): Promise<void>;
-  /** Ends at once. */
+  /** Ends as soon as it has begun. */
   close(): Promise<void>;
 }
 
@@ -26,9 +27,14 @@ export function serveRunPage(
   const thread = new Worker(threadFile, { workerData: runDir, execArgv: [] });
   thread.unref();
   const ended = new Promise<void>((resolve) => thread.once("exit", () => resolve()));
+  const loaded = once(thread, "message").catch(() => {});
   thread.once("message", served);
   thread.on("error", failed);
   const close = async () => {
+    thread.off("message", served);
+    thread.ref();
+    // A thread that is ended while it loads makes some versions of Node abort.
+    await Promise.race([loaded, ended]);
     await thread.terminate();
   };
   return {
