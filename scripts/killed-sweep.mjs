@@ -3,8 +3,9 @@
  * alone: results and every file of every run have to be the same.
  *
  *   node scripts/killed-sweep.mjs [--seeds 16] [--steps 20000] [--kills 5] [--workers 2] [--seed 1] [--dir DIR]
+ *   node scripts/killed-sweep.mjs --file SWEEP.yaml [--kills 5] [--workers 2] [--seed 1] [--dir DIR]
  *
- * After npm run build; Linux, macOS. There are three runs for each seed, of so many steps.
+ * After npm run build; Linux, macOS. Without a file there are three miniature runs for each seed, of so many steps.
  */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -26,6 +27,7 @@ import { differences, randomFrom, runContents } from "./disturbed.mjs";
 
 const { values } = parseArgs({
   options: {
+    file: { type: "string" },
     seeds: { type: "string", default: "16" },
     steps: { type: "string", default: "20000" },
     kills: { type: "string", default: "5" },
@@ -42,20 +44,19 @@ const root = values.dir ?? mkdtempSync(join(tmpdir(), "epigrok-killed-sweep-"));
 mkdirSync(root, { recursive: true });
 const random = randomFrom(Number(values.seed));
 
-const trainTasks = [3, 4, 5];
-const runs = trainTasks.length * seeds;
+const miniatures = () => ({
+  set: {
+    task: { modulus: 7, zeroTask: true, examples: 3, promptPool: 0 },
+    model: { dModel: 16, nHeads: 2, nLayers: 1, dMlp: 16 },
+    training: { steps, batchSize: 16, warmupSteps: 5 },
+    evaluation: { every: Math.ceil(steps / 10), prompts: 8 },
+    ensemble: { members: 1 },
+  },
+  axes: { "task.trainTasks": [3, 4, 5], seed: `0..${seeds - 1}` },
+});
 writeFileSync(
   join(root, "grid.yaml"),
-  JSON.stringify({
-    set: {
-      task: { modulus: 7, zeroTask: true, examples: 3, promptPool: 0 },
-      model: { dModel: 16, nHeads: 2, nLayers: 1, dMlp: 16 },
-      training: { steps, batchSize: 16, warmupSteps: 5 },
-      evaluation: { every: Math.ceil(steps / 10), prompts: 8 },
-      ensemble: { members: 1 },
-    },
-    axes: { "task.trainTasks": trainTasks, seed: `0..${seeds - 1}` },
-  }),
+  values.file ? readFileSync(values.file) : JSON.stringify(miniatures()),
 );
 
 /** In a process group of its own, as all that a scheduler kills at once. */
@@ -101,6 +102,7 @@ function contents(out) {
 }
 
 const whole = await undisturbed("whole");
+const runs = runsOf("whole").length;
 const secondsPerRun = (whole * workers) / runs;
 console.log(`${runs} runs of ${secondsPerRun.toFixed(1)} s: ${whole.toFixed(0)} s on ${workers} workers`);
 
@@ -121,7 +123,6 @@ for (const name of different) console.log(`${name} differs`);
 console.log(
   JSON.stringify({
     runs,
-    steps,
     secondsPerRun,
     kills,
     rest,

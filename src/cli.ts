@@ -72,9 +72,12 @@ const parser = yargs()
   .wrap(Math.min(100, process.stdout.columns ?? 100))
   .exitProcess(false)
   .fail((message, error) => {
-    // Without an error, or with its own, yargs complains about the arguments; other errors come from the commands.
-    throw error === undefined || error.name === "YError" ? new UsageError(message) : error;
+    throw error ?? new UsageError(message);
   });
+
+/** yargs has errors of its own for arguments, some of which pass by its handler. */
+const isUsageError = (error: unknown) =>
+  error instanceof UsageError || (error instanceof Error && error.name === "YError");
 
 /** The types of yargs lack the second argument of a middleware, and its method. */
 function refuseMeaningless(_: object, command: { getOptions(): { boolean: string[] } }): void {
@@ -103,5 +106,5 @@ try {
 } catch (error) {
   debuglog("epigrok")("%O", error);
   for (const line of messageOf(error).split("\n")) console.error(`epigrok: ${line}`);
-  process.exitCode = error instanceof UsageError ? 2 : 1;
+  process.exitCode = isUsageError(error) ? 2 : 1;
 }

@@ -59,6 +59,8 @@ describe("epigrok", () => {
     [["run", "--memebers", "3"], /Unknown argument: memebers/],
     [["run", "extra"], /Unknown argument: extra/],
     [["run", "--out"], /Not enough arguments following: out/],
+    [["posterior", "x", "--save"], /Not enough arguments following: save/],
+    [["spectrum", "x", "--steps"], /Not enough arguments following: steps/],
     [["run", "--seed", "abc"], /seed: got NaN from --seed, must be a number/],
     [["run", "--seed", "1", "--seed", "2"], /--seed is given more than once/],
     [["theory", "--run", "absent", "missing"], /no such run directory: .*absent/],

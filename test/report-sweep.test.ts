@@ -186,6 +186,7 @@ describe("the page of a sweep", () => {
     expect((await epigrok(["report", run, "--x", "seed"])).stderr).toMatch(
       /--x is for the report of one sweep/,
     );
+    expect((await epigrok(["report", run, out])).stderr).toContain(`${out} is a sweep`);
     const notes = join(root, "notes.html");
     writeFileSync(notes, "mine");
     await expect(writeSweepReport(out, { out: notes })).rejects.toThrow(/is no HTML report of epigrok/);

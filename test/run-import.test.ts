@@ -1,5 +1,14 @@
 /** Runs of checkpoints from elsewhere. */
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { stringify } from "yaml";
@@ -10,6 +19,7 @@ import { importRun } from "../src/run/import.ts";
 import { verifyRun } from "../src/run/verify.ts";
 import { encodeSafetensors, type Tensor } from "../src/safetensors.ts";
 import { epigrok } from "./fixtures/cli.ts";
+import { noSmallDisk, smallDisk } from "./fixtures/small-disk.ts";
 import { resultHashes, temporaryDirectory } from "./fixtures/temporary.ts";
 
 const root = temporaryDirectory();
@@ -76,6 +86,21 @@ describe("a run of the checkpoints of another run", () => {
     expect(resultHashes(cut)).toEqual(resultHashes(out));
     expect(readFileSync(join(cut, "notes.txt"), "utf8")).toBe("mine");
     await expect(importRun(config, given, { ...options, out: cut })).rejects.toThrow(/already holds a run/);
+  });
+
+  it.skipIf(noSmallDisk)("on a full disk names the file, and is made once there is space", async () => {
+    const disk = smallDisk("4m");
+    const filler = join(disk, "filler");
+    const place = join(disk, "imported");
+    const given = await identifyCheckpoints(files, 4);
+    const { bsize, bavail } = statfsSync(disk);
+    writeFileSync(filler, Buffer.alloc(bsize * (bavail - 6)));
+    await expect(importRun(config, given, { ...options, out: place })).rejects.toThrow(
+      /cannot write .*ENOSPC/,
+    );
+    rmSync(filler);
+    await importRun(config, given, { ...options, out: place });
+    expect(resultHashes(place)).toEqual(resultHashes(out));
   });
 
   it("is not trained on, nor trained again", async () => {

@@ -68,6 +68,7 @@ describe("the values of an axis", () => {
     ["seed=0..1e9", /must be at most 100000 values/],
     ["training.weightDecay=lin:0..1", /must end with the number of values, such as lin:0..1:5/],
     ["training.weightDecay=log:0..1:5", /must be of numbers above 0/],
+    ["training.weightDecay=lin:0..1e400:3", /must be of finite numbers/],
     ["training.weightDecay=log:1:5", /must have the form lin:FROM..TO:COUNT/],
     ["seed=[0", /axis seed=\[0/],
     ["seed=~", /got null, must be values of one setting/],
@@ -185,6 +186,9 @@ describe("a sweep is refused", () => {
   });
 
   it.each<[unknown, RegExp]>([
+    [null, /the sweep: got null, must be keys and values/],
+    [[], /the sweep: got \[\], must be keys and values/],
+    [undefined, /the sweep: got nothing, must be keys and values/],
     [{ axis: { seed: 1 } }, /unknown key "axis"; did you mean "axes"/],
     [{ task: { modulus: 7 } }, /unknown key "task".* Settings of all runs are under set/],
     [{ preset: "quik", axes: { seed: 1 } }, /unknown preset "quik"; did you mean "quick"/],

@@ -11,6 +11,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
+import { writeSweepReport } from "../src/report/report.ts";
 import { runEnsemble } from "../src/run/run.ts";
 import { runStatuses } from "../src/run/status.ts";
 import { defineSweep, parseAxis, type SweepInput } from "../src/sweep/definition.ts";
@@ -283,6 +284,9 @@ describe("a finished run whose files are not what was written", () => {
       `${path}: ends at step 40, must end at step 60; epigrok run --resume ${first} computes it again`,
     );
     expect(readFileSync(join(out, "results.jsonl"), "utf8")).toBe(before);
+    const page = readFileSync(await writeSweepReport(out), "utf8");
+    expect(page).toContain(`${path}: ends at step 40, must end at step 60`);
+    expect(page).toContain("Of 1 finished runs");
     const [{ config }] = expand(defineSweep(GRID_OF_TWO));
     await runEnsemble(config, { out: first, mode: "resume", workers: 1 });
     await writeResults(out);

@@ -18,7 +18,7 @@ export interface CheckpointSelection {
 
 /** @throws RangeError for an entry outside its range */
 export function requireSelection({ steps, checkpoints, members }: CheckpointSelection): void {
-  if (typeof steps === "string") requireOneOf("steps", steps, ["all", "grok"]);
+  if (!Array.isArray(steps)) requireOneOf("steps", steps as string, ["all", "grok"]);
   else for (const step of steps) requireWhole("steps", step);
   requireWhole("checkpoints", checkpoints);
   if (members !== "all") requireCount("members", members);

@@ -52,6 +52,8 @@ export const reportCommand: CommandModule<object, ReportArguments> = {
     }
     const given = Object.entries({ x, y, value }).find(([, asked]) => asked !== undefined);
     if (given) throw new UsageError(`--${given[0]} is for the report of one sweep`);
+    const sweep = dirs.find(holdsSweep);
+    if (sweep !== undefined) throw new UsageError(`${sweep} is a sweep, whose report is of it alone`);
     console.log(await writeReport(distinctPaths(dirs), { out }));
   },
 };

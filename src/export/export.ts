@@ -11,7 +11,7 @@ import { csvOf, parquetOf, type Table } from "../run/table.ts";
 import { writeWhole } from "../run/write-file.ts";
 import { holdsSweep, readSweep, runDirectory } from "../sweep/directory.ts";
 import { inWords } from "../sweep/expand.ts";
-import { resultsTable, sweepResults } from "../sweep/results.ts";
+import { resultsTable, wholeResults } from "../sweep/results.ts";
 import { arrayFile } from "./arrays.ts";
 import { EXPORT_FORMATS, type ExportFormat } from "./formats.ts";
 import { type ExportedRun, metricsTable } from "./metrics-table.ts";
@@ -137,7 +137,7 @@ function tableFile(
 ): Output {
   const path = out ?? `${name}-${ofResults ? "results" : "metrics"}.${format}`;
   const table = async (): Promise<Table> =>
-    ofResults ? resultsTable(await sweepResults(directory)) : metricsTable(runs);
+    ofResults ? resultsTable(await wholeResults(directory)) : metricsTable(runs);
   const encode = { csv: csvOf, parquet: parquetOf }[format];
   return { path, files: [{ path, content: async () => encode(await table()) }] };
 }

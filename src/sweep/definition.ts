@@ -74,6 +74,7 @@ export function defineSweep(
   { source = "the sweep", over = [] }: { source?: string; over?: ConfigLayer[] } = {},
 ): SweepDefinition {
   requireData(input, source);
+  requireSection(source, input);
   for (const key of Object.keys(input)) {
     if ((KEYS as readonly string[]).includes(key)) continue;
     const near = nearestName(key, KEYS);
@@ -161,7 +162,7 @@ function flat(source: string, settings: unknown): Settings {
 
 function requireSection(source: string, value: unknown): Record<string, unknown> {
   if (isSection(value)) return value;
-  throw new UsageError(`${source}: got ${JSON.stringify(value)}, must be keys and values`);
+  throw new UsageError(`${source}: got ${JSON.stringify(value) ?? "nothing"}, must be keys and values`);
 }
 
 function requireList(source: string, value: unknown): unknown[] {

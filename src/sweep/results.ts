@@ -34,25 +34,35 @@ interface ResultRow extends MetricNumber {
   set: string | null;
 }
 
-/** Of the finished runs. @throws ForeignRunError if a file of one is damaged */
-export async function sweepResults(directory: string): Promise<SweepResult[]> {
-  const { runs } = readSweep(directory);
-  const results: SweepResult[] = [];
-  for (const run of runs)
-    if (stateOf(directory, run).state === "finished") results.push(await resultOf(directory, run));
-  return results;
+/** What the finished runs of a sweep say. */
+export interface SweepResults {
+  results: SweepResult[];
+  /** Of each finished run with a damaged file, what is wrong and the way out. */
+  damaged: string[];
 }
 
+/** @throws UsageError for a directory without a sweep */
+export async function sweepResults(directory: string): Promise<SweepResults> {
+  const found: SweepResults = { results: [], damaged: [] };
+  for (const run of readSweep(directory).runs) {
+    if (stateOf(directory, run).state !== "finished") continue;
+    try {
+      found.results.push(await resultOf(directory, run));
+    } catch (error) {
+      if (!(error instanceof FileFault)) throw error;
+      const path = runDirectory(directory, run.run);
+      found.damaged.push(`${error.message}; epigrok run --resume ${path} computes it again`);
+    }
+  }
+  return found;
+}
+
+/** @throws FileFault if a file is damaged */
 async function resultOf(directory: string, { run, settings }: SweepRun): Promise<SweepResult> {
   const path = runDirectory(directory, run);
-  try {
-    const summary = (await readSummary(path))!;
-    const { schema, runDir, tokensPerSecond, simd, references, ...same } = summary;
-    return { version: 1, run, settings, ...same, final: await lastEvaluation(path, summary) };
-  } catch (error) {
-    if (!(error instanceof FileFault)) throw error;
-    throw new ForeignRunError(`${error.message}; epigrok run --resume ${path} computes it again`);
-  }
+  const summary = (await readSummary(path))!;
+  const { schema, runDir, tokensPerSecond, simd, references, ...same } = summary;
+  return { version: 1, run, settings, ...same, final: await lastEvaluation(path, summary) };
 }
 
 /** @throws FileFault if metrics.jsonl does not reach the end of the run, which it did when summary.json was written */
@@ -68,9 +78,16 @@ async function lastEvaluation(directory: string, { steps }: RunSummary): Promise
 /** What `writeResults` writes. */
 export const RESULT_FILES = ["results.jsonl", "results.csv", "results.parquet"] as const;
 
-/** Writes RESULT_FILES. @returns how many runs are in them */
+/** Those of all finished runs. @throws ForeignRunError if a file of one is damaged, with all such */
+export async function wholeResults(directory: string): Promise<SweepResult[]> {
+  const { results, damaged } = await sweepResults(directory);
+  if (damaged.length > 0) throw new ForeignRunError(damaged.join("\n"));
+  return results;
+}
+
+/** Writes RESULT_FILES. @returns how many runs are in them. @throws as `wholeResults`, and leaves the files that are there */
 export async function writeResults(directory: string): Promise<number> {
-  const results = await sweepResults(directory);
+  const results = await wholeResults(directory);
   const lines = results.map((result) => `${JSON.stringify(result)}\n`).join("");
   const table = resultsTable(results);
   const contents = [lines, csvOf(table), parquetOf(table)];

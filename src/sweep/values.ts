@@ -68,6 +68,7 @@ function inRange(source: string, { integer }: Pick<Key, "integer">, text: string
     if (to - from >= MOST_VALUES) throw refuse(`must be at most ${MOST_VALUES} values`);
     return Array.from({ length: to - from + 1 }, (_, i) => from + i);
   }
+  if (!Number.isFinite(from) || !Number.isFinite(to)) throw refuse("must be of finite numbers");
   if (match[4] === undefined || count < 2 || count > MOST_VALUES)
     throw refuse(`must end with the number of values, such as ${kind}:${match[2]}..${match[3]}:5`);
   if (kind === "log" && (from <= 0 || to <= 0)) throw refuse("must be of numbers above 0");

@@ -25,7 +25,7 @@ export interface SweepReportOptions {
 /** @throws UsageError for a directory without a sweep, and for settings in which its runs do not differ */
 export async function sweepPage(directory: string, options: SweepReportOptions = {}): Promise<string> {
   const { counts, runs } = await sweepStatus(directory);
-  const results = await sweepResults(directory);
+  const { results, damaged } = await sweepResults(directory);
   const axes = axesOf(runs);
   const chosen = chooseAxes(axes, options);
   const { values = SWEEP_VALUE_NAMES } = options;
@@ -55,6 +55,7 @@ export async function sweepPage(directory: string, options: SweepReportOptions =
               ),
             ),
           ]),
+      ...(damaged.length === 0 ? [] : [section("Damaged, and in none of the figures", bulletList(damaged))]),
       ...(figures.length === 0 ? [] : [section("Over the settings", figureGrid(figures))]),
       section(
         "Runs",
