@@ -1,51 +1,59 @@
-/** How well runs of one member share worker threads in a sweep. */
+/** How well runs of one member fill the cores: the command of a sweep on one of them and on more. */
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
-import { runSweep } from "../dist/sweep/sweep.js";
+import { fileURLToPath } from "node:url";
 
 const RUNS = 8;
-const STEPS = 200;
-const ROUNDS = 3;
-const TWO_WORKERS_OVER_ONE = 1.9;
+/** A quarter of those of the preset. */
+const STEPS = 1500;
+const ROUNDS = 2;
+const TWO_CORES_OVER_ONE = 1.9;
+const cli = fileURLToPath(new URL("../dist/cli.js", import.meta.url));
 
-/** Seconds of a sweep from its definition to its results, files and the start of threads included. */
-async function sweepSeconds(math, workers) {
+/** Seconds of the whole command, with as many workers as cores, which it cannot leave where the system has taskset. */
+function sweepSeconds({ math, simd }, cores) {
   const folder = mkdtempSync(join(tmpdir(), "epigrok-bench-"));
-  const set = { math, training: { steps: STEPS }, ensemble: { members: 1 } };
+  const sweep = [
+    ...[process.execPath, cli, "sweep", "--preset", "quick", "--axis", `seed=0..${RUNS - 1}`],
+    ...["--members", "1", "--set", `training.steps=${STEPS}`, "--set", `math=${math}`, "--simd", simd],
+    ...["--workers", cores, "--out", join(folder, "sweep"), "--quiet"],
+  ].map(String);
+  const [program, ...args] = onCores(cores, sweep);
   try {
     const started = performance.now();
-    const { finished } = await runSweep(
-      { preset: "quick", set, axes: { seed: `0..${RUNS - 1}` } },
-      { out: join(folder, "sweep"), workers },
-    );
-    if (finished !== RUNS) throw new Error(`${finished} of ${RUNS} runs are finished`);
+    const { status, stderr, error } = spawnSync(program, args, { encoding: "utf8" });
+    if (status !== 0) throw new Error(`the sweep ended with ${status}: ${error ?? stderr}`);
     return (performance.now() - started) / 1000;
   } finally {
     rmSync(folder, { recursive: true });
   }
 }
 
-export const packingBenches = ([{ label, math }]) => [
+const hasTaskset = spawnSync("taskset", ["-c", "0", "true"]).status === 0;
+const onCores = (cores, command) => (hasTaskset ? ["taskset", "-c", `0-${cores - 1}`, ...command] : command);
+
+export const packingBenches = ([build]) => [
   {
-    ...{ group: "sweep", name: `quick, ${RUNS} runs of one member, ${STEPS} steps`, build: label },
+    ...{ group: "sweep", name: `quick, ${RUNS} runs of one member, ${STEPS} steps`, build: build.label },
     async measure() {
-      const counts = [1, 2, 4, 8, 16].filter((workers) => workers <= availableParallelism());
-      const seconds = new Map(counts.map((workers) => [workers, Number.POSITIVE_INFINITY]));
+      const counts = [1, 2, 4, 8, 16].filter((cores) => cores <= availableParallelism());
+      const seconds = new Map(counts.map((cores) => [cores, Number.POSITIVE_INFINITY]));
       // In turn, so that what the machine does meanwhile falls on all of them.
       for (let round = 0; round < ROUNDS; round++)
-        for (const workers of counts)
-          seconds.set(workers, Math.min(seconds.get(workers), await sweepSeconds(math, workers)));
-      return counts.flatMap((workers) => [
-        { what: `W=${workers}`, value: seconds.get(workers), unit: "s" },
-        ...(workers === 1
+        for (const cores of counts)
+          seconds.set(cores, Math.min(seconds.get(cores), sweepSeconds(build, cores)));
+      return counts.flatMap((cores) => [
+        { what: `cores=${cores}`, value: seconds.get(cores), unit: "s" },
+        ...(cores === 1
           ? []
           : [
               {
-                what: `W=${workers} over one worker`,
-                value: seconds.get(1) / seconds.get(workers),
+                what: `cores=${cores} over one core`,
+                value: seconds.get(1) / seconds.get(cores),
                 unit: "x",
-                min: workers === 2 ? TWO_WORKERS_OVER_ONE : undefined,
+                min: cores === 2 ? TWO_CORES_OVER_ONE : undefined,
               },
             ]),
       ]);

@@ -50,12 +50,19 @@ function command(program, args, { cwd = root } = {}) {
 }
 const epigrok = (...args) => command(process.execPath, [cli, ...args]);
 
-const daemons = [];
+const children = [];
 function daemon(program, args, more = {}) {
   const child = spawn(program, args, { cwd: root, env: { ...environment, ...more }, stdio: "ignore" });
   child.on("error", (error) => log(`${program}: ${error.message}`));
-  daemons.push(child);
+  children.push(child);
   return child;
+}
+
+/** `epigrok ARGS` beside whatever else goes on, whose time it leaves alone. @returns its exit code, in the end */
+function epigrokMeanwhile(...args) {
+  const child = spawn("nice", [process.execPath, cli, ...args], { cwd: root, stdio: "inherit" });
+  children.push(child);
+  return new Promise((resolve) => child.on("exit", resolve));
 }
 
 async function until(what, seconds, condition) {
@@ -98,7 +105,7 @@ JobCompType=jobcomp/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU_Memory
 SchedulerType=sched/backfill
-SchedulerParameters=bf_interval=5,sched_interval=5,batch_sched_delay=0,sched_min_interval=0
+SchedulerParameters=bf_interval=1,sched_interval=1,batch_sched_delay=0,sched_min_interval=0
 ReturnToService=2
 MinJobAge=3600
 MaxArraySize=11
@@ -119,6 +126,8 @@ PartitionName=local Nodes=${NODES.join(",")} Default=YES MaxTime=INFINITE State=
   );
 }
 
+const startNode = (node) => daemon("slurmd", ["-D", "-N", node, "-f", CONF], { SWEEP_TEST_NODE: node });
+
 async function start() {
   const munge = (name) => `${root}/munge/${name}`;
   daemon("munged", [
@@ -131,7 +140,7 @@ async function start() {
   ]);
   await until("munge", 30, () => existsSync(`${root}/run/munge.socket`));
   daemon("slurmctld", ["-D", "-i", "-f", CONF]);
-  for (const node of NODES) daemon("slurmd", ["-D", "-N", node, "-f", CONF], { SWEEP_TEST_NODE: node });
+  for (const node of NODES) startNode(node);
   await until("two idle nodes", 60, () => {
     try {
       return command("sinfo", ["-h", "-N", "-o", "%N %t"]).match(/idle/g)?.length === NODES.length;
@@ -176,8 +185,8 @@ const sweep = (long) => ({
   set: {
     task: { modulus: 7, trainTasks: 5, zeroTask: true, examples: 3, promptPool: 0 },
     model: { dModel: 32, nHeads: 2, nLayers: 1, dMlp: 64 },
-    training: { steps: 1500, batchSize: 32, schedule: "constant", warmupSteps: 5, lossPositions: "all" },
-    evaluation: { every: 250, prompts: 8 },
+    training: { steps: 500, batchSize: 32, schedule: "constant", warmupSteps: 5, lossPositions: "all" },
+    evaluation: { every: 100, prompts: 8 },
     ensemble: { members: 1 },
   },
   settings: [
@@ -208,7 +217,7 @@ const statusOf = (directory) => JSON.parse(epigrok("sweep", "status", directory,
 
 /** Steps that take so many seconds of processor time, whatever else the machine does. */
 function stepsOf(seconds) {
-  const steps = 20_000;
+  const steps = 8000;
   const { set, settings } = sweep(steps);
   writeFileSync(join(root, "one.yaml"), JSON.stringify({ set, settings: settings.slice(0, 1) }));
   const timed = `TIMEFORMAT=%U; time "$0" "$1" sweep one.yaml --out one --quiet >/dev/null`;
@@ -218,10 +227,17 @@ function stepsOf(seconds) {
   return Math.round((steps * seconds) / Number(stderr.trim().split("\n").at(-1)));
 }
 
+/**
+ * A limit is a whole number of minutes, and Slurm looks every 30 s whether the signal is due: sent 30 s before the limit, it
+ * comes within the first 30 s of a task.
+ */
+const SIGNAL = "B:USR2@30";
+const LONG_SECONDS = 38;
+
 async function test() {
   const file = join(root, "sweep.yaml");
-  const long = stepsOf(75);
-  log(`one of the runs is to last 75 s, with ${long} steps; a task may last 60 s`);
+  const long = stepsOf(LONG_SECONDS);
+  log(`one of the runs is to last ${LONG_SECONDS} s, with ${long} steps`);
   writeFileSync(file, JSON.stringify(sweep(long)));
   const started = Date.now();
   const submission = JSON.parse(
@@ -240,7 +256,7 @@ async function test() {
         "--cpus",
         "1",
       ],
-      ...["--sbatch-arg=--signal=B:USR2@20", "--partition", "local", "--json"],
+      ...[`--sbatch-arg=--signal=${SIGNAL}`, "--partition", "local", "--json"],
     ),
   );
   log(
@@ -259,11 +275,15 @@ async function test() {
     /is in the queue/,
   );
 
+  const local = epigrokMeanwhile("sweep", file, "--out", "local", "--quiet");
   await until("two finished runs while another is on n2", 300, () => {
     const { counts, jobs } = statusOf("cluster");
     return counts.finished >= 2 && jobs.some(({ state, nodes }) => state === "RUNNING" && nodes === "n2");
   });
   log(`n2 is lost, with ${lose("n2")} processes`);
+  await until("n2 down", 120, () => /down/.test(command("sinfo", ["-h", "-n", "n2", "-o", "%t"])));
+  log("n2 is down, and starts again");
+  startNode("n2");
 
   await until("all runs and their results", 900, () => existsSync(join(root, "cluster", "results.parquet")));
   await until("an empty queue", 120, () => statusOf("cluster").jobs.length === 0);
@@ -279,7 +299,7 @@ async function test() {
   const restarts = command("scontrol", ["show", "jobs", "-o"]).match(/Restarts=[1-9]/g)?.length ?? 0;
   assert.ok(restarts >= 2, `${restarts} tasks were restarted: that of the lost node is missing`);
 
-  epigrok("sweep", file, "--out", "local", "--quiet");
+  assert.equal(await local, 0);
   assert.deepEqual(resultsOf(join(root, "cluster")), resultsOf(join(root, "local")));
   log(
     `${Object.keys(resultsOf(join(root, "local"))).length} files are the same as those of the local backend`,
@@ -313,7 +333,7 @@ try {
   process.exitCode = 1;
 } finally {
   for (const node of NODES) lose(node);
-  for (const child of daemons.reverse()) child.kill("SIGKILL");
+  for (const child of children.reverse()) child.kill("SIGKILL");
   await wait(500);
   rmSync(root, { recursive: true, force: true, maxRetries: 5 });
 }
