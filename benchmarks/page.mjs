@@ -1,6 +1,7 @@
 /**
  * How fast the page trains beside the command line, both 128 bits wide: tokens a second of each worker between the first
- * evaluation and the last, with one worker and with as many as there are cores.
+ * evaluation and the last, with one worker and with as many as there are cores. And how long after Start the run that the
+ * page proposes has grokked.
  *
  *   node benchmarks/page.mjs [--steps 600] [--rounds 3]     after npm run build and npm run site; needs Chromium
  */
@@ -15,6 +16,7 @@ import { chromium } from "playwright-core";
 import { serve } from "../dist/serve/server.js";
 
 const PAGE_OVER_COMMAND_LINE = 0.85;
+const SECONDS_TO_GROK = 60;
 
 const { values } = parseArgs({
   options: { steps: { type: "string", default: "600" }, rounds: { type: "string", default: "3" } },
@@ -63,9 +65,10 @@ function onCommandLine(workers) {
   return { math, rate: rateOf(readFileSync(join(out, "timing.jsonl"), "utf8"), workers) };
 }
 
-async function inPage(browser, url, workers) {
+/** Trains in the page. @returns the text of a file of the run that it saves */
+async function trainedInPage(browser, address) {
   const page = await browser.newPage();
-  await page.goto(`${url}playground/#${new URLSearchParams(settings(workers))}`);
+  await page.goto(address);
   const button = (name) => page.getByRole("button", { name, exact: true });
   await button("Start").click();
   await page
@@ -75,8 +78,24 @@ async function inPage(browser, url, workers) {
   const [download] = await Promise.all([page.waitForEvent("download"), button("Save the run").click()]);
   const files = unzipSync(readFileSync(await download.path()));
   await page.close();
-  const textOf = (name) => Buffer.from(files[`epigrok-run/${name}`]).toString();
+  return (name) => Buffer.from(files[`epigrok-run/${name}`]).toString();
+}
+
+async function inPage(browser, url, workers) {
+  const address = `${url}playground/#${new URLSearchParams(settings(workers))}`;
+  const textOf = await trainedInPage(browser, address);
   return { math: JSON.parse(textOf("environment.json")).math, rate: rateOf(textOf("timing.jsonl"), workers) };
+}
+
+/** Seconds from Start to the evaluations at which the median member groks and mutual information has collapsed. */
+async function eventsOfProposal(browser, url) {
+  const textOf = await trainedInPage(browser, `${url}playground/`);
+  const { grokStep, collapseStep } = JSON.parse(textOf("summary.json"));
+  const timing = textOf("timing.jsonl")
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  return [grokStep, collapseStep].map((event) => timing.find(({ step }) => step === event)?.seconds);
 }
 
 const serving = await serve({ directory: scratch });
@@ -106,6 +125,11 @@ try {
         `ratio ${ratio.toFixed(2)} (bar >= ${PAGE_OVER_COMMAND_LINE}${ratio < PAGE_OVER_COMMAND_LINE ? ", missed" : ""})`,
     );
   }
+  const [grokked, collapsed] = await eventsOfProposal(browser, serving.url);
+  console.log(
+    `the proposed run, ${availableParallelism()} workers: grokked after ${grokked?.toFixed(1)} s, collapsed after ${collapsed?.toFixed(1)} s ` +
+      `(bar <= ${SECONDS_TO_GROK}${grokked <= SECONDS_TO_GROK ? "" : ", missed"})`,
+  );
 } finally {
   await browser.close();
   await serving.close();
