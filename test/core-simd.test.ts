@@ -115,6 +115,27 @@ describe("the choice of a width", () => {
 });
 
 describe("the known-answer test", () => {
+  it.runIf(merges)("is left to another thread, and made here where that has no answer", () => {
+    const program = (compare: string) => `
+      import { compareAhead, loadCoreModule } from ${JSON.stringify(join(process.cwd(), "dist/core/build.js"))};
+      let asked = "";
+      compareAhead("fast", async (wide, narrow) => { asked = wide.simd + " " + narrow.simd; ${compare}; });
+      const { simd, narrowBecause } = await loadCoreModule("fast");
+      console.log(JSON.stringify({ simd, narrowBecause, asked }));`;
+    const run = (compare: string) =>
+      JSON.parse(
+        spawnSync(
+          process.execPath,
+          ["--experimental-wasm-revectorize", "--input-type=module", "--eval", program(compare)],
+          { encoding: "utf8" },
+        ).stdout,
+      );
+    const asked = "256 128";
+    expect(run("return null")).toEqual({ simd: 256, narrowBecause: null, asked });
+    expect(run('return "it differs"')).toEqual({ simd: 128, narrowBecause: "it differs", asked });
+    expect(run('throw new Error("dead")')).toEqual({ simd: 256, narrowBecause: null, asked });
+  });
+
   it("refuses a build that gives other bytes", async () => {
     const [strict, fast] = await Promise.all([
       loadCoreModule("strict", "128"),

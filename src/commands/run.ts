@@ -102,8 +102,11 @@ export const runCommand: CommandModule<object, RunArguments> = {
     let progress: Progress | undefined;
     const interruption = stopOnSignal(() => progress?.close());
     const { createWorkerPool, startThreads } = await import("../pool/pool.ts");
-    // One thread gets ready while this one reads the configuration: together they keep two cores busy.
+    const { compareAhead } = await import("../core/build.ts");
+    // One thread gets ready, and tests the core that most runs have, while this one reads the configuration: together
+    // they keep two cores busy.
     const threads = startThreads({ workers, atOnce: 1 });
+    compareAhead("fast", (wide, narrow) => threads.run({ wide, narrow }, { name: "compareWidths" }));
     let page: LivePage | undefined;
     try {
       const { createProgress } = await import("./progress.ts");

@@ -50,6 +50,12 @@ export interface AssistTask extends AssistRequest {
   team: TeamHandle;
 }
 
+/** What a worker gets to compare: two builds of one math. */
+export interface WidthsTask {
+  wide: CoreModule;
+  narrow: CoreModule;
+}
+
 export interface WorkerPool {
   /** Rejects if the segment throws or its worker dies; a dead worker is replaced. */
   runSegment(request: SegmentRequest): Promise<SegmentResult>;

@@ -1,10 +1,11 @@
 /** A worker thread: a pure function of the request, plus a stop word and a progress display in shared memory. */
 import { move, transferableSymbol, valueSymbol } from "piscina";
+import { wideObstacle } from "../core/known-answer.ts";
 import { Team } from "../core/team.ts";
 import { assistant } from "../training/member-model.ts";
 import type { SegmentResult } from "../training/messages.ts";
 import { trainSegment } from "../training/segment.ts";
-import type { AssistTask, SegmentTask } from "./segments.ts";
+import type { AssistTask, SegmentTask, WidthsTask } from "./segments.ts";
 
 /** The type is what arrives on the other side: Piscina unwraps the value and transfers its buffers. */
 export default function runSegment({ request, core, stopWord, progress, team }: SegmentTask): SegmentResult {
@@ -27,6 +28,11 @@ export default function runSegment({ request, core, stopWord, progress, team }: 
 /** Helps with the steps of a segment on another thread until it is let go. */
 export function assist({ config, core, team }: AssistTask): void {
   assistant(config, core).assist(new Team(team));
+}
+
+/** The known-answer test of a wide core. */
+export function compareWidths({ wide, narrow }: WidthsTask): string | null {
+  return wideObstacle(wide, narrow);
 }
 
 function transferred(result: SegmentResult): SegmentResult {
