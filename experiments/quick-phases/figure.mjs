@@ -5,7 +5,6 @@
  */
 import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { titled } from "../../dist/report/figures/plot.js";
 import { renderSvg } from "../../dist/report/svg.js";
 import { axesOf, chooseAxes } from "../../dist/report/sweep/axes.js";
 import { sweepFigure } from "../../dist/report/sweep/figures.js";
@@ -17,7 +16,7 @@ for (const value of ["grokked", "delay"]) {
   const [map] = sweepFigure(results, axes, value);
   for (const theme of ["light", "dark"]) {
     const path = new URL(`../../docs/images/quick-phases-${value}-${theme}.svg`, import.meta.url);
-    writeFileSync(path, `${await renderSvg(titled(map), theme)}\n`);
+    writeFileSync(path, `${await renderSvg({ ...map.spec, title: map.title }, theme)}\n`);
     console.log(fileURLToPath(path));
   }
 }
