@@ -59,7 +59,7 @@ export function methodsTable(runs) {
     ? ""
     : table(
         [
-          "posterior at the checkpoints of the runs with a pool",
+          "posterior at the checkpoints",
           "S",
           "MI on the plateau",
           "MI at the end",
