@@ -91,7 +91,7 @@ async function kill(out, { begun, seconds }) {
 
 /** Results, and what runs have in common that were disturbed or not. */
 function contents(out) {
-  const files = ["results.jsonl", "results.csv"].map((name) => {
+  const files = ["results.jsonl", "results.csv", "results.parquet"].map((name) => {
     const data = readFileSync(join(root, out, name));
     return [name, createHash("sha256").update(data).digest("hex")];
   });

@@ -16,12 +16,12 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
-  statSync,
   writeFileSync,
 } from "node:fs";
 import { hostname, tmpdir, userInfo } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
+import { runContents } from "./disturbed.mjs";
 
 const PROGRAMS = ["munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel"];
 const PATH = `${process.env.PATH}:/usr/sbin:/usr/local/sbin`;
@@ -195,22 +195,18 @@ const sweep = (long) => ({
   ],
 });
 
-/** The files of a run that equal runs share byte for byte. */
+/** What equal sweeps share byte for byte: results, and all files of all runs but for times, places and commands. */
 function resultsOf(directory) {
-  const files = readdirSync(join(directory, "runs"), { recursive: true, encoding: "utf8" })
-    .filter((name) => /^\w+\/(metrics\.jsonl|answers\.jsonl|checkpoints|predictions)/.test(name))
-    .map((name) => join("runs", name))
-    .filter((name) => statSync(join(directory, name)).isFile());
-  return Object.fromEntries(
-    [...files, "results.jsonl", "results.csv", "results.parquet"].sort().map((name) => {
-      return [
-        name,
-        createHash("sha256")
-          .update(readFileSync(join(directory, name)))
-          .digest("hex"),
-      ];
-    }),
+  const runs = readdirSync(join(directory, "runs")).flatMap((run) =>
+    Object.entries(runContents(join(directory, "runs", run))).map(([name, hash]) => [join(run, name), hash]),
   );
+  const tables = ["results.jsonl", "results.csv", "results.parquet"].map((name) => [
+    name,
+    createHash("sha256")
+      .update(readFileSync(join(directory, name)))
+      .digest("hex"),
+  ]);
+  return Object.fromEntries([...runs, ...tables]);
 }
 
 const statusOf = (directory) => JSON.parse(epigrok("sweep", "status", directory, "--json"));

@@ -1,6 +1,6 @@
 /** `epigrok sweep`: killed, interrupted, asked and misused. */
 import { type ChildProcess, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { readSweep } from "../src/sweep/directory.ts";
@@ -103,7 +103,7 @@ describe("epigrok sweep", () => {
       expect(counts.interrupted).toBeGreaterThan(0);
       const status = await sweep(["status", out]);
       expect(status.stdout).toMatch(
-        /interrupted {2}[0-9a-f]{16} {2}task\.trainTasks=\d seed=\d( {2}step \d+ of 600)?\n/,
+        /interrupted {2}[0-9a-f]{16} {2}task\.trainTasks=\d seed=\d( {2}step \d+ of 600 since \d{4}-\d\d-\d\dT[\d:.]+Z)?\n/,
       );
       const again = await sweep(args);
       expect(again.code).toBe(0);
@@ -175,6 +175,34 @@ describe("epigrok sweep", () => {
       "--config",
       "extend",
     ]);
+  });
+
+  it.each(["phase", "s1", "./s1", "retry1"])("may be called %s", async (name) => {
+    cpSync(join(root, "whole"), join(root, name), { recursive: true });
+    expect((await sweep([name, "--quiet"])).stdout).toMatch(/^12 of 12 runs are finished/);
+  });
+
+  it("links the reports of its runs, once they are written", async () => {
+    const page = () => readFileSync(join(root, "whole", "report.html"), "utf8");
+    expect((await sweep(["results", "whole", "--reports"])).stdout).toMatch(/^12 runs\n/);
+    const [, link] = /href="(runs\/[0-9a-f]{16}\/report\.html)"/.exec(page())!;
+    expect(existsSync(join(root, "whole", link))).toBe(true);
+    expect(page().match(/href="runs\//g)).toHaveLength(12);
+  }, 60_000);
+
+  it("has no results before a run is finished, and keeps those that are there", async () => {
+    cpSync(join(root, "whole"), join(root, "longer"), { recursive: true });
+    rmSync(join(root, "longer", "runs"), { recursive: true });
+    expect(await sweep(["results", "longer"])).toMatchObject({
+      code: 2,
+      stderr: "epigrok: longer: none of its 12 runs is finished\n",
+    });
+    expect((await epigrok(["export", "longer", "--format", "csv"], { cwd: root })).stderr).toBe(
+      "epigrok: longer: none of its runs is finished\n",
+    );
+    expect(readFileSync(join(root, "longer", "results.csv"), "utf8")).toBe(
+      readFileSync(join(root, "whole", "results.csv"), "utf8"),
+    );
   });
 
   it("says what has failed, and lets it be tried again", async () => {

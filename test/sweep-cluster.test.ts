@@ -9,7 +9,7 @@ import { UsageError } from "../src/errors.ts";
 import { defineSweep } from "../src/sweep/definition.ts";
 import { readSweep, runDirectory } from "../src/sweep/directory.ts";
 import { pinPackage } from "../src/sweep/pin.ts";
-import { queue } from "../src/sweep/slurm.ts";
+import { queue, secondsOfLimit } from "../src/sweep/slurm.ts";
 import { stateOf } from "../src/sweep/states.ts";
 import { prepareSweep, runSweep } from "../src/sweep/sweep.ts";
 import { listedRuns, runsOfTask, taskIndex } from "../src/sweep/task.ts";
@@ -217,14 +217,23 @@ describe.skipIf(process.platform === "win32")("a submission", () => {
     ];
     const { code, stdout, stderr } = await sweep(
       slurm(),
-      ...["grid.yaml", "--out", out, "--backend", "slurm", ...flags, "--sbatch-arg=--account=lab"],
+      ...[
+        "grid.yaml",
+        "--out",
+        out,
+        "--backend",
+        "slurm",
+        ...flags,
+        "--sbatch-arg=--account=lab",
+        "--sbatch-arg=--mem=2G",
+      ],
     );
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(stdout).toMatch(/^6 tasks submitted as Slurm jobs 1, 2, 3; the last one writes the results\n/);
     expect(readFileSync(calls, "utf8").trimEnd().split("\n")).toEqual([
-      `--parsable --account=lab ${join(out, "slurm/1/tasks-0.sh")}`,
-      `--parsable --account=lab ${join(out, "slurm/1/tasks-4.sh")}`,
-      `--parsable --dependency=afterany:1:2 ${join(out, "slurm/1/results.sh")}`,
+      `--parsable --account=lab --mem=2G ${join(out, "slurm/1/tasks-0.sh")}`,
+      `--parsable --account=lab --mem=2G --dependency=afterany:1 ${join(out, "slurm/1/tasks-4.sh")}`,
+      `--parsable --account=lab --dependency=afterany:1:2 ${join(out, "slurm/1/results.sh")}`,
     ]);
     const script = scriptOf(out, "tasks-4.sh");
     for (const directive of [
@@ -243,7 +252,14 @@ describe.skipIf(process.platform === "win32")("a submission", () => {
     expect(statesOf(out)).toEqual([...Array(5).fill("waiting"), "finished"]);
 
     const again = ["submitted", "--backend", "slurm", "--per-task", "6"];
-    const queued = slurm({ squeue: "echo '2_1|PENDING|Priority|'\necho '77|RUNNING|None|n1'" });
+    const queued = slurm({
+      squeue: [
+        "echo '2_1|PENDING|Priority||epigrok-submitted'",
+        "echo '77|RUNNING|None|n1|epigrok-submitted'",
+        // A number that was given again.
+        "echo '3|RUNNING|None|n1|mine'",
+      ].join("\n"),
+    });
     expect(await sweep(queued, ...again)).toMatchObject({
       code: 2,
       stderr: expect.stringMatching(
@@ -266,7 +282,7 @@ describe.skipIf(process.platform === "win32")("a submission", () => {
     const out = join(root, "refused");
     const bin = slurm({
       sbatch: `echo "$@" >> ${calls}\n[ "$(wc -l < ${calls})" = 1 ] && { echo 1; exit; }\necho 'sbatch: error: QOSMaxSubmitJobPerUserLimit' >&2\nexit 1`,
-      squeue: "echo '1_0|RUNNING|None|n1'",
+      squeue: "echo '1_0|RUNNING|None|n1|epigrok-refused'",
     });
     const { code, stderr } = await sweep(
       bin,
@@ -310,6 +326,25 @@ describe.skipIf(process.platform === "win32")("a submission", () => {
     expect((await sweep("", "grid.yaml", "--sbatch-arg=-x")).stderr).toMatch(
       /--sbatch-arg is for --backend slurm/,
     );
+    expect((await sweep("", "grid.yaml", "--backend", "slurm", "--fail-fast")).stderr).toBe(
+      "epigrok: --fail-fast is for --backend local\n",
+    );
+  });
+
+  it.each([
+    ["30", 1800, 300],
+    ["3", 180, 60],
+    ["2:30", 150, 50],
+    ["01:00:00", 3600, 300],
+    ["1-2", 93_600, 300],
+    ["1-02:03:04", 93_784, 300],
+    ["infinite", null, 300],
+  ])("with the limit %s saves before it", async (time, seconds, lead) => {
+    expect(secondsOfLimit(time)).toBe(seconds);
+    const out = join(root, `limit-${time}`);
+    const flags = ["--backend", "slurm", "--per-task", "1", "--time", time];
+    expect(await sweep(slurm(), "grid.yaml", "--out", out, ...flags)).toMatchObject({ code: 0 });
+    expect(scriptOf(out, "tasks-0.sh")).toContain(`#SBATCH --signal=B:USR2@${lead}\n`);
   });
 });
 

@@ -48,8 +48,10 @@ async function slurmJobs(directory: string): Promise<{ jobs: SlurmJob[]; silence
   }
 }
 
-function runText({ run, state, step, steps, holder, failure }: SweepRunStatus, settings: string): string {
-  const reached = step === null ? [] : [`step ${step} of ${steps}`];
+function runText(each: SweepRunStatus, settings: string): string {
+  const { run, state, step, steps, at, holder, failure } = each;
+  const since = state === "interrupted" ? ` since ${at}` : "";
+  const reached = step === null ? [] : [`step ${step} of ${steps}${since}`];
   const last = failure?.message.trim().split("\n").at(-1);
   const why = failure === null ? [] : [`${last} (${failure.host}, ${failure.at})`];
   return [state.padEnd("interrupted".length), run, settings, ...reached, ...holderText(holder), ...why].join(
@@ -146,12 +148,24 @@ const cancelCommand: CommandModule<object, { dir: string }> = {
   },
 };
 
-const resultsCommand: CommandModule<object, { dir: string; json: boolean }> = {
+const resultsCommand: CommandModule<object, { dir: string; reports: boolean; json: boolean }> = {
   command: "results <dir>",
   describe: "write the results and the report of the runs that are finished",
-  builder: (yargs: Argv) => directory(yargs).option("json", json) as never,
-  handler: async ({ dir, json }) => {
+  builder: (yargs: Argv) =>
+    directory(yargs)
+      .option("reports", {
+        type: "boolean",
+        default: false,
+        describe: "and the report of each of these runs",
+      })
+      .option("json", json) as never,
+  handler: async ({ dir, reports, json }) => {
     const { RESULT_FILES, writeResults } = await import("../sweep/results.ts");
+    const { sweepStatus } = await import("../sweep/status.ts");
+    const { runs } = await sweepStatus(dir);
+    const done = runs.filter(({ state }) => state === "finished");
+    if (done.length === 0) throw new UsageError(`${dir}: none of its ${runs.length} runs is finished`);
+    if (reports) for (const { directory } of done) await reportOn(directory);
     const finished = await writeResults(dir);
     const page = await reportOn(dir);
     const files = [...RESULT_FILES.map((file) => join(dir, file)), ...(page === null ? [] : [page])];

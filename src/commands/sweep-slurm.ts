@@ -28,7 +28,7 @@ export const SLURM_OPTIONS: Record<string, Options> = {
     requiresArg: true,
     describe: "of a Slurm task, after which it is put into the queue again",
   },
-  "array-limit": { type: "number", requiresArg: true, describe: "Slurm tasks at a time" },
+  "array-limit": { type: "number", requiresArg: true, describe: "Slurm tasks at a time, in all" },
   "per-task": {
     type: "number",
     requiresArg: true,
@@ -45,9 +45,13 @@ export const SLURM_OPTIONS: Record<string, Options> = {
   },
 };
 
-/** Options that only Slurm has a use for. */
-export function requireSlurm(args: SlurmArguments): void {
-  if (args.backend === "slurm") return;
+/** Options that only one of the two has a use for. */
+export function requireBackend(args: SlurmArguments & { workers?: number; failFast: boolean }): void {
+  if (args.backend === "slurm") {
+    const local = args.failFast ? "fail-fast" : args.workers === undefined ? undefined : "workers";
+    if (local !== undefined) throw new UsageError(`--${local} is for --backend local`);
+    return;
+  }
   const { partition, time, arrayLimit, perTask, cpus, sbatchArg } = args;
   const given = Object.entries({
     partition,
@@ -75,7 +79,7 @@ export async function submitSweep(
   const { jobs, tasks } = await submit(directory, {
     ...{ partition, time, cpus, sbatchArgs: sbatchArg },
     arrayLimit: positive("array-limit", args.arrayLimit),
-    perTask: positive("per-task", args.perTask) ?? (await packed(directory, cpus)),
+    perTask: positive("per-task", args.perTask) ?? (await packed(directory, cpus, time)),
   });
   if (args.json)
     return console.log(JSON.stringify({ schema: "epigrok-sweep-submission/1", directory, jobs, tasks }));
@@ -87,12 +91,14 @@ export async function submitSweep(
 
 const TASK_SECONDS = 20 * 60;
 
-/** So many runs as make a task of some length, by the speed of this machine. */
-async function packed(directory: string, cpus: number): Promise<number> {
+/** So many runs as make a task of some length, within half of its limit, by the speed of this machine. */
+async function packed(directory: string, cpus: number, time: string | undefined): Promise<number> {
+  const { secondsOfLimit } = await import("../sweep/slurm.ts");
+  const seconds = Math.min(TASK_SECONDS, (secondsOfLimit(time ?? "") ?? Number.POSITIVE_INFINITY) / 2);
   const { readSweep } = await import("../sweep/directory.ts");
   const { expand } = await import("../sweep/expand.ts");
   const { planSweep } = await import("../sweep/plan.ts");
   const runs = expand(readSweep(directory).definition, { most: Number.POSITIVE_INFINITY });
   const { estimatedSeconds } = await planSweep(runs, 1);
-  return Math.max(1, Math.round((TASK_SECONDS * cpus * runs.length) / estimatedSeconds));
+  return Math.max(1, Math.round((seconds * cpus * runs.length) / estimatedSeconds));
 }

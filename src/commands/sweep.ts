@@ -10,7 +10,7 @@ import { workerCount } from "./flags.ts";
 import { reportOn } from "./report-on.ts";
 import { quoted, stopOnSignal } from "./signals.ts";
 import { managingCommands } from "./sweep-manage.ts";
-import { requireSlurm, SLURM_OPTIONS, type SlurmArguments, submitSweep } from "./sweep-slurm.ts";
+import { requireBackend, SLURM_OPTIONS, type SlurmArguments, submitSweep } from "./sweep-slurm.ts";
 import { taskCommand } from "./sweep-task.ts";
 
 interface SweepArguments extends SlurmArguments {
@@ -39,7 +39,7 @@ export const sweepCommand: CommandModule<object, SweepArguments> = {
   command: "sweep [sweep]",
   describe: "train a grid of runs, lists of settings, or both",
   builder: (yargs: Argv) =>
-    yargs
+    withoutRecommendations(yargs)
       .command([...managingCommands, taskCommand] as CommandModule[])
       .positional("sweep", {
         type: "string",
@@ -87,7 +87,7 @@ export const sweepCommand: CommandModule<object, SweepArguments> = {
       ) as unknown as Argv<SweepArguments>,
   handler: async (args) => {
     const workers = workerCount(args.workers);
-    requireSlurm(args);
+    requireBackend(args);
     if (args.dryRun) return dryRun(args, workers);
     if (args.backend === "slurm") return submitSweep(await prepared(args, workers), args);
     const { sweepProgress } = await import("./sweep-progress.ts");
@@ -113,6 +113,10 @@ export const sweepCommand: CommandModule<object, SweepArguments> = {
     }
   },
 };
+
+/** A sweep may be called nearly what a command is. The types of yargs lack the argument. */
+const withoutRecommendations = (yargs: Argv) =>
+  (yargs as unknown as { recommendCommands(recommend: boolean): Argv }).recommendCommands(false);
 
 /** Not of the commands below this one. */
 const own = (options: Record<string, Options>) =>

@@ -11,7 +11,7 @@ import { csvOf, parquetOf, type Table } from "../run/table.ts";
 import { writeWhole } from "../run/write-file.ts";
 import { holdsSweep, readSweep, runDirectory } from "../sweep/directory.ts";
 import { inWords } from "../sweep/expand.ts";
-import { resultsTable, wholeResults } from "../sweep/results.ts";
+import { resultsTable, type SweepResult, wholeResults } from "../sweep/results.ts";
 import { arrayFile } from "./arrays.ts";
 import { EXPORT_FORMATS, type ExportFormat } from "./formats.ts";
 import { type ExportedRun, metricsTable } from "./metrics-table.ts";
@@ -137,9 +137,16 @@ function tableFile(
 ): Output {
   const path = out ?? `${name}-${ofResults ? "results" : "metrics"}.${format}`;
   const table = async (): Promise<Table> =>
-    ofResults ? resultsTable(await wholeResults(directory)) : metricsTable(runs);
+    ofResults ? resultsTable(await finishedResults(directory)) : metricsTable(runs);
   const encode = { csv: csvOf, parquet: parquetOf }[format];
   return { path, files: [{ path, content: async () => encode(await table()) }] };
+}
+
+/** @throws UsageError if no run of the sweep is finished, and as `wholeResults` */
+async function finishedResults(directory: string): Promise<SweepResult[]> {
+  const results = await wholeResults(directory);
+  if (results.length === 0) throw new UsageError(`${directory}: none of its runs is finished`);
+  return results;
 }
 
 /** In a folder that may hold other runs, too: what TensorBoard calls a run is the folder of its file. */

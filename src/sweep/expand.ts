@@ -15,7 +15,7 @@ const DIGITS = 16;
 const MOST_RUNS = 100_000;
 
 /** Of the problems of a sweep so many are listed. */
-const MOST_PROBLEMS = 40;
+const MOST_PROBLEMS = 1000;
 
 /** A run of a sweep, as sweep.json lists it. */
 export interface SweepRun {

@@ -18,14 +18,17 @@ const run = promisify(execFile);
 /** Slurm's own, where it does not say what the site's is. */
 const MAX_ARRAY_SIZE = 1001;
 
-/** Seconds before the limit at which a task saves its state and has itself put into the queue again. */
+/** Seconds before the limit at which a task saves its state and has itself put into the queue again, at most. */
 const LEAD_SECONDS = 300;
+
+/** Of what sbatch is told besides, this is of a task alone, and not of the job of the results. */
+const OF_TASKS = /^(-[act]|--(array|cpus-per-task|time|signal|dependency|exclusive|mem))/;
 
 export interface SlurmOptions {
   partition?: string;
   /** As sbatch takes it: minutes, or hours:minutes:seconds. */
   time?: string;
-  /** Tasks at a time. */
+  /** Tasks at a time, of all arrays together. */
   arrayLimit?: number;
   /** Runs of a task, one after the other or at once, as cores allow. */
   perTask: number;
@@ -39,6 +42,8 @@ export interface SlurmOptions {
 interface Submission {
   /** Arrays of tasks, and the job of the results after them. */
   jobs: string[];
+  /** With which these begin: another job may get a number again. */
+  name: string;
 }
 
 /** A job, or a task of an array, as Slurm sees it. */
@@ -77,9 +82,10 @@ export async function submit(
   const epigrok = [process.execPath, command, "--simd", String(simd), "sweep"].map(shellWord).join(" ");
   const name = `epigrok-${basename(resolve(directory))}`;
   const tasks = Math.ceil(open.length / options.perTask);
+  const { sbatchArgs = [] } = options;
   const jobs: string[] = [];
   const record = () =>
-    writeWhole(join(folder, "jobs.json"), `${JSON.stringify({ jobs } satisfies Submission)}\n`);
+    writeWhole(join(folder, "jobs.json"), `${JSON.stringify({ jobs, name } satisfies Submission)}\n`);
   for (let offset = 0; offset < tasks; offset += most) {
     const size = Math.min(most, tasks - offset);
     const limit = options.arrayLimit === undefined ? "" : `%${options.arrayLimit}`;
@@ -89,13 +95,15 @@ export async function submit(
         `--array=0-${size - 1}${limit}`,
         `--cpus-per-task=${options.cpus}`,
         "--requeue",
-        `--signal=B:USR2@${LEAD_SECONDS}`,
+        `--signal=B:USR2@${leadSeconds(options.time)}`,
         `--output="${join(folder, "%A_%a.log")}"`,
         ...placement(options),
       ],
       command: `${epigrok} task ${shellWord(resolve(directory))} --list ${shellWord(list)} --per-task ${options.perTask} --offset ${offset} --workers ${options.cpus} --quiet`,
     });
-    jobs.push(await sbatch([...(options.sbatchArgs ?? []), script]));
+    // Each array has the limit to itself: with one they follow each other.
+    const after = limit !== "" && offset > 0 ? [`--dependency=afterany:${jobs.at(-1)}`] : [];
+    jobs.push(await sbatch([...sbatchArgs, ...after, script]));
     await record();
   }
   const script = await writeScript(join(folder, "results.sh"), {
@@ -107,9 +115,26 @@ export async function submit(
     ],
     command: `${epigrok} results ${shellWord(resolve(directory))}`,
   });
-  jobs.push(await sbatch([`--dependency=afterany:${jobs.join(":")}`, script]));
+  const common = sbatchArgs.filter((arg) => !OF_TASKS.test(arg));
+  jobs.push(await sbatch([...common, `--dependency=afterany:${jobs.join(":")}`, script]));
   await record();
   return { jobs, tasks };
+}
+
+/** Long before the end of a long limit, and a third before that of a short one. */
+function leadSeconds(time: string | undefined): number {
+  const limit = time === undefined ? null : secondsOfLimit(time);
+  return limit === null ? LEAD_SECONDS : Math.min(LEAD_SECONDS, Math.floor(limit / 3));
+}
+
+/** Of a limit as sbatch takes it: minutes, minutes:seconds, hours:minutes:seconds, or with days- before; null: none. */
+export function secondsOfLimit(time: string): number | null {
+  const match = /^(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?$/.exec(time);
+  if (!match) return null;
+  const [days, ...parts] = match.slice(1).map((part) => (part === undefined ? undefined : Number(part)));
+  const [first, second = 0, third] = parts as [number, number?, number?];
+  if (days !== undefined) return 86400 * days + 3600 * first + 60 * second + (third ?? 0);
+  return third === undefined ? 60 * first + second : 3600 * first + 60 * second + third;
 }
 
 /** slurm/1, slurm/2 and so on: of those who submit at the same time each gets its own. */
@@ -167,47 +192,50 @@ async function maxArraySize(): Promise<number> {
   return Number(/^MaxArraySize\s*=\s*(\d+)/m.exec(stdout)?.[1] ?? MAX_ARRAY_SIZE);
 }
 
-/** All jobs that were ever submitted for the sweep. */
-function jobsOf(directory: string): string[] {
+/** All that was ever submitted for the sweep. */
+function submissionsOf(directory: string): Submission[] {
   const parent = join(directory, "slurm");
   if (!existsSync(parent)) return [];
   return readdirSync(parent).flatMap((number) => {
     const path = join(parent, number, "jobs.json");
-    return existsSync(path) ? jobsIn(path) : [];
+    return existsSync(path) ? [submissionIn(path)] : [];
   });
 }
 
 /** @throws UsageError for a damaged file */
-function jobsIn(path: string): string[] {
+function submissionIn(path: string): Submission {
   let submission: Partial<Submission> | null;
   try {
     submission = JSON.parse(readFileSync(path, "utf8"));
   } catch (error) {
     throw new UsageError(`${path}: ${messageOf(error)}`);
   }
-  if (Array.isArray(submission?.jobs)) return submission.jobs;
+  if (Array.isArray(submission?.jobs)) return { name: "", ...submission, jobs: submission.jobs };
   throw new UsageError(`${path}: must hold a list of jobs`);
 }
 
 /** What of the sweep's jobs is in Slurm's queue; nothing where there never was one. */
 export async function queue(directory: string): Promise<SlurmJob[]> {
-  const ids = jobsOf(directory);
-  if (ids.length === 0) return [];
+  const submissions = submissionsOf(directory);
+  if (submissions.length === 0) return [];
   const { stdout } = await slurm("squeue", [
     "-h",
     "-r",
     "-o",
-    "%i|%T|%r|%N",
+    "%i|%T|%r|%N|%j",
     `--user=${process.getuid?.() ?? ""}`,
   ]);
   return stdout
     .split("\n")
     .filter((line) => line !== "")
-    .map((line) => {
-      const [id, state, reason, nodes] = line.split("|");
-      return { id, state, reason, nodes };
-    })
-    .filter(({ id }) => ids.includes(id.split("_")[0]));
+    .flatMap((line) => {
+      const [id, state, reason, nodes, ...name] = line.split("|");
+      const job = id.split("_")[0];
+      const isOurs = submissions.some(
+        (each) => each.jobs.includes(job) && name.join("|").startsWith(each.name),
+      );
+      return isOurs ? [{ id, state, reason, nodes }] : [];
+    });
 }
 
 /** Cancels what of the sweep's jobs is in the queue, and no others. @returns them */

@@ -1,5 +1,5 @@
 /** How far the runs of a sweep are, read off their files. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { LOCK } from "../run/files.ts";
@@ -48,10 +48,11 @@ function isFinished(path: string, { run, steps }: Pick<SweepRun, "run" | "steps"
   }
 }
 
-/** Step of the last complete evaluation of a run; null before the first. */
-export async function lastStep(directory: string, run: string): Promise<number | null> {
-  const text = await readFile(join(runDirectory(directory, run), "metrics.jsonl"), "utf8").catch(() => "");
+/** The last complete evaluation of a run, and when something was written after it; null before the first. */
+export async function lastStep(directory: string, run: string): Promise<{ step: number; at: string } | null> {
+  const path = join(runDirectory(directory, run), "metrics.jsonl");
+  const text = await readFile(path, "utf8").catch(() => "");
   const line = text.split("\n").at(-2);
   const step = line === undefined ? undefined : /"step":(\d+)/.exec(line)?.[1];
-  return step === undefined ? null : Number(step);
+  return step === undefined ? null : { step: Number(step), at: statSync(path).mtime.toISOString() };
 }

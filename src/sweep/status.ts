@@ -12,6 +12,8 @@ export interface SweepRunStatus {
   /** Of the last evaluation; of a run that is waiting or finished it is not looked up. */
   step: number | null;
   steps: number;
+  /** When that evaluation was written; null where there is none. */
+  at: string | null;
   holder: Holder | null;
   failure: Failure | null;
 }
@@ -30,8 +32,9 @@ export async function sweepStatus(directory: string): Promise<SweepStatus> {
     const { run, settings, steps } = each;
     const state = stateOf(directory, each);
     counts[state.state]++;
-    const step = ["waiting", "finished"].includes(state.state) ? null : await lastStep(directory, run);
-    runs.push({ ...{ run, directory: runDirectory(directory, run), settings, step, steps }, ...state });
+    const last = ["waiting", "finished"].includes(state.state) ? null : await lastStep(directory, run);
+    const { step, at } = last ?? { step: null, at: null };
+    runs.push({ ...{ run, directory: runDirectory(directory, run), settings, step, steps, at }, ...state });
   }
   return { directory, counts, runs };
 }

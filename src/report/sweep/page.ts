@@ -73,7 +73,8 @@ export async function sweepPage(directory: string, options: SweepReportOptions =
 function runsTable(directory: string, results: readonly SweepResult[], keys: readonly string[]): string {
   const report = ({ run }: SweepResult) => existsSync(join(runDirectory(directory, run), "report.html"));
   return htmlTable({
-    caption: "Steps of the median member. epigrok report runs/NAME writes the report of a run.",
+    caption:
+      "Steps of the median member. epigrok sweep results SWEEP --reports writes the reports of all runs, which are linked here.",
     head: [
       "run",
       ...keys,
