@@ -195,6 +195,15 @@ describe.skipIf(noBrowser !== null)(noBrowser ? `the page (left out: ${noBrowser
     await reach(page, "Paused while hidden");
     await hide(false);
     await reach(page, "Training");
+    // Hidden so shortly that the pause comes about when it is seen again.
+    await page.evaluate(() => {
+      for (const value of [true, false]) {
+        Object.defineProperty(document, "hidden", { get: () => value, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+      }
+    });
+    await page.waitForTimeout(500);
+    expect(await progress(page)).toMatch(/^Training/);
     expect(complaints).toEqual([]);
     await context.close();
   });

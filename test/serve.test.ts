@@ -1,8 +1,8 @@
 /** The server of pages: what it shows, what it refuses, and clients that are slow, many or elsewhere. */
 import { execFileSync } from "node:child_process";
-import { appendFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { chromium } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { LivePages } from "../src/serve/live-page.ts";
@@ -34,6 +34,13 @@ function raw(path: string, headers = "Host: 127.0.0.1"): Promise<string> {
   });
 }
 
+/** A named pipe that nobody writes to, in the place of a file. */
+function makePipe(path: string): void {
+  mkdirSync(dirname(path), { recursive: true });
+  rmSync(path, { force: true });
+  execFileSync("mkfifo", [path]);
+}
+
 beforeAll(async () => {
   execFileSync(process.execPath, ["scripts/site.mjs"]);
   await writeSyntheticRun(join(root, "single"), run);
@@ -44,6 +51,15 @@ beforeAll(async () => {
   writeFileSync(join(outside, "secret.jsonl"), "secret\n");
   symlinkSync(join(outside, "secret.jsonl"), join(root, "escaping", "metrics.jsonl"));
   writeFileSync(join(root, "escaping", "config.json"), readFileSync(join(root, "single", "config.json")));
+  for (const [name, pipe] of [
+    ["piped", "metrics.jsonl"],
+    // As the claim of a process is named.
+    ["piped-lock", join("lock", "1-1-0-000000000000-host")],
+  ]) {
+    await writeSyntheticRun(join(root, name), run);
+    if (process.platform === "win32") rmSync(join(root, name), { recursive: true });
+    else makePipe(join(root, name, pipe));
+  }
   serving = await serve({ directory: root });
 });
 afterAll(() => serving.close());
@@ -82,6 +98,8 @@ describe("what is served", () => {
     "/run/..%5csecret/",
     "/run/linked/",
     "/run/escaping/",
+    "/run/piped/",
+    "/run/piped-lock/",
     "/run/single/config.json",
     "/run/single/..%2f..%2fsecret.jsonl",
     "/run/single%00/",
@@ -124,6 +142,7 @@ describe("what is served", () => {
   it("is only read, and only under its own name", async () => {
     expect((await get("", { method: "POST", body: "x" })).status).toBe(405);
     expect(await raw("/", "Host: evil.example")).toMatch(/ 403 /);
+    expect(await raw("/", "Host: 127.evil.example")).toMatch(/ 403 /);
     expect(await raw("/", "Host: localhost:1")).toMatch(/ 200 /);
     expect((await get("run/single/events", { method: "HEAD" })).status).toBe(404);
   });

@@ -43,6 +43,8 @@ interface Run {
   /** Step of each member, as it last told. */
   memberSteps: number[];
   training: boolean;
+  /** Where it was to pause. */
+  until?: number;
   /** Whether it was paused because nobody could see it. */
   hidden: boolean;
 }
@@ -138,11 +140,15 @@ function end(): void {
 /** Trains until it is paused, has come to `until`, or has ended. */
 async function train(own: Run, until?: number): Promise<void> {
   own.training = true;
-  own.hidden = false;
+  own.until = until;
   rate.clear();
-  showControls();
   try {
-    await own.session.train(until);
+    do {
+      own.hidden = false;
+      showControls();
+      await own.session.train(until);
+      // A pause takes a while, in which the page may have been shown again.
+    } while (run === own && own.hidden && !document.hidden);
     if (run !== own) return;
     if (own.session.finished) {
       own.view.update();
@@ -208,6 +214,7 @@ function showProgress(): void {
 
 go.addEventListener("click", async () => {
   if (run?.training) {
+    run.hidden = false;
     run.session.pause();
     announce("Paused.");
     return;
@@ -238,7 +245,7 @@ document.addEventListener("visibilitychange", async () => {
   if (document.hidden && own.training) {
     own.hidden = true;
     own.session.pause();
-  } else if (!document.hidden && own.hidden && !own.training) await train(own);
+  } else if (!document.hidden && own.hidden && !own.training) await train(own, own.until);
 });
 
 saveRun.addEventListener("click", async () => {

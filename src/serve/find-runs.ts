@@ -1,9 +1,11 @@
 /**
- * The runs below a directory that may be shown. Symbolic links are not followed, and a run that has one among its files is
- * not shown: what they point to may be anything.
+ * The runs below a directory that may be shown. Symbolic links are not followed, and a run is shown only if it is made of
+ * files and folders: a link may point to anything, and whoever opens a pipe waits for its other end.
  */
+import type { Dirent } from "node:fs";
 import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { LOCK } from "../run/files.ts";
 
 /** A sweep's runs are two levels below it. */
 const LEVELS = 4;
@@ -21,11 +23,11 @@ export async function findRuns(root: string): Promise<FoundRun[]> {
   const found: FoundRun[] = [];
   let seen = 0;
   async function look(directory: string, name: string, levels: number): Promise<void> {
-    const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
+    const entries = await entriesOf(directory);
     seen += entries.length;
     if (seen > MOST_ENTRIES) return;
-    if (entries.some((entry) => entry.name === "config.json")) {
-      if (!entries.some((entry) => entry.isSymbolicLink())) found.push({ name: name || ".", directory });
+    if (isRun(entries)) {
+      if (await isPlain(directory, entries)) found.push({ name: name || ".", directory });
       return;
     }
     if (levels === 0) return;
@@ -47,8 +49,17 @@ export async function findRun(root: string, name: string): Promise<FoundRun | nu
     const found = await lstat(directory).catch(() => null);
     if (!found?.isDirectory()) return null;
   }
-  const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
-  const isRun =
-    entries.some((entry) => entry.name === "config.json") && !entries.some((entry) => entry.isSymbolicLink());
-  return isRun ? { name, directory } : null;
+  const entries = await entriesOf(directory);
+  return isRun(entries) && (await isPlain(directory, entries)) ? { name, directory } : null;
+}
+
+const entriesOf = (directory: string): Promise<Dirent[]> =>
+  readdir(directory, { withFileTypes: true }).catch(() => []);
+
+const isRun = (entries: readonly Dirent[]) => entries.some(({ name }) => name === "config.json");
+
+/** What is opened to show a run lies in its directory or in its lock. */
+async function isPlain(directory: string, entries: readonly Dirent[]): Promise<boolean> {
+  const all = [...entries, ...(await entriesOf(join(directory, LOCK)))];
+  return all.every((entry) => entry.isFile() || entry.isDirectory());
 }

@@ -58,7 +58,9 @@ export interface Serving {
   close(): Promise<void>;
 }
 
-const isLoopback = (host: string) => host === "localhost" || host === "::1" || /^127\./.test(host);
+/** A name that only begins like an address is one that anybody may have made. */
+const isLoopback = (host: string) =>
+  host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 
 /** @throws UsageError if the directory cannot be read, or the address is not to be had */
 export async function serve({ directory, host = "127.0.0.1", port = 0 }: ServeOptions): Promise<Serving> {
