@@ -28,8 +28,8 @@ export default {
   prettier: { config: ["assembly/.prettierrc.json"] },
   // Types are exported with the functions that take or give them.
   ignoreExportsUsedInFile: production || { interface: true, type: true },
-  // A disk that can be full and a pipe, for the tests.
-  ignoreBinaries: ["mount", "umount", "mkfifo"],
+  // A disk that can be full and a pipe, for the tests; cores that a benchmark keeps to.
+  ignoreBinaries: ["mount", "umount", "mkfifo", "taskset"],
   // The peer's own package.json names them; what is bundled into the page, installed packages do not need.
   ignoreDependencies: [
     ...["@tensorflow/tfjs", "@tensorflow/tfjs-backend-wasm"],
