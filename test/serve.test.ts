@@ -3,8 +3,9 @@ import { execFileSync } from "node:child_process";
 import { appendFileSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { dirname, join } from "node:path";
-import { chromium } from "playwright-core";
+import { chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { listPage } from "../src/serve/list-page.ts";
 import { LivePages } from "../src/serve/live-page.ts";
 import { type Serving, serve } from "../src/serve/server.ts";
 import { epigrok } from "./fixtures/cli.ts";
@@ -18,6 +19,24 @@ const run = syntheticRun({ evaluations: 12 });
 let serving: Serving;
 
 const get = (path: string, init?: RequestInit) => fetch(`${serving.url}${path}`, init);
+
+const launch = () =>
+  chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: ["--no-sandbox", "--disable-dev-shm-usage"],
+  });
+
+/** What a page says in its console, from now on. */
+function complaintsOf(page: Page): string[] {
+  const complaints: string[] = [];
+  page.on("console", (message) => complaints.push(message.text()));
+  page.on("pageerror", (error) => complaints.push(error.message));
+  return complaints;
+}
+
+/** Settings of a run of a second. */
+const MINIATURE =
+  "task.modulus=17&task.trainTasks=12&task.promptPool=512&model.dModel=32&model.nHeads=2&model.dMlp=64&training.steps=40&training.batchSize=256&evaluation.every=20&evaluation.prompts=64&ensemble.members=2";
 
 /** The first line of the answer to a request as it is written. */
 function raw(path: string, headers = "Host: 127.0.0.1"): Promise<string> {
@@ -70,6 +89,9 @@ describe("what is served", () => {
     const list = await get("");
     const html = await list.text();
     expect(list.status).toBe(200);
+    expect(list.headers.get("content-security-policy")).toMatch(
+      /^default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'/,
+    );
     expect([...html.matchAll(/<a href="(run[^"]*)">/g)].map(([, address]) => address)).toEqual([
       "run/single/",
       "run/sweep/runs/a%20b%26c/",
@@ -82,6 +104,13 @@ describe("what is served", () => {
     );
     expect(page.headers.get("x-content-type-options")).toBe("nosniff");
     expect(fileHashes(join(root, "single"))).toEqual(before);
+  });
+
+  it("is a list that says where it ends", async () => {
+    const found = Array.from({ length: 201 }, (_, i) => ({ name: `${i}`, directory: join(root, "none") }));
+    const html = await listPage({ runs: found, sweeps: found, cut: true }, false);
+    expect(html.match(/And 1 more, which are not listed/g)).toHaveLength(2);
+    expect(html).toContain("Only the first 100000 files and folders were looked at");
   });
 
   it("is a single run, where the directory is one", async () => {
@@ -117,13 +146,33 @@ describe("what is served", () => {
 
   it("is the playground, by the names of its files", async () => {
     expect(await (await get("")).text()).toContain('<a href="playground/">');
-    expect(await (await get("playground/")).text()).toContain("<h1>Watch it grok</h1>");
+    const page = await get("playground/");
+    expect(await page.text()).toContain("<h1>Watch it grok</h1>");
+    expect(page.headers.get("content-security-policy")).toMatch(
+      /^default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; .*; frame-ancestors 'none'$/,
+    );
     for (const [name, type] of [
       ["page.js", "text/javascript; charset=utf-8"],
       ["core.simd.wasm", "application/wasm"],
     ]) {
       const file = await get(`playground/${name}`);
       expect([file.status, file.headers.get("content-type")]).toEqual([200, type]);
+    }
+  });
+
+  it.skipIf(noBrowser !== null)("is the playground that trains, with the policy of its header", async () => {
+    const browser = await launch();
+    try {
+      const page = await browser.newPage();
+      const complaints = complaintsOf(page);
+      await page.goto(`${serving.url}playground/#${MINIATURE}`);
+      await page.getByRole("button", { name: "Start", exact: true }).click();
+      await page.locator("#progress-text").filter({ hasText: "Finished" }).waitFor({ timeout: 20_000 });
+      await page.goto(serving.url);
+      expect(await page.getByRole("link").count()).toBeGreaterThan(2);
+      expect(complaints).toEqual([]);
+    } finally {
+      await browser.close();
     }
   });
 
@@ -207,16 +256,16 @@ describe("events of a run", () => {
     };
   }
 
-  it("come when its files change, past clients that never read and hundreds that wait", async () => {
+  it("come when its files change, past a thousand clients that never read", async () => {
     const { port } = new URL(serving.url);
+    const wanted = Array.from({ length: 1000 }, (_, i) => (i % 10 === 0 ? "" : "events"));
     const idle = await Promise.all(
-      Array.from(
-        { length: 400 },
-        () =>
+      wanted.map(
+        (page) =>
           new Promise<Socket>((resolve, reject) => {
             const socket = connect(Number(port), "127.0.0.1", () => {
               socket.pause();
-              socket.write("GET /run/single/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+              socket.write(`GET /run/single/${page} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`);
               resolve(socket);
             });
             socket.on("error", reject);
@@ -241,15 +290,10 @@ describe("events of a run", () => {
       const name = join(root, "growing");
       const { records } = run;
       await writeSyntheticRun(name, { ...run, records: records.slice(0, 4) });
-      const browser = await chromium.launch({
-        executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-        args: ["--no-sandbox"],
-      });
+      const browser = await launch();
       try {
         const page = await browser.newPage();
-        const complaints: string[] = [];
-        page.on("console", (message) => complaints.push(message.text()));
-        page.on("pageerror", (error) => complaints.push(error.message));
+        const complaints = complaintsOf(page);
         await page.goto(`${serving.url}run/growing/`);
         await page.locator("label[for=axis-log]").click();
         const accuracy = page.locator("#accuracy").first();

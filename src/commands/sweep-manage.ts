@@ -22,13 +22,12 @@ const statusCommand: CommandModule<object, { dir: string; all: boolean; json: bo
       .option("all", { type: "boolean", default: false, describe: "list finished and waiting runs, too" })
       .option("json", json) as never,
   handler: async ({ dir, all, json }) => {
-    const { sweepStatus } = await import("../sweep/status.ts");
+    const { countsInWords, sweepStatus } = await import("../sweep/status.ts");
     const status = await sweepStatus(dir);
     const { jobs, silence } = await slurmJobs(dir);
     if (json) return console.log(JSON.stringify({ schema: "epigrok-sweep-status/1", ...status, jobs }));
     const { inWords } = await import("../sweep/expand.ts");
-    const counts = Object.entries(status.counts).filter(([, count]) => count > 0);
-    console.log(counts.map(([state, count]) => `${count} ${state}`).join(", "));
+    console.log(countsInWords(status.counts));
     for (const each of status.runs)
       if (all || !["finished", "waiting"].includes(each.state))
         console.log(runText(each, inWords(each.settings)));

@@ -1,6 +1,6 @@
 /**
- * A server of pages: the list of runs below a directory, a live page of each, and the playground. It reads and never
- * writes; what can be asked for is a list that it has made itself.
+ * A server of pages: the list of runs and sweeps below a directory, a live page of each run, the report of each sweep, and
+ * the playground. It reads and never writes; what can be asked for is a list that it has made itself.
  */
 import { randomBytes, timingSafeEqual } from "node:crypto";
 import { readdir, readFile, realpath, stat } from "node:fs/promises";
@@ -10,11 +10,12 @@ import { extname } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { messageOf, UsageError } from "../errors.ts";
-import { findRun, findRuns } from "./find-runs.ts";
+import { findBelow, findRun, findSweep } from "./find.ts";
 import { Followers } from "./follow.ts";
 import { listPage } from "./list-page.ts";
 import { LivePages } from "./live-page.ts";
 import { LIVE_SCRIPT } from "./live-script.ts";
+import { SweepPages } from "./sweep-page.ts";
 
 /** Of `npm run site`. */
 const SITE = fileURLToPath(new URL("../../build/site/", import.meta.url));
@@ -72,6 +73,7 @@ export async function serve({ directory, host = "127.0.0.1", port = 0 }: ServeOp
   const token = isLoopback(host) ? null : randomBytes(16).toString("hex");
   const site = new Set(await readdir(SITE).catch(() => [] as string[]));
   const pages = new LivePages();
+  const sweepPages = new SweepPages();
   const followers = new Followers((run) => pages.rests(run));
   let onAsked = () => {};
   const server = createServer((request, response) => {
@@ -93,16 +95,17 @@ export async function serve({ directory, host = "127.0.0.1", port = 0 }: ServeOp
     if (token !== null && !sameText(parts.shift() ?? "", token)) return refuse(response, 404, "nothing here");
     const [first, ...rest] = parts;
     if (parts.length === 1 && first === "")
-      return send(response, ".html", await listPage(await findRuns(root), site.size > 0));
+      return send(response, ".html", await listPage(await findBelow(root), site.size > 0));
     if (first === "playground") return playground(response, rest);
     if (first === "run") return ofRun(response, rest);
+    if (first === "sweep") return ofSweep(response, rest);
     return refuse(response, 404, "nothing here");
   }
 
   async function playground(response: ServerResponse, parts: string[]): Promise<void> {
     const name = parts[0] === "" ? "index.html" : parts[0];
     if (parts.length !== 1 || !site.has(name)) return refuse(response, 404, "nothing here");
-    send(response, extname(name), await readFile(`${SITE}${name}`), "frame-ancestors 'none'");
+    send(response, extname(name), await readFile(`${SITE}${name}`));
   }
 
   async function ofRun(response: ServerResponse, parts: string[]): Promise<void> {
@@ -123,6 +126,13 @@ export async function serve({ directory, host = "127.0.0.1", port = 0 }: ServeOp
       html,
       `default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'self' ${scripts}; connect-src 'self'; ${LOCKED}`,
     );
+  }
+
+  async function ofSweep(response: ServerResponse, parts: string[]): Promise<void> {
+    const page = parts.pop();
+    const sweep = await findSweep(root, parts.join("/") || ".");
+    if (!sweep || page !== "") return refuse(response, 404, "there is no such sweep");
+    send(response, ".html", await sweepPages.page(sweep));
   }
 
   await new Promise<void>((done, failed) => {
@@ -178,7 +188,21 @@ function sameText(given: string, expected: string): boolean {
   return a.length === b.length && timingSafeEqual(a, b);
 }
 
-function send(response: ServerResponse, extension: string, content: string | Buffer, policy = LOCKED): void {
+/** The policy that a page comes with, and what only a header can say. Of all else nothing is run. */
+function policyOf(extension: string, content: string | Buffer): string {
+  const own =
+    extension === ".html"
+      ? /"Content-Security-Policy" content="([^"]*)"/.exec(content.toString())?.[1]
+      : null;
+  return `${own ?? "default-src 'none'"}; ${LOCKED}`;
+}
+
+function send(
+  response: ServerResponse,
+  extension: string,
+  content: string | Buffer,
+  policy = policyOf(extension, content),
+): void {
   response.writeHead(200, {
     ...HEADERS,
     "content-type": TYPES[extension] ?? "application/octet-stream",

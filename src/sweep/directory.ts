@@ -8,6 +8,7 @@ import { mkdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { messageOf, UsageError } from "../errors.ts";
+import { FileFault } from "../run/errors.ts";
 import { requireWhole } from "../run/identity.ts";
 import { parseObject } from "../run/json.ts";
 import { acquireLock, type Lock, LockedError } from "../run/lock.ts";
@@ -16,7 +17,7 @@ import { UNSEALED } from "../run/unsealed.ts";
 import { isTemporary, writeWhole } from "../run/write-file.ts";
 import type { Builds } from "./builds.ts";
 import type { SweepDefinition } from "./definition.ts";
-import { inWords, type SweepRun } from "./expand.ts";
+import { inWords, RUN_NAME, type SweepRun } from "./expand.ts";
 import { requireAtomicRename } from "./file-system.ts";
 
 const SWEEP_FILE = "sweep.json";
@@ -95,7 +96,12 @@ export function readSweep(directory: string): Sweep {
       `${join(directory, SWEEP_FILE)}: schema is ${JSON.stringify(schema)}, expected "${SWEEP_SCHEMA}"`,
     );
   requireWhole(Buffer.from(text), place, { run: "", sealed: true });
-  return sweep as unknown as Sweep;
+  const read = sweep as unknown as Sweep;
+  // They are names of directories below that of the sweep.
+  const stray = read.runs.find(({ run }) => !RUN_NAME.test(run));
+  if (stray)
+    throw new FileFault(place, `run: got ${JSON.stringify(stray.run)}, must be 16 hexadecimal digits`);
+  return read;
 }
 
 /**

@@ -10,6 +10,7 @@ import type { Settings, SweepDefinition } from "./definition.ts";
 
 /** Digits of a hash that name a run. */
 const DIGITS = 16;
+export const RUN_NAME = new RegExp(`^[0-9a-f]{${DIGITS}}$`);
 
 /** A grid of more runs than this is a mistake, unless it is meant. */
 const MOST_RUNS = 100_000;

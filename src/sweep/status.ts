@@ -38,3 +38,10 @@ export async function sweepStatus(directory: string): Promise<SweepStatus> {
   }
   return { directory, counts, runs };
 }
+
+/** How many runs are in which state, on a line. */
+export const countsInWords = (counts: SweepStatus["counts"]): string =>
+  Object.entries(counts)
+    .filter(([, count]) => count > 0)
+    .map(([state, count]) => `${count} ${state}`)
+    .join(", ");

@@ -29,6 +29,9 @@ function valuesOf(runs: readonly { settings: Settings }[], key: string): unknown
   return values.every((value) => typeof value === "number") ? values.sort((a, b) => a - b) : values;
 }
 
+export const axesInWords = (axes: readonly ReportAxis[]): string =>
+  axes.map(({ key, values }) => `${values.length} of ${key}`).join(", ");
+
 /** Which two axes a picture has; null for one that the sweep does not have. */
 export interface ChosenAxes {
   x: ReportAxis | null;

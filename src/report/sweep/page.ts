@@ -4,12 +4,12 @@ import { basename, join, resolve } from "node:path";
 import { runDirectory } from "../../sweep/directory.ts";
 import { inWords } from "../../sweep/expand.ts";
 import { type SweepResult, sweepResults } from "../../sweep/results.ts";
-import { sweepStatus } from "../../sweep/status.ts";
+import { type SweepRunStatus, sweepStatus } from "../../sweep/status.ts";
 import { formatStep } from "../format.ts";
 import { renderedFigure } from "../guarded.ts";
 import { escapeHtml } from "../html.ts";
 import { bulletList, type Fact, factList, figureGrid, htmlPage, htmlTable, section } from "../page.ts";
-import { axesOf, chooseAxes } from "./axes.ts";
+import { axesInWords, axesOf, chooseAxes } from "./axes.ts";
 import { sweepFigure } from "./figures.ts";
 import { SWEEP_VALUE_NAMES, SWEEP_VALUES, type SweepValueName } from "./values.ts";
 
@@ -22,8 +22,22 @@ export interface SweepReportOptions {
   values?: readonly SweepValueName[];
 }
 
+/** Markup that leads to a page of the run of this name; "" if there is none. */
+export type RunLink = (run: string) => string;
+
+const reportLink =
+  (directory: string): RunLink =>
+  (run) =>
+    existsSync(join(runDirectory(directory, run), "report.html"))
+      ? `<a href="runs/${escapeHtml(run)}/report.html">report</a> `
+      : "";
+
 /** @throws UsageError for a directory without a sweep, and for settings in which its runs do not differ */
-export async function sweepPage(directory: string, options: SweepReportOptions = {}): Promise<string> {
+export async function sweepPage(
+  directory: string,
+  options: SweepReportOptions = {},
+  linkTo: RunLink = reportLink(directory),
+): Promise<string> {
   const { counts, runs } = await sweepStatus(directory);
   const { results, damaged } = await sweepResults(directory);
   const axes = axesOf(runs);
@@ -34,13 +48,14 @@ export async function sweepPage(directory: string, options: SweepReportOptions =
       .flatMap((name) => (results.length === 0 ? [] : sweepFigure(results, chosen, name)))
       .map(async (figure) => ({ ...figure, svg: await renderedFigure(figure) })),
   );
+  const begun = runs.filter(({ state }) => state === "running" || state === "interrupted");
   const failed = runs.filter(({ state }) => state === "failed");
   const facts = Object.entries(counts)
     .filter(([, count]) => count > 0)
     .map(([state, count]): Fact => ({ term: state, value: String(count) }));
   return htmlPage({
     title: `epigrok: sweep ${basename(resolve(directory))}`,
-    subtitle: axes.map(({ key, values }) => `${values.length} of ${key}`).join(", "),
+    subtitle: axesInWords(axes),
     body: [
       factList(facts),
       ...(failed.length === 0
@@ -55,14 +70,15 @@ export async function sweepPage(directory: string, options: SweepReportOptions =
               ),
             ),
           ]),
+      ...(begun.length === 0 ? [] : [section("Begun", begunTable(begun, linkTo))]),
       ...(damaged.length === 0 ? [] : [section("Damaged, and in none of the figures", bulletList(damaged))]),
       ...(figures.length === 0 ? [] : [section("Over the settings", figureGrid(figures))]),
       section(
         "Runs",
         runsTable(
-          directory,
           results,
           axes.map(({ key }) => key),
+          linkTo,
         ),
       ),
     ].join("\n"),
@@ -70,8 +86,17 @@ export async function sweepPage(directory: string, options: SweepReportOptions =
   });
 }
 
-function runsTable(directory: string, results: readonly SweepResult[], keys: readonly string[]): string {
-  const report = ({ run }: SweepResult) => existsSync(join(runDirectory(directory, run), "report.html"));
+function begunTable(runs: readonly SweepRunStatus[], linkTo: RunLink): string {
+  return htmlTable({
+    head: ["run", "settings", "state", "step"],
+    rows: runs.map(({ run, settings, state, step, steps }) => [
+      ...[run, inWords(settings), state, `${formatStep(step)} of ${formatStep(steps)}`],
+    ]),
+    rowPrefix: (row) => linkTo(runs[row].run),
+  });
+}
+
+function runsTable(results: readonly SweepResult[], keys: readonly string[], linkTo: RunLink): string {
   return htmlTable({
     caption:
       "Steps of the median member. epigrok sweep results SWEEP --reports writes the reports of all runs, which are linked here.",
@@ -89,7 +114,6 @@ function runsTable(directory: string, results: readonly SweepResult[], keys: rea
       formatStep(result.grokStep),
       ...SWEEP_VALUE_NAMES.map((name) => SWEEP_VALUES[name].format(SWEEP_VALUES[name].of(result))),
     ]),
-    rowPrefix: (row) =>
-      report(results[row]) ? `<a href="runs/${escapeHtml(results[row].run)}/report.html">report</a> ` : "",
+    rowPrefix: (row) => linkTo(results[row].run),
   });
 }
