@@ -1,11 +1,15 @@
 /** `epigrok run --open`: the live page of a run, and browsers that show it or do not. */
 import type { ChildProcess } from "node:child_process";
 import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { join } from "node:path";
+import { chromium } from "playwright-core";
 import { beforeAll, describe, expect, it } from "vitest";
+import { PORT } from "../src/serve/port.ts";
 import { serveRunPage } from "../src/serve/run-page.ts";
 import { epigrok } from "./fixtures/cli.ts";
 import { SECOND_ASSIGNMENTS } from "./fixtures/config.ts";
+import { noBrowser } from "./fixtures/site.ts";
 import { resultHashes, temporaryDirectory } from "./fixtures/temporary.ts";
 
 const root = temporaryDirectory();
@@ -118,6 +122,74 @@ describe.skipIf(process.platform === "win32")("epigrok run --open", () => {
       `live page: ${url()}\nStopped, nothing is lost. Continue with: epigrok run --resume stopped\n`,
     );
   });
+
+  it("takes another address where the usual one is taken", async () => {
+    const other = createServer();
+    // Where somebody has it already, that will do.
+    await new Promise<void>((done) => other.once("error", () => done()).listen(PORT, "127.0.0.1", done));
+    const page = await new Promise<string>((served, failed) => {
+      const opened = serveRunPage(join(root, "alone"), {
+        served: (url) => opened.close().then(() => served(url)),
+        failed,
+      });
+    });
+    expect(page).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/run\/$/);
+    expect(page).not.toContain(`:${PORT}/`);
+    other.close();
+  });
+
+  it.skipIf(noBrowser !== null)(
+    "has the address of before after a kill, so that an open page goes on",
+    async ({ skip }) => {
+      const { program, url } = browser("stays", "exit 0");
+      const long = ["--quiet", "--set", "training.steps=1000000", "--set", "evaluation.every=100"];
+      const chrome = await chromium.launch({
+        executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+        args: ["--no-sandbox", "--disable-dev-shm-usage"],
+      });
+      try {
+        const page = await chrome.newPage();
+        const opened = async (child: ChildProcess, times: number) => {
+          while (url().split("\n").filter(Boolean).length < times && child.exitCode === null) await pause(5);
+        };
+        const facts = () => page.locator("main").textContent();
+        await run(
+          "killed",
+          { BROWSER: program },
+          async (child) => {
+            await opened(child, 1);
+            const told = page.waitForResponse(/\/events$/);
+            await page.goto(url());
+            await told;
+            await pause(500);
+            child.kill("SIGKILL");
+          },
+          ...long,
+        );
+        if (!url().includes(`:${PORT}/`)) skip(`port ${PORT} is taken on this machine`);
+        const before = await facts();
+        await run(
+          "killed",
+          { BROWSER: program },
+          async (child) => {
+            await opened(child, 2);
+            await expect
+              .poll(facts, { timeout: 30_000 })
+              .not.toBe(before)
+              .catch(() => {});
+            child.kill("SIGINT");
+          },
+          ...long,
+        );
+        expect(await facts()).not.toBe(before);
+        const [first, second] = url().split("\n");
+        expect(second).toBe(first);
+      } finally {
+        await chrome.close();
+      }
+    },
+    120_000,
+  );
 
   it("has no page for what only says what it would cost", async () => {
     const { code, stderr } = await epigrok(["run", "--dry-run", "--open"]);

@@ -1,6 +1,7 @@
 /** `epigrok serve`: the runs of a directory as live pages, and the playground. */
 import { existsSync } from "node:fs";
 import type { Argv, CommandModule } from "yargs";
+import { PORT } from "../serve/port.ts";
 import { stopOnSignal } from "./signals.ts";
 
 interface ServeArguments {
@@ -27,7 +28,7 @@ export const serveCommand: CommandModule<object, ServeArguments> = {
       })
       .option("port", {
         type: "number",
-        default: 8473,
+        default: PORT,
         requiresArg: true,
         describe: "port to listen on; 0: any that is free",
       }) as unknown as Argv<ServeArguments>,

@@ -2,9 +2,11 @@
 import { PLAYER_SCRIPT } from "../report/answers/section.ts";
 
 export const LIVE_SCRIPT = `"use strict";
+const LATER_MS = 3000;
 let shown = null;
 let busy = false;
 let wanted = null;
+let again;
 async function update() {
   if (busy) return;
   busy = true;
@@ -14,32 +16,42 @@ async function update() {
       const response = await fetch(location.href);
       if (!response.ok) break;
       const next = new DOMParser().parseFromString(await response.text(), "text/html");
+      shown = version;
+      // Another run has taken the address over.
+      if (next.title !== document.title) continue;
       const axis = document.querySelector("input[name=axis]:checked");
       const open = [...document.querySelectorAll("details")].map((each) => each.open);
       for (const part of ["main", "header"]) {
         const [now, then] = [document.querySelector(part), next.querySelector(part)];
         if (now && then) now.replaceWith(document.adoptNode(then));
       }
-      document.title = next.title;
       const same = axis && document.getElementById(axis.id);
       if (same) same.checked = true;
       document.querySelectorAll("details").forEach((each, i) => { each.open = open[i] ?? false; });
       players();
-      shown = version;
     }
   } catch {
-    // The server is away; the next message asks again.
+    // The server is away.
   } finally {
     busy = false;
+    clearTimeout(again);
+    if (wanted !== shown) again = setTimeout(update, LATER_MS);
   }
 }
 function players() {
 ${PLAYER_SCRIPT}
 }
-const events = new EventSource("events");
-events.onmessage = ({ data }) => {
-  wanted = data;
-  if (shown === null) shown = wanted;
-  else update();
-};
+function follow() {
+  const events = new EventSource("events");
+  events.onmessage = ({ data }) => {
+    wanted = data;
+    if (shown === null) shown = wanted;
+    else update();
+  };
+  // A browser comes back by itself to a server that was away, but not to one that refused it.
+  events.onerror = () => {
+    if (events.readyState === EventSource.CLOSED) setTimeout(follow, LATER_MS);
+  };
+}
+follow();
 `;
