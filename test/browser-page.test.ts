@@ -249,6 +249,22 @@ describe.skipIf(noBrowser !== null)(noBrowser ? `the page (left out: ${noBrowser
     await context.close();
   });
 
+  it("says when a run is too large for it, and why it cannot be saved where there are no checksums", async () => {
+    const { page, context, complaints } = await site.open(miniature({ "model.dMlp": "200000" }));
+    expect(await page.locator("#no-saving").isVisible()).toBe(false);
+    await button(page, "Start").click();
+    await page.getByRole("alert").filter({ hasText: "MiB of memory, and a page has 2048 MiB" }).waitFor();
+    await context.addInitScript(() => {
+      Object.defineProperty(Crypto.prototype, "subtle", { get: () => undefined });
+    });
+    await page.goto("about:blank");
+    await page.goBack({ waitUntil: "networkidle" });
+    expect(await page.locator("#no-saving").textContent()).toMatch(/plain http from another machine/);
+    expect(await page.locator("#no-saving").isVisible()).toBe(true);
+    expect(complaints).toEqual([]);
+    await context.close();
+  });
+
   it("draws the linear model again while a slider moves, with its times in words", async () => {
     const { page, context, complaints } = await site.open(miniature(), {
       viewport: { width: 390, height: 844 },

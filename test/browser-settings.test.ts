@@ -1,5 +1,5 @@
 /** Settings of the page as a link, a command and a file; what the detector's log says; the pool of Web Workers. */
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { unzipSync } from "fflate";
@@ -12,6 +12,7 @@ import {
   configOf,
   FIRST,
   fromHash,
+  MOST,
   type Settings,
   settingsOf,
   toCommand,
@@ -72,6 +73,13 @@ describe("settings of the page", () => {
     expect(configOf(FIRST, "the page").training.steps).toBe(FIRST.get("training.steps"));
   });
 
+  it("has the bounds of the form", () => {
+    const html = readFileSync("src/browser/page.html", "utf8");
+    expect(/name="ensemble.members"[^>]* max="(\d+)"/.exec(html)?.[1]).toBe(`${MOST["ensemble.members"]}`);
+    const moduli = /name="task.modulus"[^>]*>([\s\S]*?)<\/select>/.exec(html)![1].matchAll(/<option>(\d+)/g);
+    expect(Math.max(...Array.from(moduli, ([, modulus]) => Number(modulus)))).toBe(MOST["task.modulus"]);
+  });
+
   it("leaves out what is as by default", () => {
     expect([...withSetting(SETTINGS, "seed", 0).keys()]).not.toContain("seed");
     expect(withSetting(SETTINGS, "seed", 8).get("seed")).toBe(8);
@@ -80,6 +88,10 @@ describe("settings of the page", () => {
   it("names the link, the setting and what is allowed", () => {
     expect(() => configOf(fromHash("#task.trainTasks=99"), "the link")).toThrow(
       /^task\.trainTasks: got 99 from the link, must be /,
+    );
+    expect(() => configOf(fromHash("#ensemble.members=100000&task.modulus=1000003"), "the link")).toThrow(
+      "ensemble.members: got 100000 from the link, must be at most 16 in a page\n" +
+        "task.modulus: got 1000003 from the link, must be at most 41 in a page",
     );
     expect(() => configOf(fromHash("#__proto__.x=1"), "the link")).toThrow(/^the link: unknown key/);
     expect(() => configOf(fromHash("#model.initFrom=runs/a"), "the link")).toThrow(/a page has no files$/);

@@ -1,5 +1,6 @@
 /** The page: settings, buttons and a run, and what each makes the others do. */
 import type { Config } from "../config/schema.ts";
+import type { CoreModule } from "../core/module.ts";
 import { messageOf } from "../errors.ts";
 import { formatStep } from "../report/format.ts";
 import { estimateCost } from "../training/cost.ts";
@@ -9,6 +10,7 @@ import { DropView } from "./drop-view.ts";
 import { element } from "./elements.ts";
 import { runArchive, save } from "./files.ts";
 import { SettingsForm } from "./form.ts";
+import { requirePageMemory } from "./memory.ts";
 import { Rate } from "./rate.ts";
 import { RunView } from "./run-view.ts";
 import { Session } from "./session.ts";
@@ -96,12 +98,20 @@ const announce = (text: string) => {
 async function begin(): Promise<Run | null> {
   const chosen = config;
   if (!chosen) return null;
-  const core = await builds.load(chosen.math);
+  const count = Math.min(cores, chosen.ensemble.members);
+  let core: CoreModule;
+  try {
+    core = await builds.load(chosen.math);
+    requirePageMemory(chosen, core, count);
+  } catch (error) {
+    complain(messageOf(error));
+    return null;
+  }
   // Another click may have begun one meanwhile.
   end();
   const memberSteps = new Array<number>(chosen.ensemble.members).fill(0);
   const workers = new WebWorkers({
-    count: Math.min(cores, chosen.ensemble.members),
+    count,
     core,
     start: startWorker,
     progress: ({ member, step, tokens }) => {
@@ -255,6 +265,8 @@ saveRun.addEventListener("click", async () => {
 savePredictions.addEventListener("click", () => {
   if (run) save("predictions.npz", run.session.predictions, "application/zip");
 });
+
+element("no-saving").hidden = canDigest();
 
 for (const button of document.querySelectorAll<HTMLButtonElement>("[data-copies]")) {
   // A page that came over plain http from another machine has no clipboard.

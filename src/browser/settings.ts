@@ -17,6 +17,9 @@ export const FIRST: Settings = new Map<string, unknown>([
   ["evaluation.every", 50],
 ]);
 
+/** The largest values that the form takes: what a browser trains while somebody looks. */
+export const MOST = { "ensemble.members": 16, "task.modulus": 41 };
+
 const defaults = configSchema.parse({});
 
 /** The value that a configuration has at a dotted key. */
@@ -36,12 +39,22 @@ export function withSetting(settings: Settings, key: string, value: unknown): Se
 
 /**
  * @param source for messages: where the settings come from
- * @throws UsageError with one line for each unknown key and each value that is not allowed
+ * @throws UsageError with one line for each unknown key and each value that is not allowed, or too large for a page
  */
 export function configOf(settings: Settings, source: string): Config {
   const config = resolveConfig([...settings].map(([key, value]) => flagLayer(source, key, value)));
   if (config.model.initFrom !== undefined)
     throw new UsageError(`model.initFrom: got ${config.model.initFrom} from ${source}, a page has no files`);
+  const beyond = Object.entries(MOST).filter(([key, most]) => Number(valueAt(config, key)) > most);
+  if (beyond.length > 0)
+    throw new UsageError(
+      beyond
+        .map(
+          ([key, most]) =>
+            `${key}: got ${valueAt(config, key)} from ${source}, must be at most ${most} in a page`,
+        )
+        .join("\n"),
+    );
   return config;
 }
 

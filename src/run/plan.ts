@@ -14,7 +14,7 @@ import { transformerShape } from "../training/model.ts";
 import { threadsFor, trainingSharding } from "../training/team-size.ts";
 import { requireRunnable } from "./check.ts";
 import { readInitial } from "./initial.ts";
-import { runMemory } from "./memory.ts";
+import { runMemory } from "./memory-size.ts";
 import { answerSteps, evaluationSteps } from "./schedule.ts";
 import { runBytes } from "./space.ts";
 
