@@ -3,7 +3,7 @@
 import { debuglog } from "node:util";
 import yargs, { type CommandModule } from "yargs";
 import { hideBin } from "yargs/helpers";
-import { commandWords, refuseNegated, refuseRepeated } from "./commands/arguments.ts";
+import { commandWords, refuseMistakenSwitches, refuseRepeated } from "./commands/arguments.ts";
 import { COMPLETION_REQUEST, proposalsFor } from "./commands/completion.ts";
 import { diagnoseCommand } from "./commands/diagnose.ts";
 import { doctorCommand } from "./commands/doctor.ts";
@@ -81,7 +81,7 @@ const isUsageError = (error: unknown) =>
 
 /** The types of yargs lack the second argument of a middleware, and its method. */
 function refuseMeaningless(_: object, command: { getOptions(): { boolean: string[] } }): void {
-  refuseNegated(words, command.getOptions().boolean);
+  refuseMistakenSwitches(words, command.getOptions().boolean);
 }
 
 /** Before anything is compiled: the flag of V8 holds for what comes after it. */

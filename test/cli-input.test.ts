@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { commandWords, refuseNegated } from "../src/commands/arguments.ts";
+import { commandWords, refuseMistakenSwitches } from "../src/commands/arguments.ts";
 import { proposalsFor } from "../src/commands/completion.ts";
 import { distinctPaths } from "../src/commands/flags.ts";
 import { configJsonSchema } from "../src/config/json-schema.ts";
@@ -101,9 +101,11 @@ describe("words of the command line", () => {
   });
 
   it("negate nothing but switches", async () => {
-    expect(() => refuseNegated(["--no-posterior", "--no-json"], ["posterior", "json"])).not.toThrow();
+    expect(() =>
+      refuseMistakenSwitches(["--no-posterior", "--no-json"], ["posterior", "json"]),
+    ).not.toThrow();
     for (const name of ["seed", "out", "set"])
-      expect(messageFrom(() => refuseNegated([`--no-${name}`], ["posterior"]))).toMatch(
+      expect(messageFrom(() => refuseMistakenSwitches([`--no-${name}`], ["posterior"]))).toMatch(
         `--${name} is no switch`,
       );
     const { code, stderr } = await epigrok(["run", "--no-out", "--dry-run"], { cwd: root });
@@ -111,6 +113,19 @@ describe("words of the command line", () => {
       code: 2,
       stderr: "epigrok: unknown option --no-out: --out is no switch\n",
     });
+  });
+
+  it.each(["yes", "1", "on", "TRUE", "maybe", ""])("a switch is not %s", async (value) => {
+    expect(messageFrom(() => refuseMistakenSwitches([`--json=${value}`], ["json"]))).toBe(
+      `--json: got "${value}", must be true or false, or nothing`,
+    );
+  });
+
+  it("a switch is there, or true or false", async () => {
+    const words = ["--json", "--json=true", "--json=false", "--set=json=1", "run", "json=yes"];
+    expect(() => refuseMistakenSwitches(words, ["json"])).not.toThrow();
+    const { code, stderr } = await epigrok(["run", "--dry-run=yes"], { cwd: root });
+    expect([code, stderr]).toEqual([2, 'epigrok: --dry-run: got "yes", must be true or false, or nothing\n']);
   });
 
   it("name one directory once, however it is written", () => {

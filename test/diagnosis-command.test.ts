@@ -64,6 +64,11 @@ describe("of a file", () => {
     const { code, stderr } = await epigrok([...args, mine]);
     expect([code, stderr]).toEqual([2, expect.stringContaining("is no HTML report of epigrok")]);
     expect(readFileSync(mine, "utf8")).toBe("mine");
+    // Before anything is computed.
+    expect(await epigrok([...args, join(root, "nowhere", "x.html")])).toMatchObject({
+      ...{ code: 2, stdout: "" },
+      stderr: expect.stringContaining(`there is no folder ${join(root, "nowhere")}`),
+    });
   });
 
   it.each([

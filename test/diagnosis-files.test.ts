@@ -121,6 +121,32 @@ describe("npz", () => {
       expect(() => decodeNpz(whole.subarray(0, length), ["predictions", "steps"])).toThrow(RangeError);
   });
 
+  it.each(["compressed.npz", "stored.npz"])("%s with a changed byte gives the same, or nothing", (name) => {
+    const bytes = bytesOf(name);
+    const whole = decodeNpz(bytes, ["predictions"]).arrays.get("predictions");
+    const messages: string[] = [];
+    for (let at = 0; at < bytes.length; at += 3) {
+      const changed = bytes.slice();
+      changed[at] ^= 3;
+      try {
+        const { arrays } = decodeNpz(changed, ["predictions"]);
+        if (arrays.has("predictions")) expect(arrays.get("predictions")).toEqual(whole);
+      } catch (error) {
+        expect(error).toBeInstanceOf(RangeError);
+        messages.push((error as Error).message);
+      }
+    }
+    expect(messages.filter((message) => /checksum/.test(message)).length).toBeGreaterThan(10);
+  });
+
+  it("refuses two arrays of one name", () => {
+    const archive = zipSync({ "predictions.npy": npy(header("24,")), "predictionx.npy": npy(header("24,")) });
+    const text = Buffer.from(archive).toString("latin1").replaceAll("predictionx", "predictions");
+    expect(() => decodeNpz(Buffer.from(text, "latin1"), ["predictions"])).toThrow(
+      /predictions is there twice/,
+    );
+  });
+
   it("refuses an archive that says more than it can hold", () => {
     const archive = zipSync({ "predictions.npy": npy(header("24,")) });
     const view = new DataView(archive.buffer);

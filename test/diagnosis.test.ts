@@ -321,6 +321,11 @@ describe("refusals", () => {
       /^chance: got 0.5/,
     ],
     [
+      "a ceiling below the chance that follows from the classes",
+      { predictions: flat([1, 2, 2, 4]), ceiling: 0.1 },
+      /^ceiling: got 0.1, must be above the chance of a guess, 0.25/,
+    ],
+    [
       "a ceiling above 1",
       { predictions: flat([1, 2, 2, 4]), ceiling: 2 },
       /^ceiling: got 2, must be from 0 to 1/,

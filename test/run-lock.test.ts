@@ -8,6 +8,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
@@ -130,9 +131,19 @@ describe("a lock", () => {
     const path = fresh();
     mkdirSync(path);
     writeFileSync(join(path, "notes"), "");
-    expect(() => acquireLock(path)).toThrow(/cannot take the lock/);
+    expect(() => acquireLock(path)).toThrow(
+      /cannot take the lock .*: notes is in it\. Remove it, or let epigrok unlock/,
+    );
     breakLock(path);
     taken(path);
+    for (const target of [fresh(), root]) {
+      const link = fresh();
+      symlinkSync(target, link);
+      expect(() => acquireLock(link)).toThrow(/cannot take the lock .*: it is a link/);
+      breakLock(link);
+      taken(link);
+    }
+    expect(existsSync(root)).toBe(true);
   });
 
   it.runIf(hasProc)("is taken over from a zombie", async () => {
@@ -253,6 +264,15 @@ describe("epigrok", () => {
     });
     expect(existsSync(lock)).toBe(false);
     expect((await epigrok(["unlock", out])).stdout).toBe("the run is not locked\n");
+    mkdirSync(lock);
+    writeFileSync(join(lock, ".nfs0001"), "");
+    expect((await run("--resume", out)).stderr).toMatch(
+      /\.nfs0001 is in it\. Remove it, or let epigrok unlock/,
+    );
+    expect((await epigrok(["unlock", out])).stdout).toBe(
+      "removed what was in the place of the lock: .nfs0001 is in it\n",
+    );
+    expect((await run("--resume", out)).code).toBe(0);
   });
 
   it.runIf(hasProc)("breaks the lock of a living process of this machine only with --force", async () => {

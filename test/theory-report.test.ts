@@ -178,6 +178,13 @@ describe("epigrok theory", () => {
     },
   );
 
+  it("has no place in a run", async () => {
+    await writeFile(join(directory, "config.json"), "{}");
+    await writeFile(join(directory, "metrics.jsonl"), "");
+    await expect(run("--lambda", "0.5")).rejects.toThrow(/report\.html is inside .*, a run or a sweep/);
+    expect((await readdir(directory)).sort()).toEqual(["config.json", "metrics.jsonl"]);
+  });
+
   it("names a place that is no directory before it computes", async () => {
     const whole = directory;
     directory = join(whole, "file");

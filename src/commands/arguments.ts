@@ -32,13 +32,16 @@ export function refuseRepeated(args: Record<string, unknown>): void {
 }
 
 /**
- * `--no-` before anything but a switch would make the value false.
+ * `--no-` before anything but a switch would make the value false, and so would a value of a switch that is not `true`.
  * @param switches names of the options that are there or not
  */
-export function refuseNegated(words: readonly string[], switches: readonly string[]): void {
+export function refuseMistakenSwitches(words: readonly string[], switches: readonly string[]): void {
   for (const word of words) {
-    const name = /^--no-([^=]+)/.exec(word)?.[1];
-    if (name !== undefined && !switches.includes(name))
-      throw new UsageError(`unknown option --no-${name}: --${name} is no switch`);
+    const negated = /^--no-([^=]+)/.exec(word)?.[1];
+    if (negated !== undefined && !switches.includes(negated))
+      throw new UsageError(`unknown option --no-${negated}: --${negated} is no switch`);
+    const [, name, value] = /^--?([^=]+)=(.*)$/s.exec(word) ?? [];
+    if (switches.includes(name) && !["true", "false"].includes(value))
+      throw new UsageError(`--${name}: got "${value}", must be true or false, or nothing`);
   }
 }

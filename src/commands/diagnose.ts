@@ -75,6 +75,8 @@ export const diagnoseCommand: CommandModule<object, DiagnoseArguments> = {
       await followLines(args);
       return;
     }
+    const { requirePlace } = await import("../report/output.ts");
+    if (report) await requirePlace(report, "HTML report");
     const diagnosis = dir ? await ofRun(dir) : await ofFile(predictions!, args);
     const text = args.json ? JSON.stringify(diagnosis.result) : await inText(diagnosis.result);
     console.log(text);

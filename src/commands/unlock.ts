@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Argv, CommandModule } from "yargs";
 import { UsageError } from "../errors.ts";
 import { LOCK } from "../run/files.ts";
-import { breakLock, holderOf } from "../run/lock.ts";
+import { breakLock, foreignAt, holderOf } from "../run/lock.ts";
 
 interface UnlockArguments {
   run: string;
@@ -36,11 +36,14 @@ export const unlockCommand: CommandModule<object, UnlockArguments> = {
       throw new UsageError(
         `process ${holder.pid} on ${holder.host} is writing the run; stop it, or break its lock with --force`,
       );
+    const foreign = foreignAt(lock);
     breakLock(lock);
     console.log(
       holder
         ? `broke the lock of process ${holder.pid} on ${holder.host}, last sign of life ${holder.silence} s ago`
-        : "the run is not locked",
+        : foreign === null
+          ? "the run is not locked"
+          : `removed what was in the place of the lock: ${foreign}`,
     );
   },
 };

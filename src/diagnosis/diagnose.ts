@@ -126,6 +126,7 @@ export class Diagnosis {
     const labelledSeen = seen && this.#seen(seen, classes, lead);
     if (labels) requireLabels("labels", labels, prompts, classes);
     const { chance = 1 / classes, ceiling = 1 } = this.#settings;
+    if (chance >= ceiling) refuse("ceiling", ceiling, `above the chance of a guess, ${chance}`);
     const scale = { chance, ceiling };
     const statistics = Object.fromEntries(
       UNLABELLED_STATISTICS.map((name) => [

@@ -3,6 +3,7 @@
  * checksum. Formats: tensorflow/core/lib/io/record_writer.h, tensorflow/core/util/event.proto,
  * tensorflow/core/framework/summary.proto. (No package on npm writes them.)
  */
+import { crc32 } from "../diagnosis/crc.ts";
 
 /** Scalars of one step. */
 export interface ScalarEvent {
@@ -40,18 +41,8 @@ function checksum(data: Uint8Array): Buffer {
   return masked;
 }
 
-/** CRC-32C (Castagnoli), reflected; node:zlib has another polynomial. */
-export function crc32c(data: Uint8Array): number {
-  let crc = ~0;
-  for (const byte of data) crc = (crc >>> 8) ^ CRC_OF_BYTE[(crc ^ byte) & 255];
-  return ~crc >>> 0;
-}
-
-const CRC_OF_BYTE = Int32Array.from({ length: 256 }, (_, byte) => {
-  let crc = byte;
-  for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0x82f63b78 : 0);
-  return crc;
-});
+/** CRC-32C (Castagnoli); node:zlib has another polynomial. */
+export const crc32c = crc32(0x82f63b78);
 
 // Fields of a protocol buffer: number and wire type, then the value.
 

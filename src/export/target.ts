@@ -11,11 +11,7 @@ import { holdsSweep } from "../sweep/directory.ts";
  *   any other run or sweep, whose files are its own
  */
 export function requireTarget(path: string, source: string, overwrite: boolean): void {
-  const owner = above(real(path)).find((folder) => folder === real(source) || holdsData(folder));
-  if (owner !== undefined)
-    throw new UsageError(
-      `${path} is inside ${owner}, a run or a sweep, which has no place for it: choose another --out`,
-    );
+  requireOutside(path, source);
   const place = above(dirname(resolve(path))).find((folder) => existsSync(folder))!;
   if (!statSync(place).isDirectory())
     throw new UsageError(`${path} is in ${place}, which is no folder: choose another --out`);
@@ -23,6 +19,16 @@ export function requireTarget(path: string, source: string, overwrite: boolean):
   if (there?.isDirectory()) throw new UsageError(`${path} is a folder, must be a file: choose another --out`);
   if (there?.isFile() && !overwrite)
     throw new UsageError(`${path} is there: replace it with --overwrite, or choose another --out`);
+}
+
+/** @throws UsageError for what is in `source`, or in any run or sweep */
+export function requireOutside(path: string, source?: string): void {
+  const own = source === undefined ? undefined : real(source);
+  const owner = above(real(path)).find((folder) => folder === own || holdsData(folder));
+  if (owner !== undefined)
+    throw new UsageError(
+      `${path} is inside ${owner}, a run or a sweep, which has no place for it: choose another --out`,
+    );
 }
 
 const holdsData = (folder: string) =>

@@ -1,5 +1,6 @@
 /** Files that a report is written to, wherever the user wants them: only one of the same kind is replaced. */
 import { open, stat } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
 import { UsageError } from "../errors.ts";
 import { writeWhole } from "../run/write-file.ts";
 
@@ -30,6 +31,14 @@ export async function requireReplaceable(path: string, what: OutputKind): Promis
     throw new UsageError(
       `${path} is there and is no ${what} of epigrok, so it is not replaced: choose another path, or remove it first`,
     );
+}
+
+/** @throws UsageError for a path in no folder that is there, and as `requireReplaceable`: before anything is computed */
+export async function requirePlace(path: string, what: OutputKind): Promise<void> {
+  const folder = dirname(resolve(path));
+  const status = await stat(folder).catch(() => null);
+  if (!status?.isDirectory()) throw new UsageError(`cannot write ${path}: there is no folder ${folder}`);
+  await requireReplaceable(path, what);
 }
 
 /** null if there is no file, or something that has no contents to lose, such as a pipe. */

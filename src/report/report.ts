@@ -6,7 +6,7 @@ import { comparisonPage } from "./comparison-page.ts";
 import { otherFigures, stepFigures } from "./figures/index.ts";
 import { methodsOf } from "./figures/methods.ts";
 import { type Figure, titled } from "./figures/plot.ts";
-import { requireReplaceable, writeOutput } from "./output.ts";
+import { requirePlace, requireReplaceable, writeOutput } from "./output.ts";
 import { type RunData, readRun } from "./read-run.ts";
 import { runPage } from "./run-page.ts";
 import { renderSvg, type SvgTheme } from "./svg.ts";
@@ -26,6 +26,7 @@ export interface ReportOptions {
  */
 export async function writeReport(runDirs: string[], options: ReportOptions = {}): Promise<string> {
   requireNonEmpty("runDirs", runDirs);
+  if (options.out !== undefined) await requirePlace(options.out, "HTML report");
   const runs: RunData[] = [];
   const faults: string[] = [];
   for (const runDir of runDirs) runs.push(await readRun(runDir, ({ message }) => faults.push(message)));
@@ -49,6 +50,7 @@ export async function writeSweepReport(
   directory: string,
   { out = join(directory, "report.html"), ...options }: ReportOptions & SweepReportOptions = {},
 ): Promise<string> {
+  await requirePlace(out, "HTML report");
   await writeOutput(resolve(out), await sweepPage(directory, options), "HTML report");
   return resolve(out);
 }

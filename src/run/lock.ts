@@ -13,6 +13,7 @@ import {
   closeSync,
   existsSync,
   fstatSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -86,7 +87,12 @@ export function acquireLock(path: string): Lock {
       if (existsSync(join(path, name))) return hold(path, name);
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
     }
-    throw new Error(`cannot take the lock ${path}: ${messageOf(reason)}`);
+    const foreign = foreignAt(path);
+    throw foreign === null
+      ? new Error(`cannot take the lock ${path}: ${messageOf(reason)}`)
+      : new UsageError(
+          `cannot take the lock ${path}: ${foreign}. Remove it, or let epigrok unlock ${dirname(path)}`,
+        );
   } finally {
     rmSync(stage, { recursive: true, force: true });
   }
@@ -98,10 +104,18 @@ export function holderOf(path: string): Holder | null {
   return claim && describe(claim, Date.now());
 }
 
+/** What is in the place of a lock and is none, in words; null if there is nothing such. */
+export function foreignAt(path: string): string | null {
+  const there = lstatSync(path, { throwIfNoEntry: false });
+  if (there?.isSymbolicLink()) return "it is a link";
+  const entry = there?.isDirectory() && readdirSync(path).find((name) => ownerOf(name) === null);
+  return entry ? `${entry} is in it` : null;
+}
+
 /** Frees the lock at `path`, whoever holds it: a holder that lives stops at its next write. */
 export function breakLock(path: string): void {
   const claim = claimAt(path);
-  if (claim?.name === null) unlinkSync(path);
+  if (claim?.name === null || lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink()) unlinkSync(path);
   if (!existsSync(path)) return;
   // What is there now and no more: it may be taken again at once.
   for (const entry of readdirSync(path)) rmSync(join(path, entry), { recursive: true, force: true });

@@ -1,6 +1,7 @@
 /** A study as one HTML file and as machine-readable files. */
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { requireOutside } from "../../export/target.ts";
 import { formatNumber } from "../format.ts";
 import { escapeHtml } from "../html.ts";
 import { type OutputKind, requireReplaceable, writeOutput } from "../output.ts";
@@ -37,9 +38,12 @@ const FILES: Record<string, OutputKind> = {
   "curves.csv": "table of curves",
 };
 
-/** @throws UsageError if a file of one of these names is not of an earlier study */
+/** @throws UsageError if a file of one of these names is not of an earlier study, and in a run or a sweep */
 export async function requireTheoryDirectory(directory: string): Promise<void> {
-  for (const [name, what] of Object.entries(FILES)) await requireReplaceable(join(directory, name), what);
+  for (const [name, what] of Object.entries(FILES)) {
+    requireOutside(join(directory, name));
+    await requireReplaceable(join(directory, name), what);
+  }
 }
 
 /**
