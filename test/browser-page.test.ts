@@ -11,6 +11,8 @@ import { runDiagnosis } from "../src/diagnosis/diagnose.ts";
 import { readPredictions } from "../src/diagnosis/files.ts";
 import { diagnosisWords } from "../src/diagnosis/words.ts";
 import { decodeSafetensors, readRun, runEnsemble, writeReport } from "../src/index.ts";
+import { formatTime } from "../src/report/theory/times-table.ts";
+import { epigrok } from "./fixtures/cli.ts";
 import { expectNoSideways, noBrowser, type Site, startSite, violations } from "./fixtures/site.ts";
 import { temporaryDirectory } from "./fixtures/temporary.ts";
 
@@ -278,8 +280,39 @@ describe.skipIf(noBrowser !== null)(noBrowser ? `the page (left out: ${noBrowser
     await slider.press("ArrowRight");
     await expect.poll(() => page.locator("#theory-lambda").textContent()).toBe("0.910");
     await expect.poll(() => chart.getAttribute("aria-label")).not.toBe(before);
+    const said = (text: string) => new RegExp(`^${text}([\\d.e+]+|∞)`);
+    const shown = async () => {
+      const [command, times] = await Promise.all([
+        page.locator("#theory-command").textContent(),
+        page.locator("#theory-times > div").allTextContents(),
+      ]);
+      const [tTrain, tGen, tU] = ["t train", "t gen", "t U"].map(
+        (name) => times.map((text) => said(name).exec(text)?.[1]).find(Boolean)!,
+      );
+      return { command: command!, times: { tTrain, tGen, tU } };
+    };
+    /** What the command that the page shows says. */
+    const repeated = async (command: string) => {
+      const [program, ...args] = command.replace("npx ", "").split(" ");
+      expect(program).toBe("epigrok");
+      const { code, stdout } = await epigrok([...args, "--out", join(root, "theory"), "--json"]);
+      expect(code).toBe(0);
+      return JSON.parse(stdout).times;
+    };
+    const written = (times: Record<string, number | "Infinity">) =>
+      Object.fromEntries(["tTrain", "tGen", "tU"].map((name) => [name, formatTime(Number(times[name]))]));
+    await page.getByLabel("label noise:").fill("-3.15");
+    await expect
+      .poll(async () => (await shown()).command)
+      .toContain("--lambda 0.91 --noise residual --label-noise 0.000708");
+    const residual = await shown();
+    const { tTrain, tGen, residual: own } = await repeated(residual.command);
+    expect(written({ tTrain, tGen, tU: own.tU })).toEqual(residual.times);
+
     await page.getByLabel("likelihood noise").selectOption("fixed");
     await expect.poll(() => chart.getAttribute("aria-label")).not.toMatch(/t peak/);
+    const fixed = await shown();
+    expect(written((await repeated(fixed.command)).fixed)).toEqual(fixed.times);
     expect(await violations(page)).toEqual([]);
     await expectNoSideways(page);
     expect(complaints).toEqual([]);

@@ -11,11 +11,10 @@ import { simulate } from "../theory/simulate.ts";
 import { fixedNoiseTimes } from "../theory/times.ts";
 import { Chart, chartPlace, type XAxis } from "./chart.ts";
 import { element, made } from "./elements.ts";
+import { DIMENSION, type TheoryParameters, theoryCommand } from "./theory-command.ts";
 
 const FIRST_TIME = 0.05;
 const POINTS = 80;
-/** Of the finite draw. */
-const DIMENSION = 50;
 const DRAWN_POINTS = 18;
 /** The integration of a draw takes as long as its last time is late. */
 const LAST_DRAWN = 100;
@@ -26,14 +25,6 @@ const x: XAxis = { label: "t", log: true, format: (t) => String(Number(t.toPreci
 
 /** Sliders whose value is the exponent of ten. */
 const LOGARITHMIC = new Set(["sn2", "u0", "level"]);
-
-interface Parameters {
-  noise: NoiseMode;
-  lambda: number;
-  sn2: number;
-  u0: number;
-  level: number;
-}
 
 export class TheoryView {
   readonly #form = element("theory-form", HTMLFormElement);
@@ -90,11 +81,12 @@ export class TheoryView {
     });
   }
 
-  #parameters(): Parameters & { finite: boolean } {
+  #parameters(): TheoryParameters & { finite: boolean } {
     const data = new FormData(this.#form);
     const number = (name: string) => {
       const value = Number(data.get(name));
-      return LOGARITHMIC.has(name) ? 10 ** value : value;
+      // What is shown is what is computed, and what the command says.
+      return LOGARITHMIC.has(name) ? Number((10 ** value).toPrecision(3)) : value;
     };
     for (const name of ["lambda", ...LOGARITHMIC]) {
       element(`theory-${name}`).textContent = formatNumber(number(name));
@@ -136,6 +128,7 @@ export class TheoryView {
       values: this.#flowsOf(lambda, t),
       description: `Share of the initial variance that is left over time in four parametrisations, at lambda ${formatNumber(lambda)}.`,
     });
+    element("theory-command").textContent = theoryCommand(parameters, wanted);
     element("theory-times").replaceChildren(
       ...told.map(({ name, meaning, t: at }) =>
         made("div", made("dt", name), made("dd", formatTime(at), made("small", meaning))),
@@ -156,7 +149,7 @@ interface Told {
   t: number;
 }
 
-function timesOf({ noise, lambda, sn2, u0, level }: Parameters): Told[] {
+function timesOf({ noise, lambda, sn2, u0, level }: TheoryParameters): Told[] {
   const training = { name: "t train", meaning: "T at the level" };
   const test = { name: "t gen", meaning: "G at the level" };
   const uncertainty = { name: "t U", meaning: "V at the level, from its peak on" };
@@ -179,7 +172,7 @@ function timesOf({ noise, lambda, sn2, u0, level }: Parameters): Told[] {
 }
 
 /** One draw, at some of the times, by their places. */
-function drawPoints({ noise, lambda, sn2, u0 }: Parameters, t: readonly number[]) {
+function drawPoints({ noise, lambda, sn2, u0 }: TheoryParameters, t: readonly number[]) {
   const late = t.filter((time) => time <= LAST_DRAWN).length;
   const every = Math.max(1, Math.floor(late / DRAWN_POINTS));
   const places = t.flatMap((time, i) => (time <= LAST_DRAWN && i % every === 0 ? [i] : []));

@@ -9,7 +9,7 @@ import { bulletList, type Fact, factList, htmlPage, htmlTable, section } from ".
 import { bridgeSection } from "./bridge-section.ts";
 import { theoryFigures } from "./figures/index.ts";
 import { figuresHtml } from "./figures-html.ts";
-import type { Study } from "./study.ts";
+import type { FixedTimes, Study } from "./study.ts";
 import type { TimesRow } from "./times-row.ts";
 import { formatTime, timesTable } from "./times-table.ts";
 
@@ -94,7 +94,19 @@ export function curvesCsv({ t, curves }: Study): string {
 }
 
 /** The outcome at one lambda in words. */
-export function summary({ lambda, tTrain, tGen, residual, elbo }: TimesRow): string {
+export function summary(times: TimesRow & { fixed?: FixedTimes }): string {
+  const { fixed } = times;
+  return [
+    learnt(times),
+    ...(fixed
+      ? [
+          `With fixed noise, at the label noise, the training loss arrives at t = ${formatTime(fixed.tTrain)}, the test loss at t = ${formatTime(fixed.tGen)} and the variance at t = ${formatTime(fixed.tU)}.`,
+        ]
+      : []),
+  ].join(" ");
+}
+
+function learnt({ lambda, tTrain, tGen, residual, elbo }: TimesRow): string {
   if (tGen === Infinity) {
     return `At λ = ${lambda} the training data are learned at t = ${formatTime(tTrain)}, but the model never generalises to the level asked for, and its epistemic variance never collapses.`;
   }

@@ -5,7 +5,7 @@ import { linearlySpaced, logSpaced } from "../../theory/grid.ts";
 import { labelNoiseVariance } from "../../theory/lambda-view.ts";
 import { type NoiseMode, noiseModes } from "../../theory/modes.ts";
 import type { Simulation } from "../../theory/simulate.ts";
-import { lossThreshold, times } from "../../theory/times.ts";
+import { fixedNoiseTimes, lossThreshold, times } from "../../theory/times.ts";
 import {
   requireCount,
   requireNonNegative,
@@ -35,10 +35,15 @@ export interface StudyOptions {
   simulation?: SimulationSize;
 }
 
+export type FixedTimes = ReturnType<typeof fixedNoiseTimes>;
+
 export interface Study {
   parameters: CurveParameters & { level: number; theta: number; eps: number } & Partial<SimulationSize>;
-  /** `noiseLevel`: when the noise-free curves pass the level sn2. */
-  times: TimesRow & { noiseLevel: { tTrain: number; tGen: number } | null };
+  /**
+   * `noiseLevel`: when the noise-free curves pass the level sn2. `fixed`: when the curves with fixed noise, which have the
+   * label noise in them, pass the level.
+   */
+  times: TimesRow & { noiseLevel: { tTrain: number; tGen: number } | null; fixed?: FixedTimes };
   asymptotics: { delay: number; informationPlateau: number; informationLimit: number };
   t: number[];
   curves: StudyCurves;
@@ -85,7 +90,11 @@ export function study(options: StudyOptions = {}): Study {
   const curves: CurveParameters = { lambda, noise, sn2, u0 };
   return {
     parameters: { ...curves, level, theta, eps: Math.sqrt(level / lossThreshold(1, theta)), ...simulation },
-    times: { ...row, noiseLevel },
+    times: {
+      ...row,
+      noiseLevel,
+      ...(noise.includes("fixed") && { fixed: fixedNoiseTimes({ lambda, threshold: level, sn2 }) }),
+    },
     asymptotics: {
       delay: delayAsymptote(lambda),
       informationPlateau: informationPlateau(lambda),
