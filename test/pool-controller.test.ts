@@ -87,6 +87,17 @@ const evaluations = (log: Saved[]) => log.filter((entry) => entry.kind === "eval
 const content = (log: Saved[]) =>
   JSON.stringify(evaluations(log).map(({ step, members }) => ({ step, members })));
 
+/** What a run that was killed after these saves goes on from. */
+function takenUp(kept: Saved[], members: number) {
+  const aggregated = evaluations(kept).at(-1)?.step ?? -1;
+  const progress = Array.from({ length: members }, (_, m) => {
+    const last = kept.findLast((entry) => entry.kind === "member" && entry.progress.member === m);
+    const { pending, ...rest } = last?.kind === "member" ? last.progress : newMember(m);
+    return { ...rest, pending: pending.filter((p) => p.step > aggregated) };
+  });
+  return { aggregated, members: progress };
+}
+
 describe("trainEnsemble", () => {
   it("keeps every worker busy until too little work is left for all of them", async () => {
     // 5 members x 5 evaluations (steps 0, 5, .. 20) of equal length.
@@ -203,11 +214,44 @@ describe("trainEnsemble", () => {
     const { final, log, dispatched } = await simulate({ members: 3, workers: 2, nonFinite, duration });
     expect(evaluations(log).map((e) => e.step)).toEqual([0, 5, 10]);
     expect(final.map((m) => m.failure?.step ?? null)).toEqual([6, null, 12]);
-    // Member 1 still owes the others their evaluations up to 10, and nothing beyond.
+    // Member 1 comes to where the others failed, as it does when they are slower than it, and not beyond.
     const steps = dispatched
       .filter(({ request }) => request.member === 1)
       .map(({ request }) => request.toStep);
-    expect(steps).toEqual([0, 5, 10]);
+    expect(steps).toEqual([0, 5, 10, 15]);
+  });
+
+  it("ends with the same members, saved alike, for any number of workers, any timing and any cut", async () => {
+    const saved = (log: Saved[], final: MemberProgress[]) =>
+      JSON.stringify([
+        final.map(({ evaluated, state, failure }) => [evaluated, state?.step, failure]),
+        final.map((_, m) =>
+          log.flatMap((e) => (e.kind === "member" && e.progress.member === m ? [e.progress.evaluated] : [])),
+        ),
+        content(log),
+      ]);
+    const failing = fc.array(fc.option(fc.integer({ min: 1, max: 20 })), { minLength: 2, maxLength: 4 });
+    const durations = fc.array(fc.integer({ min: 1, max: 200 }), { minLength: 20, maxLength: 20 });
+    await fc.assert(
+      fc.asyncProperty(
+        ...[failing, durations, fc.integer({ min: 2, max: 5 }), fc.nat(30)],
+        async (fails, times, workers, cut) => {
+          const setup = {
+            members: fails.length,
+            nonFinite: Object.fromEntries(fails.flatMap((at, m) => (at === null ? [] : [[m, at]]))),
+            duration: ({ member, toStep }: SegmentRequest) => times[(member * 5 + toStep) % 20],
+          };
+          const reference = await simulate({ ...setup, workers: 1 });
+          const expected = saved(reference.log, reference.final);
+          const whole = await simulate({ ...setup, workers });
+          expect(saved(whole.log, whole.final)).toBe(expected);
+          const kept = whole.log.slice(0, cut);
+          const rest = await simulate({ ...setup, workers, override: takenUp(kept, setup.members) });
+          expect(saved([...kept, ...rest.log], rest.final)).toBe(expected);
+        },
+      ),
+      { numRuns: 60 },
+    );
   });
 
   it("lets a single member run alone", async () => {
@@ -221,18 +265,7 @@ describe("trainEnsemble", () => {
     const whole = await simulate(setup);
     for (let cut = 0; cut <= whole.log.length; cut++) {
       const kept = whole.log.slice(0, cut);
-      const members = [0, 1, 2].map((m) => {
-        const last = kept.findLast((entry) => entry.kind === "member" && entry.progress.member === m);
-        return last?.kind === "member" ? last.progress : newMember(m);
-      });
-      const aggregated = evaluations(kept).at(-1)?.step ?? -1;
-      const rest = await simulate({
-        ...setup,
-        override: {
-          aggregated,
-          members: members.map((m) => ({ ...m, pending: m.pending.filter((p) => p.step > aggregated) })),
-        },
-      });
+      const rest = await simulate({ ...setup, override: takenUp(kept, 3) });
       expect(content([...kept, ...rest.log]), `cut after ${cut} saves`).toBe(content(whole.log));
     }
   });

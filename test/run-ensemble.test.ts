@@ -230,6 +230,42 @@ describe("runEnsemble", async () => {
     expect(metrics(runDir)[0].ensemble.unseenTasks?.mutualInformation).toBeLessThanOrEqual(Math.log(4));
   });
 
+  it.each([
+    ["at once", { 0: 2, 1: 2, 3: 2 }],
+    ["one after the other", { 0: 3, 1: 7, 3: 10 }],
+    ["all of them", { 0: 3, 1: 2, 2: 1, 3: 4 }],
+  ])("ends with the same files for any number of workers when too many fail %s", async (_, nonFinite) => {
+    const ended = async (workers: number, delay?: Settings["delay"]) => {
+      const { runDir, summary } = await run({ workers, delay, fake: { nonFinite } });
+      const { tokensPerSecond, runDir: _dir, ...rest } = summary!;
+      return { rest, files: resultHashes(runDir) };
+    };
+    const one = await ended(1);
+    for (const workers of [2, 3, 4]) {
+      expect(await ended(workers)).toEqual(one);
+      expect(await ended(workers, ({ member, toStep }) => (member * 5 + toStep * 3) % 17)).toEqual(one);
+      expect(await ended(workers, ({ member }) => (member === 2 ? 0 : 20))).toEqual(one);
+    }
+  });
+
+  it("a member that waits for others ends when they cannot be saved, or are stopped", async () => {
+    const abort = new AbortController();
+    const delay = ({ member }: { member: number }) => (member === 0 ? 0 : 60);
+    const out = fresh();
+    const stopping = run({ out, workers: 4, delay, signal: abort.signal });
+    setTimeout(() => abort.abort(), 90);
+    expect((await stopping).status).toBe("stopped");
+    await run({ out, mode: "resume" });
+    expect(resultHashes(out)).toEqual(expected);
+    const lost = fresh();
+    const observer = {
+      evaluated: () => {
+        throw new Error("no space left on device");
+      },
+    };
+    await expect(run({ out: lost, workers: 4, delay, observer })).rejects.toThrow("no space left");
+  });
+
   it("does not take a failed member back after a resume", async () => {
     const out = fresh();
     const abort = new AbortController();

@@ -2,11 +2,11 @@
 import type { Config } from "../config/schema.ts";
 import type { CoreModule } from "../core/module.ts";
 import {
+  isComplete,
   type MemberEvaluation,
   type MemberFailure,
   type MemberProgress,
   newMember,
-  quorum,
   trainEnsemble,
 } from "../pool/controller.ts";
 import { Evaluator } from "../run/evaluator.ts";
@@ -93,8 +93,7 @@ export class Session {
 
   /** Whether nothing is left to do: the evaluations go to the end, or too few members live. */
   get finished(): boolean {
-    const live = this.#members.filter(({ failure }) => !failure).length;
-    return this.nextStep === null || live < quorum(this.#members.length);
+    return isComplete(this.#members, this.schedule.steps);
   }
 
   /** Trains on to the evaluation at `until`, or to the end; returns earlier after `pause`. */

@@ -83,9 +83,22 @@ export function newMember(member: number): MemberProgress {
 }
 
 /**
+ * Whether nothing is left to do: each member has failed, is at the end, or is where the others have left it alone. No
+ * member goes on from an evaluation that fewer than `quorum` members can reach.
+ */
+export const isComplete = (members: readonly MemberProgress[], steps: readonly number[]): boolean =>
+  members.every((m) => m.failure || m.evaluated === steps.at(-1) || !hasQuorum(members, m.evaluated));
+
+/** Whether enough members can still come to the evaluation at `step`, or have. */
+const hasQuorum = (members: readonly MemberProgress[], step: number) =>
+  members.filter((m) => !m.failure || m.evaluated >= step).length >= quorum(members.length);
+
+/**
  * Trains all members to the last of `steps`, or until stopped. The free worker takes the member with the least
  * progress; an evaluation is reported once every live member has reached its step. A failed member counts in
- * the evaluations it had reached; evaluations that fewer than `quorum` members can reach do not take place.
+ * the evaluations it had reached. When fewer than `quorum` members are left, each trains to the first evaluation
+ * that they cannot make together, or fails on the way there, whatever the number of workers and their speed: one that
+ * is ahead of all others has its segment taken in only when another one has come to where that began.
  * A crashed segment is run again from the controller's copy of the state, so a retry changes no result.
  *
  * Saving is one queue in the order of the results: what a member's file no longer holds as pending has been
@@ -99,20 +112,42 @@ export async function trainEnsemble(options: ControllerOptions): Promise<MemberP
   const busy = new Set<number>();
   const needed = quorum(members.length);
   let aggregated = options.aggregated;
-  const queue = new WriteQueue(stop);
+  /** Called when the member that waits for others, if one does, may have to wait no longer. */
+  let askAgain: () => void = () => {};
+  const queue = new WriteQueue(() => {
+    stop();
+    askAgain();
+  });
 
   const nextStep = (progress: MemberProgress) => steps.find((step) => step > progress.evaluated);
-  const canReach = (step: number) => members.filter((m) => !m.failure || m.evaluated >= step).length;
 
   function leastAdvanced(): MemberProgress | undefined {
     let least: MemberProgress | undefined;
     for (const candidate of members) {
       if (candidate.failure || busy.has(candidate.member)) continue;
-      const step = nextStep(candidate);
-      if (step === undefined || canReach(step) < needed) continue;
-      if (!least || (candidate.state?.step ?? -1) < (least.state?.step ?? -1)) least = candidate;
+      if (nextStep(candidate) === undefined || !hasQuorum(members, candidate.evaluated)) continue;
+      if (!least || isBehind(candidate, least)) least = candidate;
     }
     return least;
+  }
+
+  /** Whether enough members have come to the evaluation at `step`; null while that is not known. */
+  function together(step: number): boolean | null {
+    if (members.filter((m) => m.evaluated >= step).length >= needed) return true;
+    return stopped() || queue.failed || !hasQuorum(members, step) ? false : null;
+  }
+
+  /**
+   * `together`, once it is known. Who has to wait is the one member ahead of all others, and they are under way: a member
+   * is sent out only when there is none behind it.
+   */
+  async function joined(step: number): Promise<boolean> {
+    const known = together(step);
+    if (known !== null) return known;
+    await new Promise<void>((resolve) => {
+      askAgain = () => together(step) !== null && resolve();
+    });
+    return together(step) === true;
   }
 
   /** Reports every evaluation that no live member has still to reach. */
@@ -137,13 +172,17 @@ export async function trainEnsemble(options: ControllerOptions): Promise<MemberP
       if (progress) busy.add(progress.member);
       return progress;
     },
-    run: (before) => {
+    run: async (before) => {
       const { state, member, sums: carried } = before;
       const toStep = nextStep(before)!;
-      return attempt(() => runSegment({ config, member, state, toStep, carried }), stopped);
+      const outcome = await attempt(() => runSegment({ config, member, state, toStep, carried }), stopped);
+      return isPartial(outcome) || (await joined(before.evaluated)) ? outcome : null;
     },
     done: async (before, outcome) => {
-      if (outcome === null) return;
+      if (outcome === null) {
+        askAgain();
+        return;
+      }
       const { member } = before;
       // `pending` may have shrunk meanwhile, so the update starts from the member as it is now.
       const { after: advanced, evaluation } = advance(members[member], outcome, nextStep(before)!);
@@ -151,6 +190,7 @@ export async function trainEnsemble(options: ControllerOptions): Promise<MemberP
       const after = { ...advanced, pending: advanced.pending.filter(({ step }) => step > aggregated) };
       members[member] = after;
       busy.delete(member);
+      askAgain();
       const saved = queue.add(() => saveMember(after, evaluation));
       aggregate();
       await saved;
@@ -159,6 +199,19 @@ export async function trainEnsemble(options: ControllerOptions): Promise<MemberP
   });
   return members;
 }
+
+/** Further from the last evaluation first: whoever waits at one must find those before it under way. */
+function isBehind(a: MemberProgress, b: MemberProgress): boolean {
+  const ahead = a.evaluated - b.evaluated || (a.state?.step ?? -1) - (b.state?.step ?? -1);
+  return ahead < 0;
+}
+
+/** Whether it was stopped on the way: nothing is known of the evaluation it was to end in. */
+const isPartial = (outcome: SegmentResult | Error | null): boolean =>
+  outcome !== null &&
+  !(outcome instanceof Error) &&
+  outcome.predictions.length === 0 &&
+  outcome.nonFiniteStep === undefined;
 
 /** The segment's result, the error of its last attempt, or null if it failed while the run was stopping. */
 async function attempt(
@@ -198,7 +251,7 @@ function advance(
       evaluation: null,
     };
   }
-  if (predictions.length === 0) return { after: { ...before, state, sums, tokens }, evaluation: null };
+  if (isPartial(outcome)) return { after: { ...before, state, sums, tokens }, evaluation: null };
   const evaluation: MemberEvaluation = {
     member,
     step: toStep,

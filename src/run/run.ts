@@ -4,7 +4,7 @@ import type { Config } from "../config/schema.ts";
 import { loadCoreModule } from "../core/build.ts";
 import type { CoreModule } from "../core/module.ts";
 import { UsageError } from "../errors.ts";
-import { type MemberProgress, quorum, trainEnsemble } from "../pool/controller.ts";
+import { isComplete, trainEnsemble } from "../pool/controller.ts";
 import { createWorkerPool, type WorkerPoolOptions } from "../pool/pool.ts";
 import type { WorkerPool } from "../pool/segments.ts";
 import { threadsFor } from "../training/team-size.ts";
@@ -193,10 +193,4 @@ async function train(
     signal?.removeEventListener("abort", stop);
     await pool.close();
   }
-}
-
-/** Whether nothing is left to do: all live members have reached the end, or too few of them live. */
-function isComplete(members: readonly MemberProgress[], steps: readonly number[]): boolean {
-  const live = members.filter((m) => !m.failure);
-  return live.length < quorum(members.length) || live.every((m) => m.evaluated === steps.at(-1));
 }
