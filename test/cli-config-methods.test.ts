@@ -116,6 +116,11 @@ describe("training.optimizer ivon", () => {
     ["training.ivon.effectiveSampleSize=all", '"all"', "must be a number above 0 or termsSeen"],
     ["training.ivon.hessianInit=0", "0", "must be > 0"],
     ["training.ivon.beta2=1", "1", "must be < 1"],
+    ...["effectiveSampleSize", "hessianInit", "clipRadius"].map((key): [string, string, string] => [
+      `training.ivon.${key}=1e39`,
+      "1e+39",
+      "must be in the range of float32, 1.4e-45 to 3.4e38",
+    ]),
     ["training.ivon.samples=0", "0", "must be > 0"],
     ["training.ivon.clipRadius=-1", "-1", "must be >= 0"],
     ["evaluation.posteriorSamples=-1", "-1", "must be >= 0"],

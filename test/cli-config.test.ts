@@ -29,6 +29,8 @@ function messageFrom(action: () => unknown): string {
   throw new Error("nothing was thrown");
 }
 
+const BEYOND_FLOAT32 = "must be in the range of float32, 1.4e-45 to 3.4e38";
+
 describe("precedence", () => {
   it("is defaults, file, environment, --set, flags", () => {
     const file = fileLayer(yaml("training: {steps: 1, batchSize: 1, warmupSteps: 1}\nseed: 1"));
@@ -100,11 +102,23 @@ describe("--set", () => {
     ["task.family=cubic", '"cubic"', "must be one of linear, bilinear"],
     ["training=5", "5", "must be a section with keys"],
     ["training.weightDecayExclude=x", '"x"', "must be a list"],
+    ["training.learningRate=1e39", "1e+39", BEYOND_FLOAT32],
+    ["training.weightDecay=1e300", "1e+300", BEYOND_FLOAT32],
+    ["training.gradientClip=1e-46", "1e-46", BEYOND_FLOAT32],
+    ["training.epsilon=1e-320", "1e-320", BEYOND_FLOAT32],
+    ["model.initStd=1e300", "1e+300", BEYOND_FLOAT32],
+    ["training.beta1=0.99999999", "0.99999999", "must be below 1 in float32, at most 0.99999997"],
+    ["model.dropout=0.99999999", "0.99999999", "must be below 1 in float32, at most 0.99999997"],
   ])("says what is wrong with %s", (assignment, value, allowed) => {
     const key = assignment.slice(0, assignment.indexOf("="));
     expect(messageFrom(() => set(assignment))).toBe(
       `${key}: got ${value} from --set ${assignment}, ${allowed}`,
     );
+  });
+
+  it("takes what float32 holds", () => {
+    const edges = ["training.learningRate=0", "training.epsilon=1e-44", "training.beta2=0.99999997"];
+    expect(set(...edges, "model.initStd=3.4e38").training.beta2).toBe(0.99999997);
   });
 
   it("reports all problems at once", () => {

@@ -197,8 +197,8 @@ describe("an IVON member", () => {
   it("ends at a non-finite loss in the state before it", () => {
     const wild = ivonConfig({ clipRadius: 0, hessianInit: 1e-6 });
     wild.training.learningRate = 1e30;
-    const { nonFiniteStep, state, predictions } = segment(wild, 50);
-    expect(nonFiniteStep).toBe(state.step + 1);
+    const { nonFinite, state, predictions } = segment(wild, 50);
+    expect(nonFinite).toEqual({ what: "loss", step: state.step + 1 });
     expect(predictions).toEqual([]);
   });
 

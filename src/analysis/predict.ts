@@ -14,7 +14,7 @@ import { requireFits } from "../run/memory.ts";
 import { predictingPositions } from "../tasks/batch.ts";
 import type { WrittenPrompt } from "../tasks/prompt-text.ts";
 import { type Decomposition, decomposeMembers } from "../uncertainty/decompose.ts";
-import { argmax } from "../uncertainty/rows.ts";
+import { allFinite, argmax } from "../uncertainty/rows.ts";
 
 /** The predictive distribution of one z of a prompt. */
 export interface PromptPrediction {
@@ -81,9 +81,11 @@ async function memberDraws({ files }: FoundCheckpoints, shape: TransformerShape)
   const model = instantiateTransformer(await loadCoreModule("strict"), shape, { optimizer: "none" });
   const members = await parametersOf(files, model.parameters);
   return (batch) =>
-    members.map((parameters) => {
+    members.map((parameters, i) => {
       model.setParameters(parameters);
-      return model.probabilities(batch);
+      const probabilities = model.probabilities(batch);
+      if (!allFinite(probabilities)) throw new UsageError(`${files[i].path}: what it predicts is not finite`);
+      return probabilities;
     });
 }
 

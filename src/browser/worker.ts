@@ -60,8 +60,7 @@ async function run(request: SegmentRequest): Promise<SegmentResult> {
     carried = result.sums;
     scope.postMessage({ kind: "progress", member, step: state.step, loss: result.loss, tokens });
     owed = (performance.now() - began) * (1 / share - 1);
-    if (state.step === toStep || result.nonFiniteStep !== undefined || stopping)
-      return { ...result, ...before };
+    if (state.step === toStep || result.nonFinite || stopping) return { ...result, ...before };
   }
 }
 

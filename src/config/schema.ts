@@ -14,7 +14,18 @@ import { IVON_CLIP_RADIUS } from "./defaults.ts";
 /** As far as the random streams count. */
 const count = z.number().int().positive().max(0xffffffff);
 const fraction = z.number().min(0).max(1);
-const rate = z.number().nonnegative();
+
+/** The core computes in float32, where a number must not become 0 or infinite. */
+const float32 = (range: z.ZodNumber) =>
+  range.refine((x) => Math.fround(x) !== Infinity && (x === 0 || Math.fround(x) !== 0), {
+    error: "must be in the range of float32, 1.4e-45 to 3.4e38",
+  });
+const positive = float32(z.number().positive());
+const rate = float32(z.number().nonnegative());
+/** Of a mean, or of dropout. */
+const decay = float32(z.number().min(0).lt(1)).refine((x) => x >= 1 || Math.fround(x) < 1, {
+  error: "must be below 1 in float32, at most 0.99999997",
+});
 
 const modelSchema = z
   .strictObject({
@@ -32,8 +43,7 @@ const modelSchema = z
       .boolean()
       .default(false)
       .describe("add a learned embedding of the token's role (x1..xv, z)"),
-    dropout: fraction
-      .lt(1)
+    dropout: decay
       .default(0)
       .describe("rate of dropout, in training, on what each attention and MLP adds to the residual stream"),
     initScheme: z
@@ -42,11 +52,7 @@ const modelSchema = z
       .describe(
         "normal: every matrix N(0, initStd^2); fanIn: embeddings N(0, initStd^2), other matrices N(0, 1/fan_in), those that write to the residual stream divided by sqrt(2 nLayers)",
       ),
-    initStd: z
-      .number()
-      .positive()
-      .default(0.07)
-      .describe("standard deviation at initialisation, see initScheme"),
+    initStd: positive.default(0.07).describe("standard deviation at initialisation, see initScheme"),
     initFrom: z
       .string()
       .min(1)
@@ -60,22 +66,19 @@ const modelSchema = z
 const ivonSchema = z
   .strictObject({
     effectiveSampleSize: z
-      .union([z.number().positive(), z.literal("termsSeen")], {
+      .union([positive, z.literal("termsSeen")], {
         error: "must be a number above 0 or termsSeen",
       })
       .default("termsSeen")
       .describe(
         "lambda, the number of likelihood terms the posterior is for, its variances being 1 / (lambda (h + delta)); termsSeen: the predictions trained on in the whole run, steps x batchSize x positions in the loss, and those of a task.promptPool once, however many epochs there are: prompts of the pool x positions",
       ),
-    hessianInit: z
-      .number()
-      .positive()
+    hessianInit: positive
       .default(1e-3)
       .describe(
         "h at the start, of every parameter: the first posterior's precision is lambda (h + delta), the first steps are the gradient over h + delta",
       ),
-    beta2: fraction
-      .lt(1)
+    beta2: decay
       .default(0.999)
       .describe(
         "decay of the estimate h of the Hessian's diagonal; 1 / (1 - beta2) steps, its memory, should be a small part of the run",
@@ -123,18 +126,10 @@ const trainingSchema = z
       .array(z.enum(["layerNorm", "embeddings"]))
       .default([])
       .describe("adamw: parameter groups without weight decay"),
-    beta1: fraction.lt(1).default(0.9).describe("decay of the gradient's mean"),
-    beta2: fraction.lt(1).default(0.98).describe("adamw: decay of the squared gradient's mean"),
-    epsilon: z
-      .number()
-      .positive()
-      .default(1e-8)
-      .describe("adamw: added to the root of the squared gradient's mean"),
-    gradientClip: z
-      .number()
-      .nonnegative()
-      .default(0)
-      .describe("adamw: clip the gradient's global norm to this; 0: no clipping"),
+    beta1: decay.default(0.9).describe("decay of the gradient's mean"),
+    beta2: decay.default(0.98).describe("adamw: decay of the squared gradient's mean"),
+    epsilon: positive.default(1e-8).describe("adamw: added to the root of the squared gradient's mean"),
+    gradientClip: rate.default(0).describe("adamw: clip the gradient's global norm to this; 0: no clipping"),
     lossPositions: z
       .enum(["all", "last"])
       .default("last")

@@ -211,7 +211,7 @@ const isPartial = (outcome: SegmentResult | Error | null): boolean =>
   outcome !== null &&
   !(outcome instanceof Error) &&
   outcome.predictions.length === 0 &&
-  outcome.nonFiniteStep === undefined;
+  outcome.nonFinite === undefined;
 
 /** The segment's result, the error of its last attempt, or null if it failed while the run was stopping. */
 async function attempt(
@@ -242,12 +242,13 @@ function advance(
       evaluation: null,
     };
   }
-  const { state, sums, predictions, answers, nonFiniteStep } = outcome;
+  const { state, sums, predictions, answers, nonFinite } = outcome;
   const tokens = before.tokens + outcome.tokens;
-  if (nonFiniteStep !== undefined) {
-    const message = `member ${member}: the loss became non-finite at step ${nonFiniteStep}`;
+  if (nonFinite) {
+    const { what, step } = nonFinite;
+    const message = `member ${member}: the ${what} became non-finite at step ${step}`;
     return {
-      after: { ...before, failure: { member, step: nonFiniteStep, reason: "nonFinite", message } },
+      after: { ...before, failure: { member, step, reason: "nonFinite", message } },
       evaluation: null,
     };
   }

@@ -132,7 +132,7 @@ function failures(run: RunData): string | null {
   const failed = run.summary?.perMember.filter((member) => member.failedStep !== null) ?? [];
   if (failed.length === 0) return null;
   const list = failed.map((member) => `${member.member} (step ${formatStep(member.failedStep)})`).join(", ");
-  return `The loss became non-finite in member ${list}; later measures are over the remaining members.`;
+  return `The loss or the predictions became non-finite in member ${list}; later measures are over the remaining members.`;
 }
 
 /** Share of the way from chance to the ceiling; null without references. */

@@ -4,6 +4,7 @@ import { basename, dirname, join } from "node:path";
 import type { ParameterInfo } from "../core/layout.ts";
 import type { Safetensors, Tensor } from "../safetensors.ts";
 import type { IvonCurvature } from "../training/ivon.ts";
+import { allFinite } from "../uncertainty/rows.ts";
 import { FileFault, MissingFileError, named } from "./errors.ts";
 import {
   CHECKPOINT_NAMES,
@@ -81,13 +82,13 @@ export function readCheckpoint(
 ): Promise<Float32Array> {
   const { step, member } = key;
   const place = { directory: runDir, file: checkpointFile(key) };
-  return readTensors(place, identity, { step, member }, (saved) => flatOf(saved, table));
+  return readTensors(place, identity, { step, member }, (saved) => parametersOf(saved, table));
 }
 
 /** The flat parameter vector of a file, of any run or of another program. @throws FileFault as `readCheckpoint` */
 export function readParameters(path: string, table: readonly ParameterInfo[]): Promise<Float32Array> {
   const place = { directory: dirname(path), file: basename(path) };
-  return readTensors(place, null, {}, (saved) => flatOf(saved, table));
+  return readTensors(place, null, {}, (saved) => parametersOf(saved, table));
 }
 
 /** What a member began with, as the run has kept it. @throws FileFault as `readCheckpoint` */
@@ -98,7 +99,7 @@ export function readInitialCopy(
   identity: RunIdentity | null,
 ): Promise<Float32Array> {
   const place = { directory, file: initialFile(member) };
-  return readTensors(place, identity, { member }, (saved) => flatOf(saved, table));
+  return readTensors(place, identity, { member }, (saved) => parametersOf(saved, table));
 }
 
 /**
@@ -150,6 +151,15 @@ function namedTensors(flat: Float32Array, table: readonly ParameterInfo[]): [str
     name,
     { shape, data: flat.subarray(offset, offset + length) },
   ]);
+}
+
+/** @throws RangeError as `flatOf`, and naming a tensor that is not finite */
+function parametersOf(saved: Safetensors, table: readonly ParameterInfo[]): Float32Array {
+  const flat = flatOf(saved, table);
+  for (const { name, offset, length } of table)
+    if (!allFinite(flat.subarray(offset, offset + length)))
+      throw new RangeError(`tensor ${name} has values that are not finite`);
+  return flat;
 }
 
 /** @throws RangeError naming a tensor that is missing, of another shape, or not of the model */

@@ -49,8 +49,14 @@ export async function importRun(
   const core = await loadCoreModule(config.math);
   requireRunnable(config, core, 1);
   const table = instantiateTransformer(core, transformerShape(config), { optimizer: "none" }).parameters;
-  // All of them, before anything is written.
-  for (const { path } of checkpoints) await readParameters(path, table);
+  const load = async ({ path, member, step }: ForeignCheckpoint) => {
+    const state = { ...stateAtStart(config, await readParameters(path, table)), step };
+    const evaluation = evaluate(config, core, member, state);
+    if (evaluation.predictions.length === 0) throw new UsageError(`${path}: what it predicts is not finite`);
+    return { state, evaluation };
+  };
+  // All of them, before anything is written; together they may not fit into memory.
+  for (const checkpoint of checkpoints) await load(checkpoint);
 
   const steps = [...new Set(checkpoints.map(({ step }) => step))];
   const manifest: Manifest = {
@@ -68,10 +74,10 @@ export async function importRun(
     );
     for (const step of steps) {
       const evaluations: MemberEvaluation[] = [];
-      for (const { path, member } of checkpoints.filter((each) => each.step === step)) {
-        const state = { ...stateAtStart(config, await readParameters(path, table)), step };
-        await recorder.saveCheckpoint({ step, member }, state);
-        evaluations.push(evaluate(config, core, member, state));
+      for (const checkpoint of checkpoints.filter((each) => each.step === step)) {
+        const { state, evaluation } = await load(checkpoint);
+        await recorder.saveCheckpoint({ step, member: checkpoint.member }, state);
+        evaluations.push(evaluation);
       }
       await recorder.saveEvaluation(step, evaluations);
       imported?.(step);

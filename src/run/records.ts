@@ -96,7 +96,7 @@ export interface MemberSummary {
   grokStep: number | null;
   finalLoss: number | null;
   accuracy: FinalAccuracy;
-  /** Step at which the loss became non-finite, if it did. */
+  /** Step at which the loss or the predictions became non-finite, if they did. */
   failedStep: number | null;
 }
 

@@ -1,6 +1,6 @@
 /**
  * Members that dropped out because their workers crashed, tried again by a resume: another machine, or the same one with
- * more memory, may do what this one could not. (A loss that is not finite would be so again.)
+ * more memory, may do what this one could not. (What is not finite would be so again.)
  */
 import { type MemberEvaluation, type MemberProgress, newMember } from "../pool/controller.ts";
 import type { RunDirectory } from "./directory.ts";

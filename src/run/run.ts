@@ -61,8 +61,8 @@ export interface RunOutcome {
  * so far depends on it, and how often there is an evaluation. Files that are damaged, or another run's, are set aside,
  * and what that leaves missing is computed again.
  *
- * A member whose loss becomes non-finite, or whose worker keeps crashing, drops out and the others go on; a run that
- * keeps fewer than two members (of more than one) ends early. See `survived`. `resume` tries members again whose workers
+ * A member whose loss or predictions become non-finite, or whose worker keeps crashing, drops out and the others go on;
+ * a run that keeps fewer than two members (of more than one) ends early. See `survived`. `resume` tries members again whose workers
  * crashed, of a finished run, too.
  * @throws UsageError, before anything is written, if the task leaves too few prompts to train on, if the model does not
  *   fit 4 GiB or the run the machine's memory, if it is to begin with checkpoints that are missing or of another model, or if the directory cannot be used or holds a run of another configuration; Error if writing fails or

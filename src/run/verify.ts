@@ -99,7 +99,7 @@ async function trainAgain(
     for (const step of steps.filter((each) => each <= until)) {
       const result = await pool.runSegment({ config, member, state, toStep: step });
       state = result.state;
-      if (result.nonFiniteStep !== undefined) return;
+      if (result.nonFinite) return;
       if (checkpoints.has(step)) {
         const key = { step, member };
         const stored = await readCheckpoint(directory, key, table, identity).catch((error) => {

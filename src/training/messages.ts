@@ -53,6 +53,12 @@ export interface MemberAnswers {
   confidence: Float32Array;
 }
 
+/** What was not finite: the loss of a step, before which the state is, or predictions after it. */
+export interface NonFinite {
+  what: "loss" | "predictions";
+  step: number;
+}
+
 export interface SegmentResult {
   member: number;
   /** State at `toStep`, or earlier if the run was asked to stop or the loss became non-finite. */
@@ -62,12 +68,12 @@ export interface SegmentResult {
    * gradient norm before clipping. IVON's are at its weight samples, not at the mean.
    */
   sums: IntervalSums;
-  /** Predictions at `state.step`; empty unless the segment reached `toStep`. */
+  /** Predictions at `state.step`; empty unless the segment reached `toStep`, and they are finite. */
   predictions: ProbePrediction[];
   /** At `state.step`, if the request asked for them and the segment reached `toStep`. */
   answers?: MemberAnswers;
-  /** Set when the loss was not finite: the step at which that happened. The state is the one before it. */
-  nonFiniteStep?: number;
+  /** Set when a member's numbers are no longer finite. */
+  nonFinite?: NonFinite;
   /** Tokens processed in training. */
   tokens: number;
   /** Seconds spent in training steps and in evaluation. */

@@ -7,6 +7,7 @@ import type { DropoutKey } from "../core/dropout.ts";
 import { IVON_SAMPLES, MASK_STREAMS, stream } from "../random.ts";
 import type { ProbePrompts } from "../tasks/probe-prompts.ts";
 import { decomposeMembers } from "../uncertainty/decompose.ts";
+import { allFinite } from "../uncertainty/rows.ts";
 import type { MemberModel } from "./member-model.ts";
 import type { ProbePrediction } from "./messages.ts";
 
@@ -14,7 +15,7 @@ import type { ProbePrediction } from "./messages.ts";
  * Predictions of the member that `model` holds after `step` steps. A sample has the same weights on every probe set; its
  * masks are the same at equal places of the sets. The model's parameters are afterwards what they were.
  *
- * @throws RangeError if a prediction is not a distribution
+ * @returns null if a probability is not finite
  */
 export function predict(
   model: MemberModel,
@@ -22,15 +23,21 @@ export function predict(
   config: Config,
   member: number,
   step: number,
-): ProbePrediction[] {
+): ProbePrediction[] | null {
   const { transformer } = model;
   const samples = config.evaluation.posteriorSamples ?? 0;
-  if (samples === 0)
-    return probes.map(({ name, batch }) => ({ set: name, probabilities: transformer.probabilities(batch) }));
+  if (samples === 0) {
+    const predictions = probes.map(({ name, batch }) => ({
+      set: name,
+      probabilities: transformer.probabilities(batch),
+    }));
+    return predictions.every(({ probabilities }) => allFinite(probabilities)) ? predictions : null;
+  }
   const sampleAt = posteriorSampler(model, config, member, step);
   const predictions = probes.map(({ name, batch }) => {
     const rows = batch.batchSize * batch.positions.length;
     const sampled = Array.from({ length: samples }, (_, s) => transformer.probabilities(batch, sampleAt(s)));
+    if (!sampled.every(allFinite)) return null;
     const parts = decomposeMembers(
       sampled,
       rows,
@@ -47,7 +54,7 @@ export function predict(
     };
   });
   model.restoreWeights();
-  return predictions;
+  return predictions.every((prediction) => prediction !== null) ? predictions : null;
 }
 
 /** Puts the weights of sample s into the model, and returns the key of its masks. */

@@ -11,7 +11,7 @@ import { drawProbePrompts, type ProbePrompts } from "../tasks/probe-prompts.ts";
 import { PromptSampler } from "../tasks/prompts.ts";
 import { answer } from "./answer.ts";
 import { createMemberModel, type MemberModel } from "./member-model.ts";
-import type { MemberState, SegmentRequest, SegmentResult } from "./messages.ts";
+import type { MemberState, NonFinite, SegmentRequest, SegmentResult } from "./messages.ts";
 import { initialParameters, stateAtStart } from "./model.ts";
 import { predict } from "./predict.ts";
 
@@ -71,7 +71,7 @@ function initialState(config: Config, member: number, core: CoreModule): MemberS
 
 /**
  * Train from `request.state` (or from initialisation) to `request.toStep` and predict there. Ends early when asked to
- * stop, or at a non-finite loss, in the state before that step.
+ * stop, or at a non-finite loss, in the state before that step. Predictions that are not finite are left out.
  *
  * @throws RangeError if the state belongs to another model
  */
@@ -88,13 +88,13 @@ export function trainSegment(request: SegmentRequest, context: SegmentContext): 
   const started = performance.now();
   let step = from.step;
   const sums = { steps: 0, loss: 0, gradientNorm: 0, ...request.carried };
-  let nonFiniteStep: number | undefined;
+  let nonFinite: NonFinite | undefined;
   while (step < toStep && !context.stop()) {
     const t = step + 1;
     sampler.sampleInto(batch, member, t);
     const { loss, gradientNorm } = model.trainStep(batch, member, t);
     if (!Number.isFinite(loss)) {
-      nonFiniteStep = t;
+      nonFinite = { what: "loss", step: t };
       break;
     }
     sums.steps += 1;
@@ -104,9 +104,10 @@ export function trainSegment(request: SegmentRequest, context: SegmentContext): 
     context.onStep?.(t, loss);
   }
   const trained = performance.now();
-  const reached = step === toStep;
-  const predictions = reached ? predict(model, probes, config, member, step) : [];
-  const answers = reached && request.answers ? answer(transformer, tableOf(shared, config).batch) : undefined;
+  const predictions = step === toStep ? predict(model, probes, config, member, step) : [];
+  if (predictions === null) nonFinite = { what: "predictions", step };
+  const answers =
+    predictions?.length && request.answers ? answer(transformer, tableOf(shared, config).batch) : undefined;
   // Nobody else has the initial state.
   const own = context.takeState || !request.state ? from : undefined;
   const moments = transformer.getMoments(own && { first: own.firstMoment, second: own.secondMoment });
@@ -119,9 +120,9 @@ export function trainSegment(request: SegmentRequest, context: SegmentContext): 
       secondMoment: moments.second,
     },
     sums,
-    predictions,
+    predictions: predictions ?? [],
     ...(answers && { answers }),
-    nonFiniteStep,
+    nonFinite,
     tokens: (step - from.step) * batch.tokens.length,
     trainSeconds: (trained - started) / 1000,
     evaluationSeconds: (performance.now() - trained) / 1000,

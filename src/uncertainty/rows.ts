@@ -45,3 +45,6 @@ export function mean(values: ArrayLike<number>): number {
   for (let i = 0; i < values.length; i++) sum += values[i];
   return sum / values.length;
 }
+
+/** Whether no element is NaN or infinite. */
+export const allFinite = (values: Float32Array): boolean => values.every(Number.isFinite);
