@@ -79,7 +79,6 @@ export { createProbeSets, type ProbeSet } from "./tasks/probes.ts";
 
 // Measures of predictions, and what their uncertainty says without labels.
 
-export { jensenShannon, regret, totalVariation } from "./tasks/distances.ts";
 export {
   accuracy,
   adaptiveCalibrationError,
@@ -94,6 +93,7 @@ export {
   detectGrokking,
   GrokkingDetector,
 } from "./uncertainty/detector.ts";
+export { jensenShannon, regret, totalVariation } from "./uncertainty/distances.ts";
 export { type EnsembleMeasures, ensembleMeasures } from "./uncertainty/measures.ts";
 export type { UncertaintyObservation } from "./uncertainty/observation.ts";
 export { inWords } from "./uncertainty/wording.ts";

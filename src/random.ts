@@ -6,7 +6,7 @@
  */
 import { xoroshiro128plusFromState } from "pure-rand/generator/xoroshiro128plus";
 import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
-import { refuse, requireWhole } from "./validate.ts";
+import { refuse, requireOneOf, requireWhole } from "./validate.ts";
 
 export type { RandomGenerator };
 
@@ -62,6 +62,7 @@ export const THEORY_PURPOSES = {
 } as const satisfies Record<string, Keys>;
 
 const PURPOSES: Record<Purpose, Keys> = { ...RUN_PURPOSES, ...THEORY_PURPOSES };
+const NAMES = Object.keys(PURPOSES) as Purpose[];
 
 export type Purpose = keyof typeof RUN_PURPOSES | keyof typeof THEORY_PURPOSES;
 
@@ -116,9 +117,10 @@ export function generatorOf(words: readonly number[]): RandomGenerator {
  * @param seed root seed, 0..2^32-1
  * @param member ensemble member, 0..2^32-1; 0 for what all members share
  * @param counter optimiser step or what else the purpose counts, from 0; at most 2^53-1 in all
- * @throws RangeError for a key outside its range
+ * @throws RangeError for an unknown purpose, and for a key outside its range
  */
 export function stream(seed: number, member: number, purpose: Purpose, counter = 0): RandomGenerator {
+  requireOneOf("purpose", purpose, NAMES);
   const { number, first = 0, count = Number.MAX_SAFE_INTEGER - first + 1 } = PURPOSES[purpose];
   requireWhole("seed", seed, TWO_32 - 1);
   requireWhole("member", member, TWO_32 - 1);

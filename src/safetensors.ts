@@ -2,6 +2,7 @@
  * Reading and writing safetensors: 8 bytes of header length (u64), a JSON header padded with spaces to a
  * multiple of 8, then the tensors, little endian, row-major, without holes. PyTorch reads what this writes.
  */
+import { requireTypedArray } from "./validate.ts";
 
 const DTYPES = {
   F32: Float32Array,
@@ -81,6 +82,7 @@ export function encodeSafetensors(
  *   BF16.
  */
 export function decodeSafetensors(bytes: Uint8Array): Safetensors {
+  requireTypedArray("bytes", bytes, "Uint8Array");
   if (bytes.length < 8) bad(`${bytes.length} bytes, fewer than 8`);
   const headerSize = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
   const start = 8 + headerSize;

@@ -112,6 +112,24 @@ export function requireNonEmpty(name: string, array: ArrayLike<unknown>): void {
   if (!(array?.length > 0)) refuse(`length of ${name}`, array?.length, "at least 1");
 }
 
+/** The options of a function, or what else it takes by name. */
+export function requireObject<T extends object>(name: string, value: T): T {
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+    ? value
+    : refuse(name, value, "an object");
+}
+
+/** An object with no other keys than these. */
+export function requireKeys(name: string, value: object, allowed: readonly string[]): void {
+  const unknown = Object.keys(requireObject(name, value)).find((key) => !allowed.includes(key));
+  if (unknown !== undefined) refuse(`key of ${name}`, unknown, `one of ${allowed.join(", ")}`);
+}
+
+/** The path of a file or directory. */
+export function requirePath(name: string, value: string): string {
+  return typeof value === "string" && value !== "" ? value : refuse(name, value, "a path");
+}
+
 /** One of a list of words. */
 export function requireOneOf<T extends string>(name: string, value: T, allowed: readonly T[]): T {
   return allowed.includes(value) ? value : refuse(name, value, `one of ${allowed.join(", ")}`);

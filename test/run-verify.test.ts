@@ -2,7 +2,7 @@
 import { cpSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { decodeSafetensors, readCheckpoint } from "../src/index.ts";
+import { decodeSafetensors, readCheckpoint, readRun, writeReport } from "../src/index.ts";
 import { encodeCheckpoint } from "../src/run/checkpoints.ts";
 import { checkpointFile, LOCK } from "../src/run/files.ts";
 import { runHash } from "../src/run/identity.ts";
@@ -69,6 +69,30 @@ describe("verify", () => {
       expect(faults.filter((fault) => new RegExp(`${name}.*(damaged|missing)`).test(fault))).toHaveLength(1);
     // Without these the run has only step 0, which its states are ahead of.
     expect(faults.filter((fault) => !fault.includes("is ahead of"))).toHaveLength(5);
+  });
+
+  it("names a line that is there twice, and one in another place, in the report, too", async () => {
+    const metrics = (change: (lines: string[]) => void) =>
+      copy((d) => {
+        const path = join(d, "metrics.jsonl");
+        const lines = readFileSync(path, "utf8").trimEnd().split("\n");
+        change(lines);
+        writeFileSync(path, `${lines.join("\n")}\n`);
+      });
+    const twice = metrics((lines) => lines.splice(3, 0, lines[2]));
+    const fault = `${join(twice, "metrics.jsonl")}:4: a second evaluation at step 8`;
+    expect((await verifyRun(twice)).faults).toEqual([fault]);
+    await expect(readRun(twice)).rejects.toThrow(fault);
+    expect(readFileSync(await writeReport([twice]), "utf8")).toContain(
+      "metrics.jsonl:4: a second evaluation at step 8",
+    );
+    const moved = metrics((lines) => lines.push(...lines.splice(2, 1)));
+    expect((await verifyRun(moved)).faults).toEqual([
+      `${join(moved, "metrics.jsonl")}:6: out of order: step 8 after step 20`,
+    ]);
+    await runEnsemble(config, { out: moved, mode: "resume", workers: 1, createPool });
+    expect((await verifyRun(moved)).faults).toEqual([]);
+    expect(readFileSync(join(moved, "metrics.jsonl"))).toEqual(readFileSync(join(whole, "metrics.jsonl")));
   });
 
   it("trains again, and finds a checkpoint that has its checksum, but not its numbers", async () => {

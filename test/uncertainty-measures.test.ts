@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
 import { stream, uniform, uniformInt } from "../src/random.ts";
-import { jensenShannon, totalVariation } from "../src/tasks/distances.ts";
 import { createProbeSets } from "../src/tasks/probes.ts";
 import {
   accuracy,
@@ -10,6 +9,7 @@ import {
   negativeLogLikelihood,
 } from "../src/uncertainty/calibration.ts";
 import { decompose } from "../src/uncertainty/decompose.ts";
+import { jensenShannon, totalVariation } from "../src/uncertainty/distances.ts";
 import { ensembleMeasures, type Probe, predictiveMeasures } from "../src/uncertainty/measures.ts";
 import { freshConfig } from "./fixtures/config.ts";
 

@@ -5,7 +5,14 @@ import { PRIOR_STRUCTURES } from "../posterior/gaussian/prior.ts";
 import { METHOD_DEFINITIONS, methodNamed, type PosteriorMethod } from "../posterior/methods/index.ts";
 import type { MethodSettings } from "../posterior/methods/method.ts";
 import { type CheckpointStep, readCheckpoint, readIvonCurvature } from "../run/checkpoints.ts";
-import { requireCount, requireNonEmpty, requireOneOf, requireOpenFraction } from "../validate.ts";
+import {
+  requireCount,
+  requireNonEmpty,
+  requireObject,
+  requireOneOf,
+  requireOpenFraction,
+  requirePath,
+} from "../validate.ts";
 import { posteriorFiles } from "./inputs.ts";
 import { type JobsOutcome, type RunnerOptions, runOpenJobs } from "./job-runner.ts";
 import { batchesFor, type OpenRun, requireMemoryFor, settingsHash, withRun } from "./open-run.ts";
@@ -114,7 +121,8 @@ export async function runPosteriors(
   runDir: string,
   options: PosteriorOptions,
 ): Promise<JobsOutcome<PosteriorRecord>> {
-  requireChoice(options);
+  requirePath("runDir", runDir);
+  requireChoice(requireObject("options", options));
   return withRun(runDir, (run) => fitJobs(run, chosenJobs(run, options), options));
 }
 

@@ -3,7 +3,7 @@ import type { Config } from "../config/schema.ts";
 import { GROUPINGS, type Grouping } from "../curvature/groups.ts";
 import { UsageError } from "../errors.ts";
 import { type CheckpointStep, readCheckpoint } from "../run/checkpoints.ts";
-import { requireCount, requireNonEmpty, requireOneOf } from "../validate.ts";
+import { requireCount, requireNonEmpty, requireObject, requireOneOf, requirePath } from "../validate.ts";
 import { spectrumFiles } from "./inputs.ts";
 import { type JobsOutcome, type RunnerOptions, runOpenJobs } from "./job-runner.ts";
 import { batchesFor, requireMemoryFor, settingsHash, withRun } from "./open-run.ts";
@@ -74,7 +74,8 @@ export async function runSpectra(
   runDir: string,
   options: SpectrumOptions,
 ): Promise<JobsOutcome<SpectrumRecord>> {
-  requireSelection(options);
+  requirePath("runDir", runDir);
+  requireSelection(requireObject("options", options));
   requireNonEmpty("operators", options.operators);
   for (const operator of options.operators) requireOneOf("operator", operator, OPERATORS);
   requireCount("data", options.data);

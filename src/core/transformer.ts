@@ -1,4 +1,6 @@
 /** A transformer in the numeric core: shapes, batches and flat float32 vectors on this side, arithmetic on the other. */
+
+import { requireOneOf } from "../validate.ts";
 import { type AdamWTraining, adamw } from "./adamw.ts";
 import { type Batch, requireInputs } from "./batch.ts";
 import { type CurvatureProducts, curvature } from "./curvature.ts";
@@ -60,15 +62,16 @@ export type TransformerWith<Options extends TransformerOptions> = Transformer &
 /**
  * As `createTransformer`, for a module compiled already.
  *
- * @throws RangeError for an invalid shape, or if there is not as much memory
+ * @throws RangeError for an invalid shape or an unknown optimizer, or if there is not as much memory
  */
 export function instantiateTransformer<const Options extends TransformerOptions = Record<never, never>>(
   core: CoreModule,
   shape: TransformerShape,
   options: Options = {} as Options,
 ): TransformerWith<Options> {
-  const memory = new ModelMemory(core, shape, options);
   const { optimizer = "adamw" } = options;
+  requireOneOf("optimizer", optimizer, ["adamw", "ivon", "none"]);
+  const memory = new ModelMemory(core, shape, options);
   return {
     ...predictions(memory),
     ...(hasBackward(options) && gradients(memory)),

@@ -5,7 +5,14 @@
  */
 import { partsOf, sortedBatch, termsOf } from "../core/batch.ts";
 import { normals, type RandomGenerator, uniform } from "../random.ts";
-import { refuse, requireCount, requireLength, requireNonNegative, requireOneOf } from "../validate.ts";
+import {
+  refuse,
+  requireCount,
+  requireLength,
+  requireNonNegative,
+  requireOneOf,
+  requireTypedArray,
+} from "../validate.ts";
 import {
   type Batch,
   type CurvatureModel,
@@ -234,6 +241,8 @@ export function scaledOperator(operator: LinearOperator, factor: number): Linear
 
 /** The operator of a dense symmetric matrix (n, n), row-major. */
 export function matrixOperator(matrix: Float64Array, n: number): LinearOperator {
+  requireTypedArray("matrix", matrix, "Float64Array");
+  requireCount("n", n);
   requireLength("matrix", matrix, n * n);
   return {
     size: n,

@@ -6,7 +6,14 @@ import { decomposeMembers } from "../uncertainty/decompose.ts";
 import { type DetectorState, GrokkingDetector } from "../uncertainty/detector.ts";
 import { type AccuracyScale, SUSTAINED_EVALUATIONS } from "../uncertainty/events.ts";
 import { STATISTICS, UNLABELLED_STATISTICS, type UnlabelledStatistic } from "../uncertainty/statistics.ts";
-import { refuse, requireFraction, requireInteger, requireLength } from "../validate.ts";
+import {
+  refuse,
+  requireFraction,
+  requireInteger,
+  requireKeys,
+  requireLength,
+  requireObject,
+} from "../validate.ts";
 import { distributions, type NumberArray, requireShape } from "./arrays.ts";
 import {
   accuracyOf,
@@ -99,6 +106,7 @@ export class Diagnosis {
 
   /** @throws RangeError for chance and ceiling outside 0 to 1, or not in this order */
   constructor(settings: DiagnosisSettings = {}) {
+    requireKeys("settings", settings, ["logits", "chance", "ceiling"]);
     const { chance = 0, ceiling = 1 } = settings;
     requireFraction("chance", chance);
     requireFraction("ceiling", ceiling);
@@ -250,14 +258,8 @@ export interface DiagnoseOptions extends DiagnosisSettings {
  *
  * @throws RangeError naming the first value, row, label or shape that cannot be, as `predictions[step,member,prompt,class]`
  */
-export function diagnose({
-  predictions,
-  steps,
-  seen,
-  labels,
-  ...settings
-}: DiagnoseOptions): DiagnosisResult {
-  return runDiagnosis({ predictions, steps, seen, labels, ...settings }).result;
+export function diagnose(options: DiagnoseOptions): DiagnosisResult {
+  return runDiagnosis(requireObject("options", options)).result;
 }
 
 /** `diagnose` with what else is known in the end. */

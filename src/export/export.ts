@@ -12,6 +12,7 @@ import { writeWhole } from "../run/write-file.ts";
 import { holdsSweep, readSweep, runDirectory } from "../sweep/directory.ts";
 import { inWords } from "../sweep/expand.ts";
 import { resultsTable, type SweepResult, wholeResults } from "../sweep/results.ts";
+import { requireObject, requirePath } from "../validate.ts";
 import { arrayFile } from "./arrays.ts";
 import { EXPORT_FORMATS, type ExportFormat } from "./formats.ts";
 import { type ExportedRun, metricsTable } from "./metrics-table.ts";
@@ -62,10 +63,9 @@ interface OutputFile {
  *   would be inside a run or a sweep, and for runs that have not kept what is asked for; ForeignRunError if a file of a
  *   run is damaged
  */
-export async function exportData(
-  directory: string,
-  { format, out, metrics = false, overwrite = false }: ExportOptions,
-): Promise<string> {
+export async function exportData(directory: string, options: ExportOptions): Promise<string> {
+  requirePath("directory", directory);
+  const { format, out, metrics = false, overwrite = false } = requireObject("options", options);
   if (!EXPORT_FORMATS.includes(format))
     throw new UsageError(
       `format: got ${JSON.stringify(format)}, must be one of ${EXPORT_FORMATS.join(", ")}`,
@@ -94,7 +94,6 @@ export async function exportData(
 }
 
 async function sourceOf(directory: string): Promise<Source> {
-  if (directory === "") throw new UsageError('the run or sweep: got "", must be a path');
   const isSweep = holdsSweep(directory);
   if (!isSweep) await requireManifest(directory);
   const name = basename(resolve(directory));

@@ -1,7 +1,7 @@
 /** Reports as files: a self-contained HTML page, and figures as stand-alone SVG files. */
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { requireNonEmpty } from "../validate.ts";
+import { requireNonEmpty, requireObject, requireOneOf, requirePath } from "../validate.ts";
 import { comparisonPage } from "./comparison-page.ts";
 import { otherFigures, stepFigures } from "./figures/index.ts";
 import { methodsOf } from "./figures/methods.ts";
@@ -26,6 +26,7 @@ export interface ReportOptions {
  */
 export async function writeReport(runDirs: string[], options: ReportOptions = {}): Promise<string> {
   requireNonEmpty("runDirs", runDirs);
+  requireObject("options", options);
   if (options.out !== undefined) await requirePlace(options.out, "HTML report");
   const runs: RunData[] = [];
   const faults: string[] = [];
@@ -70,6 +71,9 @@ export async function writeFigures(
   outDir: string,
   options: FiguresOptions = {},
 ): Promise<string[]> {
+  requirePath("outDir", outDir);
+  const { theme = "auto" } = requireObject("options", options);
+  requireOneOf("theme", theme, ["light", "dark", "auto"]);
   const run = await readRun(runDir);
   const methods = methodsOf(run);
   const named = (suffix: string) => (figure: Figure) => ({ file: `${figure.id}${suffix}.svg`, figure });
@@ -84,7 +88,7 @@ export async function writeFigures(
   for (const path of paths) await requireReplaceable(path, "figure");
   await Promise.all(
     figures.map(async ({ figure }, i) =>
-      writeOutput(paths[i], `${await renderSvg(titled(figure), options.theme ?? "auto")}\n`, "figure"),
+      writeOutput(paths[i], `${await renderSvg(titled(figure), theme)}\n`, "figure"),
     ),
   );
   return paths;

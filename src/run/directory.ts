@@ -37,7 +37,8 @@ import { encodePredictions } from "./predictions.ts";
 import type { RunSummary } from "./records.ts";
 import { appendWhole, isTemporary, syncDirectory, writeWhole } from "./write-file.ts";
 
-export type OpenMode = "new" | "resume" | "overwrite";
+export const OPEN_MODES = ["new", "resume", "overwrite"] as const;
+export type OpenMode = (typeof OPEN_MODES)[number];
 
 /** Where runs are that have been given no place. */
 export const RUNS = "runs";

@@ -51,6 +51,8 @@ export interface RecordFile {
   /** What a line holds, for messages: with its article. */
   what: string;
   matches(value: Record<string, unknown>): boolean;
+  /** Whether a step has one line at most. */
+  oncePerStep?: boolean;
 }
 
 /** A line of such a file. */
@@ -68,11 +70,12 @@ export interface RecordLine<T> {
 export function readLines<T>(
   text: string,
   directory: string,
-  { file, what, matches }: RecordFile,
+  { file, what, matches, oncePerStep }: RecordFile,
   identity: RunIdentity | null,
 ): { lines: RecordLine<T>[]; faults: FileFault[] } {
   const lines: RecordLine<T>[] = [];
   const faults: FileFault[] = [];
+  const steps = new Set<unknown>();
   for (const [i, line] of text.split("\n").slice(0, -1).entries()) {
     if (line.trim() === "") continue;
     const place = { directory, file, line: i + 1 };
@@ -81,6 +84,9 @@ export function readLines<T>(
       if (!(typeof version === "number" && version <= RECORD_VERSION))
         throw new NewerRecordError(place, version);
       if (!matches(record)) throw new FileFault(place, `not ${what}`);
+      if (oncePerStep && steps.has(record.step))
+        throw new FileFault(place, `a second evaluation at step ${record.step}`);
+      steps.add(record.step);
       lines.push({ text: line, place, record: record as T });
     } catch (error) {
       if (!(error instanceof FileFault) || error instanceof NewerRecordError) throw error;

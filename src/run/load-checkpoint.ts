@@ -5,10 +5,11 @@ import type { TransformerOptions } from "../core/layout.ts";
 import { instantiateTransformer, type Transformer, type TransformerWith } from "../core/transformer.ts";
 import { UsageError } from "../errors.ts";
 import { transformerShape } from "../training/model.ts";
+import { requireObject } from "../validate.ts";
 import { listCheckpoints, readCheckpoint } from "./checkpoints.ts";
 import type { CheckpointKey } from "./files.ts";
 import { identityOf, type Manifest } from "./manifest.ts";
-import { readManifest } from "./read.ts";
+import { readManifest, requireRunPath } from "./read.ts";
 
 export interface LoadedCheckpoint<Model extends Transformer> extends CheckpointKey {
   /** The configuration of the run. */
@@ -71,8 +72,10 @@ export async function loadCheckpoint<const Options extends TransformerOptions = 
 /** @throws UsageError if there is no run or no such checkpoint */
 async function findKept(
   runDir: string,
-  { member = 0, step }: Partial<CheckpointKey>,
+  which: Partial<CheckpointKey>,
 ): Promise<{ key: CheckpointKey; manifest: Manifest }> {
+  requireRunPath(runDir);
+  const { member = 0, step } = requireObject("which", which);
   const manifest = await readManifest(runDir);
   if (!manifest) throw new UsageError(`there is no run in ${runDir}`);
   const kept = (await listCheckpoints(runDir)).filter(({ members }) => members.includes(member));

@@ -66,7 +66,7 @@ const refuse: OnFault = (fault) => {
  *   `onFault` for a damaged file
  */
 export async function readRun(runDir: string, onFault = refuse): Promise<RunData> {
-  if (runDir === "") throw new MissingRunError('the run directory: got "", must be a path');
+  requireRunPath(runDir);
   const directory = resolve(runDir);
   const status = await stat(directory).catch(nullIfAbsent);
   if (status === null) throw new MissingRunError(`no such run directory: ${directory}`);
@@ -99,6 +99,12 @@ export async function readRun(runDir: string, onFault = refuse): Promise<RunData
     events: summary ?? events,
     environment: await readEnvironment(directory).catch(told),
   };
+}
+
+/** @throws MissingRunError for what is no path */
+export function requireRunPath(runDir: string): void {
+  if (typeof runDir !== "string" || runDir === "")
+    throw new MissingRunError(`the run directory: got ${JSON.stringify(runDir)}, must be a path`);
 }
 
 /** Computed anew: only a finished run has them in its summary. */
@@ -192,6 +198,7 @@ export const METRICS: RecordFile = {
     Array.isArray(members) &&
     members.every((each) => isObject(each) && Number.isInteger(each.member) && areSets(each.sets)) &&
     areSets(ensemble),
+  oncePerStep: true,
 };
 
 /** The evaluations so far, in order of step. */
@@ -205,6 +212,7 @@ export const ANSWERS: RecordFile = {
   what: "a record of the answer table (step, tasks, inputs, fresh)",
   matches: ({ step, tasks, inputs, fresh }) =>
     Number.isInteger(step) && Array.isArray(tasks) && Array.isArray(inputs) && isObject(fresh),
+  oncePerStep: true,
 };
 
 /** The answer tables so far, in order of step; none for a run of before there were any. */
@@ -216,6 +224,7 @@ export const TIMING: RecordFile = {
   file: "timing.jsonl",
   what: "a timing record (trainSeconds)",
   matches: ({ trainSeconds }) => typeof trainSeconds === "number",
+  oncePerStep: true,
 };
 
 export function readTiming(directory: string): Promise<TimingRecord[]> {

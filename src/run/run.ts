@@ -8,10 +8,10 @@ import { isComplete, trainEnsemble } from "../pool/controller.ts";
 import { createWorkerPool, type WorkerPoolOptions } from "../pool/pool.ts";
 import type { WorkerPool } from "../pool/segments.ts";
 import { threadsFor } from "../training/team-size.ts";
-import { requireCount } from "../validate.ts";
-import { requireRunnable } from "./check.ts";
+import { requireCount, requireObject, requirePath } from "../validate.ts";
+import { requireConfig, requireRunnable } from "./check.ts";
 import { continuation } from "./continuation.ts";
-import { type OpenMode, RUNS, RunDirectory } from "./directory.ts";
+import { OPEN_MODES, type OpenMode, RUNS, RunDirectory } from "./directory.ts";
 import { describeEnvironment } from "./environment.ts";
 import { runHash } from "./identity.ts";
 import { initialMembers, readInitial } from "./initial.ts";
@@ -69,8 +69,12 @@ export interface RunOutcome {
  *   the core cannot be loaded.
  */
 export async function runEnsemble(config: Config, options: RunOptions): Promise<RunOutcome> {
-  const { mode = "new", workers } = options;
+  requireConfig(config);
+  const { mode = "new", workers, out: place } = requireObject("options", options);
+  if (typeof place !== "function") requirePath("out", place);
   requireCount("workers", workers);
+  if (!OPEN_MODES.includes(mode))
+    throw new UsageError(`mode: got ${JSON.stringify(mode)}, must be one of ${OPEN_MODES.join(", ")}`);
   const core = await loadCoreModule(config.math);
   requireRunnable(config, core, workers);
   const given = typeof options.out === "string" ? options.out : undefined;

@@ -1,6 +1,6 @@
 /** The entropy decomposition of an ensemble's predictions into aleatoric and epistemic parts; nats throughout. */
 import { log } from "../elementary.ts";
-import { requireCount, requireLength } from "../validate.ts";
+import { requireCount, requireLength, requireObject, requireTypedArray } from "../validate.ts";
 import { argmax, type Probabilities, rowSum } from "./rows.ts";
 
 /** One value per prompt, and the mean predictive itself. p_m is the predictive of member m, p̄ their mean. */
@@ -48,8 +48,10 @@ export const informationBound = (members: number, classes: number) => log(Math.m
  */
 export function decompose(
   probabilities: Probabilities,
-  { members, prompts, classes }: { members: number; prompts: number; classes: number },
+  shape: { members: number; prompts: number; classes: number },
 ): Decomposition {
+  requireTypedArray("probabilities", probabilities, "Float32Array", "Float64Array");
+  const { members, prompts, classes } = requireObject("shape", shape);
   requireCount("members", members);
   requireCount("prompts", prompts);
   requireCount("classes", classes);

@@ -29,7 +29,7 @@
  * `confidence` say how far the evidence goes.
  */
 import { log } from "../elementary.ts";
-import { requireCount, requireOpenFraction } from "../validate.ts";
+import { requireCount, requireKeys, requireOpenFraction } from "../validate.ts";
 import { type Caveat, type Doubt, doubtsAbout, type Incident, type Limit } from "./caveats.ts";
 import { informationBound } from "./decompose.ts";
 import { SUSTAINED_EVALUATIONS } from "./events.ts";
@@ -108,13 +108,15 @@ export class GrokkingDetector {
   private agreeingRun = 0;
   private opposingRun = 0;
 
-  /** @throws RangeError for a share or fraction outside (0, 1), or a `sustain` that is not a positive integer */
-  constructor({
-    peakShare = 0.25,
-    collapseFraction = 0.5,
-    uniformShare = 0.9,
-    sustain = SUSTAINED_EVALUATIONS,
-  }: DetectorOptions = {}) {
+  /** @throws RangeError for an unknown option, a share or fraction outside (0, 1), or a `sustain` that is not a positive integer */
+  constructor(options: DetectorOptions = {}) {
+    requireKeys("options", options, ["peakShare", "collapseFraction", "uniformShare", "sustain"]);
+    const {
+      peakShare = 0.25,
+      collapseFraction = 0.5,
+      uniformShare = 0.9,
+      sustain = SUSTAINED_EVALUATIONS,
+    } = options;
     this.peakShare = requireOpenFraction("peakShare", peakShare);
     this.collapseFraction = requireOpenFraction("collapseFraction", collapseFraction);
     this.uniformShare = requireOpenFraction("uniformShare", uniformShare);

@@ -1,9 +1,9 @@
 /** From the probabilities on a probe set to the measures of an evaluation record; nats. */
 import { log } from "../elementary.ts";
-import { jensenShannon, relativeDistance, totalVariation } from "../tasks/distances.ts";
 import { requireCount, requireLength, requireNonEmpty } from "../validate.ts";
 import * as calibration from "./calibration.ts";
 import { decomposeMembers, type PosteriorSpread } from "./decompose.ts";
+import { divergence, relativeDistance, variation } from "./distances.ts";
 import { argmax, type Probabilities, rowSum } from "./rows.ts";
 import { type StatisticValues, statisticsOf } from "./statistics.ts";
 
@@ -238,13 +238,12 @@ function describeRow(row: number, { positions }: Shape): string {
 /** Mean distances of the rows of p and q, both (B, C). */
 function meanDistances(p: Float64Array, q: Float64Array, prompts: number) {
   const classes = p.length / prompts;
-  let divergence = 0;
-  let variation = 0;
+  const sums = { jensenShannon: 0, totalVariation: 0 };
   for (let start = 0; start < p.length; start += classes) {
     const a = p.subarray(start, start + classes);
     const b = q.subarray(start, start + classes);
-    divergence += jensenShannon(a, b);
-    variation += totalVariation(a, b);
+    sums.jensenShannon += divergence(a, b);
+    sums.totalVariation += variation(a, b);
   }
-  return { jensenShannon: divergence / prompts, totalVariation: variation / prompts };
+  return { jensenShannon: sums.jensenShannon / prompts, totalVariation: sums.totalVariation / prompts };
 }

@@ -14,11 +14,16 @@ const ROW_SUM_TOLERANCE = 1e-4;
  * @param describe names the row in the error message
  * @throws RangeError if an entry is negative or not finite, or the sum is off by more than ROW_SUM_TOLERANCE
  */
-export function rowSum(p: Probabilities, offset: number, classes: number, describe: () => string): number {
+export function rowSum(
+  p: ArrayLike<number>,
+  offset: number,
+  classes: number,
+  describe: () => string,
+): number {
   let sum = 0;
   for (let c = 0; c < classes; c++) {
     const value = p[offset + c];
-    if (!(value >= 0)) {
+    if (!(typeof value === "number" && value >= 0)) {
       refuse(`${describe()}, class ${c}`, value, "a probability: finite and at least 0");
     }
     sum += value;

@@ -1,4 +1,5 @@
 /** The detector's caveats in words. */
+import { refuse, requireObject } from "../validate.ts";
 import type { Caveat } from "./caveats.ts";
 
 /** A whole number of percent. */
@@ -6,8 +7,9 @@ export const percent = (share: number) => `${Math.round(100 * share)} %`;
 
 const nats = (value: number) => `${value.toFixed(2)} nats`;
 
-/** A clause without a capital and a full stop. */
+/** A clause without a capital and a full stop. @throws RangeError for what is no caveat */
 export function inWords(caveat: Caveat): string {
+  requireObject("caveat", caveat);
   switch (caveat.code) {
     case "noEvaluation":
       return "no evaluation yet";
@@ -43,6 +45,12 @@ export function inWords(caveat: Caveat): string {
       return `the ensemble changed from ${caveat.from} to ${caveat.to} members at step ${caveat.step}: mutual information does not compare across sizes, so the search for a peak began again`;
     case "backToUniform":
       return `after the peak at step ${caveat.peakStep} the members returned to near-uniform predictions: that is forgetting, or the end of a confident initialisation, and not agreement`;
+    default:
+      return refuse(
+        "code of a caveat",
+        (caveat satisfies never as Caveat).code,
+        "that of a caveat of the detector",
+      );
   }
 }
 

@@ -1,22 +1,32 @@
 /** Distances of a predictive distribution to the exact references. Distributions are over the same classes; nats. */
 
 import { log } from "../elementary.ts";
-import { requireLength } from "../validate.ts";
+import { requireLength, requireNonEmpty } from "../validate.ts";
+import { rowSum } from "./rows.ts";
 
 type Distribution = ArrayLike<number>;
 
-function requireSameLength(p: Distribution, q: Distribution): void {
+/** @throws RangeError for what is no distribution, and for different numbers of classes */
+function requireDistributions(p: Distribution, q: Distribution): void {
+  requireNonEmpty("distribution", p);
   requireLength("distribution", q, p.length, "the classes of the other one");
+  for (const [i, each] of [p, q].entries())
+    rowSum(each, 0, each.length, () => (i === 0 ? "first distribution" : "second distribution"));
 }
 
 /**
  * Jensen-Shannon divergence (KL(p || m) + KL(q || m)) / 2 with m = (p + q)/2, in nats: 0 to ln 2, finite for any
  * supports.
  *
- * @throws RangeError for different numbers of classes
+ * @throws RangeError for different numbers of classes, and for what is no distribution
  */
 export function jensenShannon(p: Distribution, q: Distribution): number {
-  requireSameLength(p, q);
+  requireDistributions(p, q);
+  return divergence(p, q);
+}
+
+/** The same of rows that have been checked. */
+export function divergence(p: Distribution, q: Distribution): number {
   let sum = 0;
   for (let c = 0; c < p.length; c++) {
     // Each probability over the mixture's, without halving: half of the smallest denormal would round to 0.
@@ -31,10 +41,15 @@ export function jensenShannon(p: Distribution, q: Distribution): number {
 /**
  * Total variation distance sum_c |p_c - q_c| / 2, from 0 to 1.
  *
- * @throws RangeError for different numbers of classes
+ * @throws RangeError for different numbers of classes, and for what is no distribution
  */
 export function totalVariation(p: Distribution, q: Distribution): number {
-  requireSameLength(p, q);
+  requireDistributions(p, q);
+  return variation(p, q);
+}
+
+/** The same of rows that have been checked. */
+export function variation(p: Distribution, q: Distribution): number {
   let sum = 0;
   for (let c = 0; c < p.length; c++) sum += Math.abs(p[c] - q[c]);
   return sum / 2;
@@ -54,10 +69,10 @@ export function relativeDistance(dG: number, dM: number, dGM: number): number | 
  * over prompts drawn from the reference's prior, it is the excess of q's expected log loss over the lowest one
  * possible. Infinite where q gives no probability to a class the reference holds possible.
  *
- * @throws RangeError for different numbers of classes
+ * @throws RangeError for different numbers of classes, and for what is no distribution
  */
 export function regret(reference: Distribution, q: Distribution): number {
-  requireSameLength(reference, q);
+  requireDistributions(reference, q);
   let sum = 0;
   for (let c = 0; c < q.length; c++) {
     if (reference[c] > 0) sum += reference[c] * log(reference[c] / q[c]);

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { jensenShannon, regret, relativeDistance, totalVariation } from "../src/tasks/distances.ts";
+import { jensenShannon, regret, relativeDistance, totalVariation } from "../src/uncertainty/distances.ts";
 
 /** Distributions over 5 classes, with zeros. */
 const distribution = fc
@@ -96,4 +96,20 @@ it("all refuse distributions over different classes", () => {
       /length of distribution: got 2, must be 1, the classes of the other one/,
     );
   }
+});
+
+describe("what is no distribution", () => {
+  const good = [0.5, 0.5];
+  it.each<[number[], number[], RegExp]>([
+    [[Number.NaN, 0], good, /^first distribution, class 0: got NaN, must be a probability/],
+    [good, [-1, 2], /^second distribution, class 0: got -1, must be a probability/],
+    [[5, 5], good, /^first distribution, sum of probabilities: got 10, must be 1 within/],
+    [good, [0.5, Infinity], /^second distribution, sum of probabilities: got Infinity, must be 1/],
+    [good, [1], /^length of distribution: got 1, must be 2/],
+    [[], [], /^length of distribution: got 0, must be at least 1/],
+    [["1", "0"] as unknown as number[], good, /^first distribution, class 0: got/],
+  ])("is refused: %j, %j", (p, q, message) => {
+    for (const distance of [jensenShannon, totalVariation, regret])
+      expect(() => distance(p, q)).toThrow(message);
+  });
 });
