@@ -75,14 +75,15 @@ export async function examine(
     const read = await readRecordLines<T>(directory, recordFile);
     faults.push(...read.faults);
     const byStep = new Map<number, RecordLine<T>>();
-    let before = -1;
     for (const line of read.lines) {
       const { step } = line.record;
       if (expected.has(step)) byStep.set(step, line);
       else faults.push(new FileFault(line.place, `the run has no evaluation at step ${step}`));
-      if (step < before)
-        faults.push(new FileFault(line.place, `out of order: step ${step} after step ${before}`));
-      before = Math.max(before, step);
+    }
+    const back = read.lines.findIndex(({ record }, i) => record.step < read.lines[i - 1]?.record.step);
+    if (back > 0) {
+      const [before, { place, record }] = read.lines.slice(back - 1);
+      faults.push(new FileFault(place, `out of order: step ${record.step} after step ${before.record.step}`));
     }
     const keep = (lines: readonly RecordLine<T>[]) => {
       const same = read.lines.length === lines.length && read.lines.every((line, i) => line === lines[i]);
