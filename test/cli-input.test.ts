@@ -192,6 +192,7 @@ training:
   it.each<[string, string | Uint8Array, RegExp]>([
     ["has tags that mean nothing", "seed: !number 3", /Unresolved tag: !number/],
     ["is UTF-16", Buffer.from("seed: 3", "utf16le"), /not text in UTF-8/],
+    ["is Latin-1", Buffer.from("name: caf\xe9", "latin1"), /c\d+\.yaml: it is not text in UTF-8$/],
     ["is binary", Buffer.from([0x7f, 0x45, 0x4c, 0x46, 0, 0, 1]), /not text in UTF-8/],
     ["has a key of every object", "__proto__: {seed: 3}", /unknown key "__proto__"/],
     ["has two documents", "seed: 1\n---\nseed: 2", /multiple documents/],

@@ -32,6 +32,18 @@ const tokens = (prompts: ReturnType<typeof jsonl>) => prompts.map((prompt) => Ar
 beforeAll(() => runEnsemble(config, { out: run, workers: 1 }));
 
 describe("prompts as text", () => {
+  it("are in UTF-8, from a file or standard input", async () => {
+    const path = join(root, "latin.jsonl");
+    writeFileSync(path, Buffer.from('{"tokens":[1,2],"note":"caf\xe9"}\n', "latin1"));
+    const refused = [2, "epigrok: the prompts: it is not text in UTF-8\n"];
+    const fromFile = await epigrok(["predict", run, path]);
+    expect([fromFile.code, fromFile.stderr]).toEqual(refused);
+    const fromInput = await epigrok(["predict", run], {
+      running: ({ stdin }) => void stdin?.end(readFileSync(path)),
+    });
+    expect([fromInput.code, fromInput.stderr]).toEqual(refused);
+  });
+
   it("are tokens, or x and z, of any length the model takes", () => {
     expect(tokens(jsonl("[1,2,0,3,4]", '{"tokens":[1,2]}', '{"x":[[1,2],[3,4]],"z":[0]}'))).toEqual([
       [1, 2, 0, 3, 4],

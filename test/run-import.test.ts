@@ -7,6 +7,7 @@ import {
   readFileSync,
   rmSync,
   statfsSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -129,6 +130,18 @@ describe("the command", () => {
     );
   });
 
+  it("warns of checkpoints of different runs", async () => {
+    const other = join(root, "other");
+    await runEnsemble({ ...config, seed: 7 }, { out: other, workers: 1 });
+    const path = join(root, "mixed.yaml");
+    writeFileSync(path, stringify(settings));
+    const mixed = [files[2], join(other, checkpointFile({ step: 4, member: 1 }))];
+    const args = ["import", ...mixed, "--config", path, "--out", join(root, "mixed")];
+    const { code, stderr } = await epigrok(args);
+    expect(code).toBe(0);
+    expect(stderr).toContain(`warning: ${mixed[1]} is of another run than ${mixed[0]}`);
+  });
+
   it("wants a configuration and a directory", async () => {
     const { code, stderr } = await epigrok(["import", files[0]]);
     expect([code, stderr]).toEqual([2, expect.stringContaining("Missing required arguments: config, out")]);
@@ -213,6 +226,34 @@ describe("refusals", () => {
     expect(await identifyCheckpoints([join(folder, "member-0.safetensors")], 4)).toMatchObject([
       { step: 3, member: 0 },
     ]);
+  });
+
+  it("metadata that are no numbers, by name", async () => {
+    const tensors = await tensorsOf((t) => t);
+    for (const step of ["abc", "-5", "1e300", "0x10", "", "4294967296"]) {
+      const path = written("odd.safetensors", tensors, { step });
+      await expect(identifyCheckpoints([path], 4)).rejects.toThrow(
+        `${path}: metadata step: got "${step}", must be a whole number below 2^32`,
+      );
+    }
+    const path = written("odd.safetensors", tensors, { member: "first" });
+    await expect(identifyCheckpoints([path], 4)).rejects.toThrow(/metadata member: got "first"/);
+  });
+
+  it("a file given twice, also by another name", async () => {
+    const path = written("twice.safetensors", await tensorsOf((t) => t));
+    await expect(identifyCheckpoints([path, path], 4)).rejects.toThrow(`${path}: it is given twice`);
+    symlinkSync(path, join(root, "link.safetensors"));
+    const linked = identifyCheckpoints([path, join(root, "link.safetensors")], 4);
+    await expect(linked).rejects.toThrow("link.safetensors: it is given twice");
+  });
+
+  it("another function of the same parameters", async () => {
+    const gelu = { ...config, model: { ...config.model, actFn: "gelu" as const } };
+    const out = join(root, "gelu");
+    const importing = importRun(gelu, await identifyCheckpoints(files, 4), { ...options, out });
+    await expect(importing).rejects.toThrow(/model\.actFn: got gelu, must be relu, of which/);
+    expect(existsSync(out)).toBe(false);
   });
 
   it("names and metadata are told apart", async () => {

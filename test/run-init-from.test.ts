@@ -142,6 +142,22 @@ describe("refuses, before anything is written,", () => {
     await refused(tiny(source, { model: { nLayers: 2 } }), /h\.1\..* missing/);
   });
 
+  it("another function of the same parameters, by the settings that differ", async () => {
+    const other = { actFn: "gelu", ropeBase: 100 } as const;
+    await refused(
+      tiny(source, { model: other }),
+      /model\.actFn: got gelu, must be relu, .*; model\.ropeBase: got 100, must be 30, of which .*config\.json is/,
+    );
+    await refused(
+      tiny(join(source, checkpointFile({ step: 2, member: 1 })), { model: { nHeads: 4 } }),
+      /model\.nHeads: got 4, must be 2, of which .*config\.json is/,
+    );
+    // What says nothing of a model is none.
+    const bare = join(root, "bare.safetensors");
+    cpSync(join(source, checkpointFile({ step: 2, member: 1 })), bare);
+    await planRun(tiny(bare, { model: other }), 1);
+  });
+
   it("more members than there are", async () => {
     await refused(tiny(source, { ensemble: { members: 3 } }), /it has 2 members, and none for member 2/);
   });

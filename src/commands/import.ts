@@ -38,6 +38,12 @@ export const importCommand: CommandModule<object, ImportArguments> = {
     const { importRun } = await import("../run/import.ts");
     const layer = fileLayer(path);
     const checkpoints = await identifyCheckpoints(files, resolveConfig([layer]).training.steps);
+    const [first] = checkpoints;
+    const foreign = checkpoints.find(({ run }) => run !== first.run);
+    if (foreign)
+      console.error(
+        `warning: ${foreign.path} is of another run than ${first.path}; all are taken as one ensemble`,
+      );
     const newest = checkpoints.at(-1)!;
     const layers = [
       layer,

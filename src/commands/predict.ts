@@ -1,7 +1,7 @@
 /** `epigrok predict`: what a checkpoint predicts for prompts in a file. */
 import { readFile } from "node:fs/promises";
 import { extname } from "node:path";
-import { text } from "node:stream/consumers";
+import { buffer } from "node:stream/consumers";
 import type { Argv, CommandModule } from "yargs";
 import type { PosteriorDraws } from "../analysis/predict.ts";
 import { messageOf, UsageError } from "../errors.ts";
@@ -90,7 +90,10 @@ const formatOf = (path: string): PromptFormat => (extname(path).toLowerCase() ==
 
 async function textOf(path: string | undefined): Promise<string> {
   try {
-    return path ? await readFile(path, "utf8").catch(named(path)) : await text(process.stdin);
+    const { decodeText } = await import("../config/load.ts");
+    if (!path) return decodeText(await buffer(process.stdin));
+    const bytes = await readFile(path).catch(named(path));
+    return decodeText(bytes);
   } catch (error) {
     throw new UsageError(`the prompts: ${messageOf(error)}`);
   }

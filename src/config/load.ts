@@ -38,11 +38,21 @@ export function readConfigFile(path: string): {
   };
 }
 
-function readText(path: string): string {
+/** The text of a file that a user wrote, without a mark of its byte order. @throws UsageError unless it is UTF-8 */
+export function readText(path: string): string {
   try {
-    return readFileSync(path, "utf8");
+    return decodeText(readFileSync(path));
   } catch (error) {
     throw new UsageError(`${path}: ${messageOf(error)}`);
+  }
+}
+
+/** @throws Error unless the bytes are UTF-8 */
+export function decodeText(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new Error("it is not text in UTF-8");
   }
 }
 

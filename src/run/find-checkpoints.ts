@@ -7,7 +7,7 @@ import { promptLength } from "../tasks/batch.ts";
 import { type TaskConfig, taskSchema } from "../tasks/settings.ts";
 import { refuse } from "../validate.ts";
 import { listCheckpoints } from "./checkpoints.ts";
-import { named } from "./errors.ts";
+import { named, nullIfAbsent } from "./errors.ts";
 import { CHECKPOINT_NAMES, checkpointFolder, MODEL_FILE } from "./files.ts";
 import { parseObject } from "./json.ts";
 
@@ -47,6 +47,28 @@ async function membersIn(folder: string): Promise<FoundCheckpoints["files"]> {
       return member === undefined ? [] : [{ member: Number(member), path: join(folder, name) }];
     })
     .sort((a, b) => a.member - b.member);
+}
+
+/** What the shapes of the tensors do not tell of a model. */
+const BESIDE_SHAPES = ["nHeads", "actFn", "ropeBase"] as const;
+
+/**
+ * @throws UsageError if the description in the checkpoints' folder, where there is one, is damaged or of a model that
+ *   computes another function of the same parameters
+ */
+export async function requireSameFunction(folder: string, shape: TransformerShape): Promise<void> {
+  const path = join(folder, MODEL_FILE);
+  const text = await readFile(path, "utf8").catch(named(path)).catch(nullIfAbsent);
+  if (text === null) return;
+  const found = parseObject(text, { directory: folder, file: MODEL_FILE });
+  // A description by another program may have other words.
+  const differing = BESIDE_SHAPES.filter((key) => found[key] !== undefined && found[key] !== shape[key]);
+  if (differing.length > 0)
+    throw new UsageError(
+      differing
+        .map((key) => `model.${key}: got ${shape[key]}, must be ${found[key]}, of which ${path} is`)
+        .join("; "),
+    );
 }
 
 /** What a checkpoint's folder says of its model. */

@@ -1,4 +1,5 @@
 /** A run directory of checkpoints that another program trained. */
+import { dirname } from "node:path";
 import type { Config } from "../config/schema.ts";
 import { loadCoreModule } from "../core/build.ts";
 import type { CoreModule } from "../core/module.ts";
@@ -12,6 +13,7 @@ import { requireRunnable } from "./check.ts";
 import { readParameters } from "./checkpoints.ts";
 import { RunDirectory } from "./directory.ts";
 import { describeEnvironment } from "./environment.ts";
+import { requireSameFunction } from "./find-checkpoints.ts";
 import type { ForeignCheckpoint } from "./foreign.ts";
 import { runHash } from "./identity.ts";
 import { configHash, type Manifest } from "./manifest.ts";
@@ -56,7 +58,10 @@ export async function importRun(
     return { state, evaluation };
   };
   // All of them, before anything is written; together they may not fit into memory.
-  for (const checkpoint of checkpoints) await load(checkpoint);
+  for (const checkpoint of checkpoints) {
+    await load(checkpoint);
+    await requireSameFunction(dirname(checkpoint.path), transformerShape(config));
+  }
 
   const steps = [...new Set(checkpoints.map(({ step }) => step))];
   const manifest: Manifest = {

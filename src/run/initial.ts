@@ -10,7 +10,7 @@ import { stateAtStart, transformerShape } from "../training/model.ts";
 import { readInitialCopy, readParameters } from "./checkpoints.ts";
 import type { RunDirectory } from "./directory.ts";
 import { initialFile } from "./files.ts";
-import { findCheckpoints } from "./find-checkpoints.ts";
+import { findCheckpoints, requireSameFunction } from "./find-checkpoints.ts";
 
 /**
  * The flat parameter vectors that the members begin with; null if they are random.
@@ -31,13 +31,15 @@ export async function readInitial(
       throw new UsageError(`it is in ${replaced}, the run that would be replaced`);
     const { members } = config.ensemble;
     const table = parametersOf(config, core);
-    return await Promise.all(
+    const parameters = await Promise.all(
       Array.from({ length: members }, (_, member) => {
         const own = files.length === 1 ? files[0] : files.find((file) => file.member === member);
         if (!own) throw new UsageError(`it has ${files.length} members, and none for member ${member}`);
         return readParameters(own.path, table);
       }),
     );
+    await requireSameFunction(folder, transformerShape(config));
+    return parameters;
   } catch (error) {
     throw new UsageError(`model.initFrom: got ${JSON.stringify(initFrom)}: ${messageOf(error)}`);
   }

@@ -1,13 +1,12 @@
 /** What a sweep is asked for: settings of all runs, axes whose grid is run, sets of settings, and what is left out. */
-import { readFileSync } from "node:fs";
 import { isSection, requireData } from "../config/data.ts";
-import { settingKey } from "../config/load.ts";
+import { readText, settingKey } from "../config/load.ts";
 import { nearestName } from "../config/nearest-name.ts";
 import { presetLayer } from "../config/presets.ts";
 import type { ConfigLayer } from "../config/resolve.ts";
 import type { ConfigInput } from "../config/schema.ts";
 import { parseYaml } from "../config/yaml.ts";
-import { messageOf, UsageError } from "../errors.ts";
+import { UsageError } from "../errors.ts";
 import { axisValues } from "./values.ts";
 
 /** By dotted key. */
@@ -51,12 +50,7 @@ const KEYS = ["preset", "set", "axes", "settings", "exclude"] as const satisfies
  * @throws UsageError for what is none
  */
 export function readSweepFile(path: string): SweepInput {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    throw new UsageError(`${path}: ${messageOf(error)}`);
-  }
+  const text = readText(path);
   const data = parseYaml(text, path).data ?? {};
   if (!isSection(data)) throw new UsageError(`${path}: expected keys and values`);
   const { name, description, $schema, ...content } = data;

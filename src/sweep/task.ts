@@ -1,6 +1,6 @@
 /** Which runs one task of an array of jobs has, wherever its number comes from. */
-import { readFileSync } from "node:fs";
-import { messageOf, UsageError } from "../errors.ts";
+import { readText } from "../config/load.ts";
+import { UsageError } from "../errors.ts";
 import type { SweepRun } from "./expand.ts";
 
 /** Where schedulers say which task this is: arrays of Slurm, Indexed Jobs of Kubernetes. */
@@ -36,12 +36,7 @@ export function runsOfTask(
 
 /** Those of `runs` that a file names, one a line, in its order, each once. @throws UsageError for other names */
 export function listedRuns(path: string, runs: readonly SweepRun[]): SweepRun[] {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    throw new UsageError(`${path}: ${messageOf(error)}`);
-  }
+  const text = readText(path);
   const known = new Map(runs.map((run) => [run.run, run]));
   // Whitespace: as an editor of another system leaves it, with its mark at the beginning of the file.
   const names = new Set(text.split("\n").map((line) => line.trim()));
