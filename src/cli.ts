@@ -3,7 +3,12 @@
 import { debuglog } from "node:util";
 import yargs, { type CommandModule } from "yargs";
 import { hideBin } from "yargs/helpers";
-import { commandWords, refuseMistakenSwitches, refuseRepeated } from "./commands/arguments.ts";
+import {
+  commandWords,
+  refuseMistakenNumbers,
+  refuseMistakenSwitches,
+  refuseRepeated,
+} from "./commands/arguments.ts";
 import { COMPLETION_REQUEST, proposalsFor } from "./commands/completion.ts";
 import { diagnoseCommand } from "./commands/diagnose.ts";
 import { doctorCommand } from "./commands/doctor.ts";
@@ -80,8 +85,13 @@ const isUsageError = (error: unknown) =>
   error instanceof UsageError || (error instanceof Error && error.name === "YError");
 
 /** The types of yargs lack the second argument of a middleware, and its method. */
-function refuseMeaningless(_: object, command: { getOptions(): { boolean: string[] } }): void {
-  refuseMistakenSwitches(words, command.getOptions().boolean);
+function refuseMeaningless(
+  _: object,
+  command: { getOptions(): { boolean: string[]; number: string[] } },
+): void {
+  const { boolean, number } = command.getOptions();
+  refuseMistakenSwitches(words, boolean);
+  refuseMistakenNumbers(words, number);
 }
 
 /** Before anything is compiled: the flag of V8 holds for what comes after it. */

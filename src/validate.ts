@@ -8,8 +8,15 @@ export function refuse(name: string, value: unknown, allowed: string): never {
   throw new RangeError(`${name}: got ${shown(value)}, must be ${allowed}`);
 }
 
-/** Objects by their kind: their content may be of any size, or refuse to be shown. Short vectors as they are. */
+/** Texts that would be taken for a value of another type. */
+const AMBIGUOUS = /^\s*([+-]?(\d*\.?\d+(e[+-]?\d+)?|Infinity)|NaN|null|undefined|true|false)?\s*$/i;
+
+/**
+ * Objects by their kind: their content may be of any size, or refuse to be shown. Short vectors as they are, texts in
+ * quotes where they could be something else.
+ */
 function shown(value: unknown): string {
+  if (typeof value === "string" && AMBIGUOUS.test(value)) return JSON.stringify(value);
   if (typeof value !== "object" || value === null) return String(value);
   if (Array.isArray(value) && value.length <= 8 && value.every(isNumber)) return value.join();
   const kind = Object.prototype.toString.call(value).slice("[object ".length, -1);

@@ -61,7 +61,10 @@ describe("epigrok", () => {
     [["run", "--out"], /Not enough arguments following: out/],
     [["posterior", "x", "--save"], /Not enough arguments following: save/],
     [["spectrum", "x", "--steps"], /Not enough arguments following: steps/],
-    [["run", "--seed", "abc"], /seed: got NaN from --seed, must be a number/],
+    [["run", "--seed", "abc"], /--seed: got "abc", must be a number/],
+    [["run", "--workers=abc", "--dry-run"], /--workers: got "abc", must be a number/],
+    [["theory", "-d", "0", "--no-simulate", "--no-regression"], /d: got 0, must be an integer of at least 1/],
+    [["theory", "-d", "ten"], /--d: got "ten", must be a number/],
     [["run", "--seed", "1", "--seed", "2"], /--seed is given more than once/],
     [["theory", "--run", "absent", "missing"], /no such run directory: .*absent/],
     [["run", "--members", "0"], /ensemble\.members: got 0 from --members, must be > 0/],
@@ -243,7 +246,7 @@ describe("epigrok run", () => {
     const { code, stdout, stderr } = await run(args);
     expect(code).toBe(1);
     const { perMember, verdict }: RunSummary = JSON.parse(stdout);
-    expect(perMember.map((m) => m.failedStep)).toEqual([expect.any(Number), null]);
+    expect(perMember.map((m) => m.failedStep)).toEqual([2, 2]);
     expect(verdict).toMatch(/Member 0: the loss became non-finite at step \d+/);
     expect(stderr).toMatch(/member 0: the loss became non-finite at step \d+/);
   });

@@ -78,7 +78,14 @@ describe("of a file", () => {
       ["--predictions", numpy("float64.npy"), "--steps", "0,1,2"],
       /float64\.npy: length of steps: got 3, must be 2/,
     ],
-    [["--predictions", numpy("fortran.npy"), "--steps", ",500"], /--steps: got ",500", must have a number/],
+    [
+      ["--predictions", numpy("fortran.npy"), "--steps", ",500"],
+      /--steps: got ",500", must be numbers such as/,
+    ],
+    [
+      ["--predictions", numpy("fortran.npy"), "--steps", "1e1,0x20"],
+      /--steps: got "1e1,0x20", must be numbers/,
+    ],
     [["--follow", "--predictions", root], /: it is a directory$/m],
     [["--predictions", numpy("README.md")], /README\.md: not a valid safetensors file/],
     [["--predictions", numpy("float64.npy"), "--ceiling", "2"], /ceiling: got 2, must be from 0 to 1/],

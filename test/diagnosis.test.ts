@@ -373,13 +373,15 @@ describe("a line of a stream", () => {
     ["[1]", /^a line: got \[1\], must be a JSON object/],
     ['{"predictions": [[[1, 0]]]}', /^step: got undefined/],
     ['{"step": 1, "predictions": [[[1, 0], [1]]]}', /^predictions\[0\]\[1\]: got 1, must be a list of 2/],
-    ['{"step": 1, "predictions": [[[1, "0"]]]}', /^predictions\[0\]\[0\]\[1\]: got 0, must be a number/],
+    ['{"step": 1, "predictions": [[[1, "0"]]]}', /^predictions\[0\]\[0\]\[1\]: got "0", must be a number/],
+    ['{"step": "0", "predictions": [[[1, 0]]]}', /^step: got "0", must be a number/],
+    ['{"step": 1, "predictions": [[[1, 0]]], "chance": 0.9}', /^key of a line: got chance, must be one of/],
     ['{"step": 1, "predictions": [[[1, 0]]], "seen": [[[1, 0]]]}', /with seen and seenLabels/],
     [
       '{"step": 1, "predictions": [[[1, 0]]], "unseenLabels": [null]}',
       /^unseenLabels\[0\]: got null, must be/,
     ],
-    ['{"step": 1, "predictions": [[[1, 0]]], "unseenLabels": [""]}', /^unseenLabels\[0\]: got , must be/],
+    ['{"step": 1, "predictions": [[[1, 0]]], "unseenLabels": [""]}', /^unseenLabels\[0\]: got "", must be/],
     [
       `{"step": 1, "predictions": ${"[".repeat(2e5)}${"]".repeat(2e5)}}`,
       /^predictions: got more lists in lists, must be members x prompts x classes$/,

@@ -62,7 +62,7 @@ describe("prompts as text", () => {
   it("may hold the last z, which is asked for", () => {
     const asked = [[1, 2, 0, 3, 4]];
     expect(tokens(jsonl("[1,2,0,3,4,1]"))).toEqual(asked);
-    expect(tokens(jsonl('{"x":[[1,2],[3,4]],"z":[0,1],"note":"kept for myself"}'))).toEqual(asked);
+    expect(tokens(jsonl('{"x":[[1,2],[3,4]],"z":[0,1]}'))).toEqual(asked);
     expect(tokens(csv("1,2,0,3,4,1"))).toEqual(asked);
     // As long as a prompt with its answer.
     expect(tokens(csv("1,2,0,3,4,1,0,0,2"))).toEqual([[1, 2, 0, 3, 4, 1, 0, 0]]);
@@ -87,7 +87,10 @@ describe("prompts as text", () => {
     ["[1,5]", /token 2: got 5, must be an integer from 0 to 4/],
     ["[1,-1]", /token 2: got -1/],
     ["[1.5,1]", /token 1: got 1\.5/],
-    ['["1",1]', /token 1: got 1, must be an integer/],
+    ['["1",1]', /token 1: got "1", must be an integer/],
+    ['["true",1]', /token 1: got "true", must be an integer/],
+    ['{"x":[[1,2]],"z":[],"q":1}', /key of the prompt: got q, must be one of x, z/],
+    ['{"tokens":[1,2],"z":[3]}', /key of the prompt: got z, must be one of tokens/],
     ["[1,2,9]", /token 3: got 9/],
     ['{"x":[[1],[2]],"z":[1]}', /x 1: got \[1\], must be a list of 2/],
     ['{"x":[[1,2]],"z":[1,2]}', /number of z: got 2, must be 0, one less than there are x, or as many/],
@@ -180,7 +183,7 @@ describe("predictions", () => {
     const { task } = config;
     writeFileSync(join(moved, "config.json"), JSON.stringify({ dVocab: 5, dModel: "8", task }));
     await expect(predicted(moved, "[1,2]")).rejects.toThrow(
-      /config\.json: dModel: got 8, must be an integer/,
+      /config\.json: dModel: got "8", must be an integer/,
     );
     rmSync(join(moved, "config.json"));
     await expect(predicted(moved, "[1,2]")).rejects.toThrow(/described in config\.json beside it: ENOENT/);

@@ -216,6 +216,11 @@ describe("refusals", () => {
     await expect(identifyCheckpoints(files.slice(0, 3), 4)).rejects.toThrow(
       "at step 4 there are the members 0, must be 0 to 1, as at the other steps",
     );
+    const lone = join(root, "copy", "step-2", "member-5.safetensors");
+    cpSync(files[0], lone);
+    await expect(identifyCheckpoints([lone], 4)).rejects.toThrow(
+      /at step 2 there are the members 5, must be 0, the only one$/,
+    );
     await expect(identifyCheckpoints([join(root, "none")], 4)).rejects.toThrow(/none: ENOENT/);
   });
 

@@ -31,6 +31,16 @@ export function refuseRepeated(args: Record<string, unknown>): void {
       throw new UsageError(`--${name} is given more than once`);
 }
 
+/** yargs makes NaN of a text in the place of a number. @param numbers names of the options that take one */
+export function refuseMistakenNumbers(words: readonly string[], numbers: readonly string[]): void {
+  for (const [i, word] of words.entries()) {
+    const [, name, joined] = /^--?([^=]+)(?:=(.*))?$/s.exec(word) ?? [];
+    const value = joined ?? words[i + 1];
+    if (numbers.includes(name) && value !== undefined && Number.isNaN(Number(value)))
+      throw new UsageError(`--${name}: got "${value}", must be a number`);
+  }
+}
+
 /**
  * `--no-` before anything but a switch would make the value false, and so would a value of a switch that is not `true`.
  * @param switches names of the options that are there or not

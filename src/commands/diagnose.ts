@@ -117,11 +117,12 @@ async function ofFile(path: string, { steps, seen, ...args }: DiagnoseArguments)
   }
 }
 
-/** undefined for what is no list of numbers, but a path. @throws UsageError for a list with a gap */
+/** undefined for a path. @throws UsageError for a list of anything but numbers */
 function stepsIn(text: string): number[] | undefined {
-  if (!/^[\d\s,.e+-]+$/.test(text)) return undefined;
+  if (/\.npy$/i.test(text) || !/^[\s\d,+-]/.test(text)) return undefined;
   return text.split(",").map((part) => {
-    if (part.trim() === "") throw new UsageError(`--steps: got "${text}", must have a number between commas`);
+    if (!/^\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*$/i.test(part))
+      throw new UsageError(`--steps: got "${text}", must be numbers such as 0,500,1000, or an .npy file`);
     return Number(part);
   });
 }

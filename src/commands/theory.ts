@@ -4,6 +4,7 @@ import type { TaskRatio } from "../analysis/bridge.ts";
 import { UsageError } from "../errors.ts";
 import type { StudyOptions } from "../report/theory/study.ts";
 import type { RunData } from "../run/read.ts";
+import { requireCount, requireWord } from "../validate.ts";
 import { distinctPaths } from "./flags.ts";
 
 interface TheoryArguments {
@@ -168,6 +169,10 @@ async function readBridge({ run, level, u0, taskRatio }: TheoryArguments) {
 
 function studyOptions(args: TheoryArguments): StudyOptions {
   const { lambda, labelNoise, u0, level, theta, simulate, d, draws, seed } = args;
+  // Also where nothing is simulated or trained.
+  requireCount("d", d);
+  requireCount("draws", draws);
+  requireWord("seed", seed);
   return {
     lambda,
     sn2: labelNoise,

@@ -172,7 +172,8 @@ function merge(under: Record<string, unknown>, over: Record<string, unknown>): R
   for (const [key, value] of Object.entries(over)) {
     const below = merged[key];
     if (isSection(value)) merged[key] = merge(isSection(below) ? below : {}, value);
-    else merged[key] = value;
+    // -0 is 0.
+    else merged[key] = value === 0 ? 0 : value;
   }
   return merged;
 }

@@ -1,6 +1,6 @@
 /** Evaluations as lines of JSON, from a training loop elsewhere. */
 import { messageOf } from "../errors.ts";
-import { refuse } from "../validate.ts";
+import { refuse, requireKeys } from "../validate.ts";
 import type { NumberArray } from "./arrays.ts";
 import type { Evaluation } from "./diagnose.ts";
 
@@ -12,6 +12,7 @@ import type { Evaluation } from "./diagnose.ts";
  */
 export function parseEvaluation(line: string): Evaluation {
   const value = parseObject(line);
+  requireKeys("a line", value, ["step", "predictions", "seen", "seenLabels", "unseenLabels"]);
   const { step, predictions, seen, seenLabels, unseenLabels } = value;
   if (typeof step !== "number") refuse("step", step, "a number");
   if ((seen === undefined) !== (seenLabels === undefined))
@@ -35,7 +36,11 @@ function parseObject(line: string): Record<string, unknown> {
   }
   return typeof value === "object" && value !== null && !Array.isArray(value)
     ? (value as Record<string, unknown>)
-    : refuse("a line", JSON.stringify(value)?.slice(0, 60), "a JSON object");
+    : refuse(
+        "a line",
+        typeof value === "object" ? JSON.stringify(value).slice(0, 60) : value,
+        "a JSON object",
+      );
 }
 
 function labelsOf(name: string, value: unknown): number[] {

@@ -85,10 +85,12 @@ function requireSameMembers(found: readonly ForeignCheckpoint[]): void {
   const steps = new Map<number, number[]>();
   for (const { step, member } of found) steps.set(step, [...(steps.get(step) ?? []), member]);
   const count = Math.max(...[...steps.values()].map((members) => members.length));
+  const wanted = count === 1 ? "0, the only one" : `0 to ${count - 1}`;
+  const like = steps.size > 1 ? ", as at the other steps" : "";
   for (const [step, members] of steps)
     for (let member = 0; member < count; member++)
       if (members[member] !== member)
         throw new UsageError(
-          `at step ${step} there are the members ${members.join(", ")}, must be 0 to ${count - 1}, as at the other steps`,
+          `at step ${step} there are the members ${members.join(", ")}, must be ${wanted}${like}`,
         );
 }

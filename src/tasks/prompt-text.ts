@@ -3,7 +3,7 @@
  * up to the inputs of the z that is asked for.
  */
 import { messageOf, UsageError } from "../errors.ts";
-import { refuse, requireWhole } from "../validate.ts";
+import { refuse, requireKeys, requireWhole } from "../validate.ts";
 import { promptLength } from "./batch.ts";
 import type { TaskConfig } from "./settings.ts";
 
@@ -70,9 +70,17 @@ function jsonTokens(written: string, { variables }: Layout): unknown[] {
   const value: unknown = JSON.parse(written);
   if (Array.isArray(value)) return value;
   const { tokens, x, z } = (value ?? {}) as Record<string, unknown>;
-  if (Array.isArray(tokens)) return tokens;
+  if (Array.isArray(tokens)) {
+    requireKeys("the prompt", value as object, ["tokens"]);
+    return tokens;
+  }
   if (!Array.isArray(x) || !Array.isArray(z))
-    return refuse("the prompt", written.slice(0, 60), "a list, or an object with tokens, or with x and z");
+    return refuse(
+      "the prompt",
+      typeof value === "object" && value !== null ? written.slice(0, 60) : value,
+      "a list, or an object with tokens, or with x and z",
+    );
+  requireKeys("the prompt", value as object, ["x", "z"]);
   if (z.length !== x.length && z.length !== x.length - 1)
     refuse("number of z", z.length, `${x.length - 1}, one less than there are x, or as many`);
   return x.flatMap((inputs: unknown, k) => [...inputsOf(inputs, k, variables), ...z.slice(k, k + 1)]);
@@ -81,7 +89,8 @@ function jsonTokens(written: string, { variables }: Layout): unknown[] {
 function inputsOf(inputs: unknown, k: number, variables: number): unknown[] {
   if (!Array.isArray(inputs) && variables === 1) return [inputs];
   if (Array.isArray(inputs) && inputs.length === variables) return inputs;
-  return refuse(`x ${k + 1}`, JSON.stringify(inputs), `a list of ${variables}, one for each variable`);
+  const given = typeof inputs === "object" ? JSON.stringify(inputs) : inputs;
+  return refuse(`x ${k + 1}`, given, `a list of ${variables}, one for each variable`);
 }
 
 /** null for the header, which may be the first line. */
