@@ -9,7 +9,7 @@ export function refuse(name: string, value: unknown, allowed: string): never {
 }
 
 /** Texts that would be taken for a value of another type. */
-const AMBIGUOUS = /^\s*([+-]?(\d*\.?\d+(e[+-]?\d+)?|Infinity)|NaN|null|undefined|true|false)?\s*$/i;
+const AMBIGUOUS = /^\s*([+-]?(\d*\.?\d+([eE][+-]?\d+)?|Infinity)|NaN|null|undefined|true|false)?\s*$/;
 
 /**
  * Objects by their kind: their content may be of any size, or refuse to be shown. Short vectors as they are, texts in

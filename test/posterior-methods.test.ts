@@ -280,7 +280,7 @@ it("a file that is no saved posterior is named as such", async () => {
     decodePosterior(encodePosterior(posterior, { ...origin, ...change }));
   expect(load({})).not.toThrow();
   expect(load({ method: "vi" })).toThrow(/method: got vi, must be one of/);
-  expect(load({ step: "3" })).toThrow(/step of a saved posterior: got 3, must be a number/);
+  expect(load({ step: "3" })).toThrow(/step of a saved posterior: got "3", must be a number/);
   expect(load({ options: null })).toThrow(/options of a saved posterior: got null, must be an object/);
   expect(load({ checkpoints: 5 })).toThrow(/checkpoints of a saved posterior: got 5, must be a SHA-256/);
   const { metadata, tensors } = posterior.save();
