@@ -102,10 +102,10 @@ export const runCommand: CommandModule<object, RunArguments> = {
     let progress: Progress | undefined;
     const interruption = stopOnSignal(() => progress?.close());
     const { createWorkerPool, startThreads } = await import("../pool/pool.ts");
-    const { compareAhead } = await import("../core/build.ts");
     // One thread gets ready, and tests the core that most runs have, while this one reads the configuration: together
     // they keep two cores busy.
     const threads = startThreads({ workers, atOnce: 1 });
+    const { compareAhead } = await import("../core/build.ts");
     compareAhead("fast", (wide, narrow) => threads.run({ wide, narrow }, { name: "compareWidths" }));
     let page: LivePage | undefined;
     try {
