@@ -12,6 +12,7 @@ import {
   type SweepInput,
 } from "../src/sweep/definition.ts";
 import { configOf, expand, gridSize } from "../src/sweep/expand.ts";
+import { listedRuns } from "../src/sweep/task.ts";
 import { GRID, TINY } from "./fixtures/sweep.ts";
 import { temporaryDirectory } from "./fixtures/temporary.ts";
 
@@ -206,6 +207,13 @@ describe("a sweep is refused", () => {
 });
 
 describe("a file of a sweep", () => {
+  it("is text in UTF-8, and so is a list of its runs", () => {
+    const path = join(root, "latin1.yaml");
+    writeFileSync(path, Buffer.from("name: caf\xe9\n", "latin1"));
+    expect(problem(() => readSweepFile(path))).toBe(`${path}: it is not text in UTF-8`);
+    expect(problem(() => listedRuns(path, []))).toBe(`${path}: it is not text in UTF-8`);
+  });
+
   it("is YAML of the same form", () => {
     const path = join(root, "sweep.yaml");
     writeFileSync(
