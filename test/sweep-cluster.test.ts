@@ -231,9 +231,9 @@ describe.skipIf(process.platform === "win32")("a submission", () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(stdout).toMatch(/^6 tasks submitted as Slurm jobs 1, 2, 3; the last one writes the results\n/);
     expect(readFileSync(calls, "utf8").trimEnd().split("\n")).toEqual([
-      `--parsable --account=lab --mem=2G ${join(out, "slurm/1/tasks-0.sh")}`,
-      `--parsable --account=lab --mem=2G --dependency=afterany:1 ${join(out, "slurm/1/tasks-4.sh")}`,
-      `--parsable --account=lab --dependency=afterany:1:2 ${join(out, "slurm/1/results.sh")}`,
+      `--parsable --job-name=epigrok-submitted --account=lab --mem=2G ${join(out, "slurm/1/tasks-0.sh")}`,
+      `--parsable --job-name=epigrok-submitted --account=lab --mem=2G --dependency=afterany:1 ${join(out, "slurm/1/tasks-4.sh")}`,
+      `--parsable --job-name=epigrok-submitted-results --account=lab --dependency=afterany:1:2 ${join(out, "slurm/1/results.sh")}`,
     ]);
     const script = scriptOf(out, "tasks-4.sh");
     for (const directive of [
@@ -326,6 +326,11 @@ describe.skipIf(process.platform === "win32")("a submission", () => {
     expect((await sweep("", "grid.yaml", "--sbatch-arg=-x")).stderr).toMatch(
       /--sbatch-arg is for --backend slurm/,
     );
+    const renamed = ["--out", out, "--backend", "slurm", "--sbatch-arg=--job-name=mine"];
+    expect(await sweep("", "grid.yaml", "--per-task", "1", ...renamed)).toMatchObject({
+      code: 2,
+      stderr: `epigrok: --sbatch-arg: got "--job-name=mine", but by their name jobs are known to be the sweep's\n`,
+    });
     expect((await sweep("", "grid.yaml", "--backend", "slurm", "--fail-fast")).stderr).toBe(
       "epigrok: --fail-fast is for --backend local\n",
     );

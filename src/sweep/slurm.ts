@@ -65,6 +65,10 @@ export async function submit(
   options: SlurmOptions,
 ): Promise<{ jobs: string[]; tasks: number }> {
   const { runs, builds } = readSweep(directory);
+  const { sbatchArgs = [] } = options;
+  const named = sbatchArgs.find((arg) => /^(-J|--job-name)/.test(arg));
+  if (named !== undefined)
+    throw new UsageError(`--sbatch-arg: got "${named}", but by their name jobs are known to be the sweep's`);
   const open = runs.filter((each) => !["finished", "failed"].includes(stateOf(directory, each).state));
   if (open.length === 0) throw new UsageError(`${directory}: all runs are finished, or have failed`);
   const most = await maxArraySize();
@@ -82,7 +86,6 @@ export async function submit(
   const epigrok = [process.execPath, command, "--simd", String(simd), "sweep"].map(shellWord).join(" ");
   const name = `epigrok-${basename(resolve(directory))}`;
   const tasks = Math.ceil(open.length / options.perTask);
-  const { sbatchArgs = [] } = options;
   const jobs: string[] = [];
   const record = () =>
     writeWhole(join(folder, "jobs.json"), `${JSON.stringify({ jobs, name } satisfies Submission)}\n`);
@@ -91,7 +94,6 @@ export async function submit(
     const limit = options.arrayLimit === undefined ? "" : `%${options.arrayLimit}`;
     const script = await writeScript(join(folder, `tasks-${offset}.sh`), {
       directives: [
-        `--job-name=${name}`,
         `--array=0-${size - 1}${limit}`,
         `--cpus-per-task=${options.cpus}`,
         "--requeue",
@@ -103,12 +105,12 @@ export async function submit(
     });
     // Each array has the limit to itself: with one they follow each other.
     const after = limit !== "" && offset > 0 ? [`--dependency=afterany:${jobs.at(-1)}`] : [];
-    jobs.push(await sbatch([...sbatchArgs, ...after, script]));
+    // Here, since a variable of the environment goes before what the script says.
+    jobs.push(await sbatch([`--job-name=${name}`, ...sbatchArgs, ...after, script]));
     await record();
   }
   const script = await writeScript(join(folder, "results.sh"), {
     directives: [
-      `--job-name=${name}-results`,
       `--output="${join(folder, "results.log")}"`,
       "--requeue",
       ...placement({ partition: options.partition }),
@@ -116,7 +118,14 @@ export async function submit(
     command: `${epigrok} results ${shellWord(resolve(directory))}`,
   });
   const common = sbatchArgs.filter((arg) => !OF_TASKS.test(arg));
-  jobs.push(await sbatch([...common, `--dependency=afterany:${jobs.join(":")}`, script]));
+  jobs.push(
+    await sbatch([
+      `--job-name=${name}-results`,
+      ...common,
+      `--dependency=afterany:${jobs.join(":")}`,
+      script,
+    ]),
+  );
   await record();
   return { jobs, tasks };
 }
