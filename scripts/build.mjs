@@ -1,9 +1,11 @@
 /**
- * Builds the Wasm files of asconfig.json in one thread and dist/ in another.
+ * Builds the Wasm files of asconfig.json in one thread and dist/ in another, each unless its sources and what was made of
+ * them are as they were after the last build.
  *
  *   node scripts/build.mjs [wasm | typescript]     (both without)
  */
-import { readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { isMainThread, Worker, workerData } from "node:worker_threads";
 
@@ -51,15 +53,39 @@ async function buildTypeScript() {
   }
 }
 
-const build = { wasm: buildWasm, typescript: buildTypeScript };
+const targets = Object.values(JSON.parse(readFileSync("asconfig.json", "utf8")).targets);
+/** What each part is made of, besides the compilers and this script, and what it makes. */
+const PARTS = {
+  wasm: [buildWasm, "asconfig.json", "assembly", ...targets.map(({ outFile }) => outFile)],
+  typescript: [buildTypeScript, "tsconfig.json", "tsconfig.build.json", "package.json", "src", "dist"],
+};
+const COMMON = ["scripts/build.mjs", "node_modules/.package-lock.json"];
+
+/** Of names and contents, a few megabytes. */
+function fingerprint(paths) {
+  const hash = createHash("sha256");
+  for (const path of paths.filter((path) => existsSync(path))) {
+    const names = statSync(path).isFile() ? [""] : readdirSync(path, { recursive: true }).sort();
+    for (const file of names.map((name) => join(path, name)))
+      if (statSync(file).isFile()) hash.update(`${file}\0`).update(readFileSync(file));
+  }
+  return hash.digest("hex");
+}
 
 if (isMainThread) {
   const [only] = process.argv.slice(2);
-  for (const part of only ? [only] : Object.keys(build))
+  for (const part of only ? [only] : Object.keys(PARTS))
     new Worker(new URL(import.meta.url), { workerData: part }).on("error", (error) => {
       console.error(error.message);
       process.exitCode = 1;
     });
 } else {
-  await build[workerData]();
+  const [build, ...files] = PARTS[workerData];
+  const record = `build/${workerData}.sha256`;
+  const now = () => fingerprint([...COMMON, ...files]);
+  if (!existsSync(record) || readFileSync(record, "utf8") !== now()) {
+    await build();
+    mkdirSync("build", { recursive: true });
+    writeFileSync(record, now());
+  }
 }

@@ -72,16 +72,21 @@ describe("an interrupted epigrok run", () => {
     expect(resultHashes(join(root, "killed"))).toEqual(expected);
   });
 
-  it.each(STOPS)("stopped with %s saves its state and exits with %i", async (signal, code) => {
-    const out = signal.toLowerCase();
-    const outcome = await signalled(out, 2, signal);
-    expect(outcome).toMatchObject({ code, stdout: "" });
-    expect(outcome.stderr).toBe(`Stopped, nothing is lost. Continue with: epigrok run --resume ${out}\n`);
-    expect(existsSync(join(root, out, "lock"))).toBe(false);
-    const resumed = await epigrok(["run", "--resume", out, "--json", "--quiet"], { cwd: root });
-    expect(resumed.code).toBe(0);
-    expect(resultHashes(join(root, out))).toEqual(expected);
-  });
+  it.each([0, 3, 6].map((i) => STOPS.slice(i, i + 3)).map((stops) => ({ stops, first: stops[0][0] })))(
+    "stopped with $first and the two after it saves its state each time, and ends with the same bytes",
+    async ({ stops, first: out }) => {
+      for (const [i, [signal, code]] of stops.entries()) {
+        const outcome = await signalled(out, 1 + 2 * i, signal);
+        expect(outcome).toMatchObject({ code, stdout: "" });
+        expect(outcome.stderr).toBe(`Stopped, nothing is lost. Continue with: epigrok run --resume ${out}\n`);
+        expect(existsSync(join(root, out, "lock"))).toBe(false);
+        expect(existsSync(join(root, out, "summary.json"))).toBe(false);
+      }
+      const resumed = await epigrok(["run", "--resume", out, "--json", "--quiet"], { cwd: root });
+      expect(resumed.code).toBe(0);
+      expect(resultHashes(join(root, out))).toEqual(expected);
+    },
+  );
 
   it.each(STOPS.slice(0, 2))(
     "stopped with %s saves its state in the middle of a segment that would take minutes",
@@ -167,29 +172,33 @@ describe("a run whose posteriors are being fitted", () => {
     writeFileSync(file, [...others, encodeLine(last, last.run)].join(""));
   };
 
-  it.each<[NodeJS.Signals, number]>([
-    ["SIGTERM", 143],
-    ["SIGUSR2", 140],
-  ])("stopped with %s keeps what is done, and goes on with a resume", async (signal, code) => {
-    const out = `posterior-${signal}`;
+  it("stopped with SIGTERM and SIGUSR2 keeps what is done, and goes on with a resume", async () => {
+    const out = "posterior";
     expect((await epigrok(command(out, ...LIGHT, "--no-posterior"), { cwd: root })).code).toBe(0);
     prolong(out);
     const records = () => {
       const file = join(root, out, "posteriors.jsonl");
       return existsSync(file) ? readFileSync(file, "utf8").split("\n").length - 1 : 0;
     };
-    const outcome = await epigrok(["run", "--resume", out, "--quiet"], {
-      cwd: root,
-      running: async (child: ChildProcess) => {
-        while (records() < 1 && child.exitCode === null) await pause(5);
-        child.kill(signal);
-      },
-    });
-    expect(outcome).toMatchObject({ code, stdout: "" });
-    expect(outcome.stderr).toContain(
-      `Stopped after the training, which is complete. Continue with: epigrok run --resume ${out}\n`,
-    );
-    expect(existsSync(join(root, out, "lock"))).toBe(false);
+    for (const [signal, code] of [
+      ["SIGTERM", 143],
+      ["SIGUSR2", 140],
+    ] as const) {
+      const before = records();
+      const outcome = await epigrok(["run", "--resume", out, "--quiet"], {
+        cwd: root,
+        running: async (child: ChildProcess) => {
+          while (records() <= before && child.exitCode === null) await pause(5);
+          child.kill(signal);
+        },
+      });
+      expect(outcome).toMatchObject({ code, stdout: "" });
+      expect(outcome.stderr).toContain(
+        `Stopped after the training, which is complete. Continue with: epigrok run --resume ${out}\n`,
+      );
+      expect(existsSync(join(root, out, "lock"))).toBe(false);
+      expect(records()).toBeGreaterThan(before);
+    }
     const before = records();
     const resumed = await epigrok(["run", "--resume", out, "--quiet"], { cwd: root });
     expect(resumed.code).toBe(0);

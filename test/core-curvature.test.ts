@@ -22,14 +22,14 @@ type Quantity = (parameters: Float64Array) => Float64Array;
 const UNIT_ROUNDOFF = 2 ** -24;
 
 /**
- * Largest relative error over the named tensors that float32 arithmetic may leave in `quantity` at `parameters`.
+ * `quantity` at `parameters`, and the largest relative error over the named tensors that float32 arithmetic may leave in it.
  *
  * Stages: nine reductions a block each way and the loss, and as many again for the tangents, whose reductions hold two
  * products each and so are twice as long. That counts every rounding error as reaching the result with factor one.
  * Where LayerNorms amplify, the factor is measured: the root-sum-square over stages is how much the float64 reference
  * moves, in roundoffs, when every parameter moves by one random roundoff. It never depends on what the core computes.
  */
-function tolerance(
+function bounded(
   reference: ReferenceTransformer,
   batch: ReferenceBatch,
   parameters: Float64Array,
@@ -39,12 +39,15 @@ function tolerance(
   const longest = Math.max(dModel, dMlp, dVocab, batch.batchSize * batch.length);
   const noise = new Random(parameters.length).normals(parameters.length);
   const nudged = quantity(parameters.map((x, i) => x * (1 + UNIT_ROUNDOFF * noise[i])));
-  const moved = worstTensor(reference, nudged, quantity(parameters)) / UNIT_ROUNDOFF;
+  const expected = quantity(parameters);
+  const moved = worstTensor(reference, nudged, expected) / UNIT_ROUNDOFF;
   const bound = float32Tolerance(2 * longest, Math.max(2 * (18 * nLayers + 4), moved ** 2));
   // However much LayerNorms amplify: a bound that large would let errors pass.
   expect(bound).toBeLessThan(5e-3);
-  return bound;
+  return { expected, bound };
 }
+
+const tolerance = (...what: Parameters<typeof bounded>) => bounded(...what).bound;
 
 /** maxRelativeError of the worst parameter tensor, or of the whole of anything that is not a parameter vector. */
 function worstTensor(reference: ReferenceTransformer, a: ArrayLike<number>, b: Float64Array): number {
@@ -78,25 +81,28 @@ async function setUp(
 
 type Setup = Awaited<ReturnType<typeof setUp>>;
 
-/** All products of the core in a random direction, and random cotangents, against the reference. */
-function expectProducts({ reference, random, parameters, direction, batch, model }: Setup): void {
+/** All products of both builds in a random direction, and random cotangents, against the reference. */
+async function expectProducts(arrange: (math: MathMode) => Promise<Setup>): Promise<void> {
+  const setups = await Promise.all(builds.map(arrange));
+  const [{ reference, random, parameters, direction, batch }] = setups;
   const v = direction();
   const v64 = Float64Array.from(v);
   const products = ["jacobianVectorProduct", "hessianVectorProduct", "ggnVectorProduct"] as const;
-  for (const product of products) {
-    const quantity: Quantity = (at) => reference[product](at, batch, v64);
-    const error = worstTensor(reference, model[product](batch, v), quantity(parameters));
-    expect(error, product).toBeLessThan(tolerance(reference, batch, parameters, quantity));
-  }
+  const [jv] = products.map((product) => {
+    const result = bounded(reference, batch, parameters, (at) => reference[product](at, batch, v64));
+    for (const [i, { model }] of setups.entries()) {
+      const error = worstTensor(reference, model[product](batch, v), result.expected);
+      expect(error, `${product}, ${builds[i]}`).toBeLessThan(result.bound);
+    }
+    return result;
+  });
   // Cotangents are random: those that sum to a constant over the classes would hide errors.
   const cotangent = Float32Array.from(random.normals(batch.targets.length * reference.shape.dVocab));
-  const jc = model.jacobianTransposeProduct(batch, cotangent);
-  const bound = tolerance(reference, batch, parameters, (at) =>
-    reference.jacobianVectorProduct(at, batch, v64),
-  );
-  expect(
-    Math.abs(dot(jc, v) - dot(cotangent, reference.jacobianVectorProduct(parameters, batch, v64))),
-  ).toBeLessThan(bound * norm(jc));
+  for (const [i, { model }] of setups.entries()) {
+    const jc = model.jacobianTransposeProduct(batch, cotangent);
+    const error = Math.abs(dot(jc, v) - dot(cotangent, jv.expected));
+    expect(error, builds[i]).toBeLessThan(jv.bound * norm(jc));
+  }
 }
 
 const base: Shape = TINY_SHAPE;
@@ -134,10 +140,9 @@ const cases: Case[] = [
   ],
 ];
 
-describe.each(builds)("the %s build", (math) => {
+describe("both builds", () => {
   it.each(cases)("%s: all products against float64", async (_, shape, batchSize, length, positions) => {
-    const setup = await setUp(shape, batchSize, length, positions, 1, math);
-    expectProducts(setup);
+    await expectProducts((math) => setUp(shape, batchSize, length, positions, 1, math));
   });
 
   it("any shape: all products", async () => {
@@ -162,7 +167,7 @@ describe.each(builds)("the %s build", (math) => {
         // A LayerNorm over two features amplifies rounding without bound; see compare.ts.
         fc.pre(shape.dModel >= 6);
         const some = range(shape.nCtx).filter((t) => everywhere || t % 2 === 0);
-        expectProducts(await setUp(shape, batchSize, shape.nCtx, some, seed, math));
+        await expectProducts((math) => setUp(shape, batchSize, shape.nCtx, some, seed, math));
       }),
       { numRuns: 40, seed: 3 },
     );
@@ -170,12 +175,17 @@ describe.each(builds)("the %s build", (math) => {
 
   it("sequences with common beginnings, whole ones included, whose shared rows are computed once", async () => {
     for (const nLayers of [1, 2, 3]) {
-      const setup = await setUp({ ...base, nLayers, roles: nLayers - 1 }, 20, 6, [0, 2, 4], nLayers, math);
-      setup.random.shareBeginnings(setup.batch);
-      expectProducts(setup);
+      await expectProducts(async (math) => {
+        const shape = { ...base, nLayers, roles: nLayers - 1 };
+        const setup = await setUp(shape, 20, 6, [0, 2, 4], nLayers, math);
+        setup.random.shareBeginnings(setup.batch);
+        return setup;
+      });
     }
   });
+});
 
+describe.each(builds)("the %s build", (math) => {
   it("H and G are symmetric and linear, and give the same bytes again", async () => {
     const shape: Shape = { ...base, dModel: 24, dMlp: 40, nCtx: 9, tiedEmbeddings: true, roles: 3 };
     const setup = await setUp(shape, 40, 9, [2, 5, 8], 4, math);

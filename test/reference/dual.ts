@@ -104,28 +104,34 @@ export function mean(a: Dual): Dual {
 }
 
 /** W x for W (m, n) and x (n): length m. */
-export function matVec(w: Dual, x: Dual): Dual {
-  const n = x.value.length;
-  const y = zeros(w.value.length / n);
+export function matVec({ value: w, tangent: dw }: Dual, { value: x, tangent: dx }: Dual): Dual {
+  const n = x.length;
+  const y = zeros(w.length / n);
   for (let i = 0; i < y.value.length; i++) {
+    let value = 0;
+    let tangent = 0;
     for (let j = 0; j < n; j++) {
       const ij = i * n + j;
-      y.value[i] += w.value[ij] * x.value[j];
-      y.tangent[i] += w.tangent[ij] * x.value[j] + w.value[ij] * x.tangent[j];
+      value += w[ij] * x[j];
+      tangent += dw[ij] * x[j] + w[ij] * dx[j];
     }
+    y.value[i] = value;
+    y.tangent[i] = tangent;
   }
   return y;
 }
 
 /** Transposed product W' y for W (m, n) and y (m): length n. */
-export function transposedMatVec(w: Dual, y: Dual): Dual {
-  const x = zeros(w.value.length / y.value.length);
-  const n = x.value.length;
-  for (let i = 0; i < y.value.length; i++) {
+export function transposedMatVec({ value: w, tangent: dw }: Dual, { value: y, tangent: dy }: Dual): Dual {
+  const x = zeros(w.length / y.length);
+  const { value, tangent } = x;
+  const n = value.length;
+  for (let i = 0; i < y.length; i++) {
+    const [yi, dyi] = [y[i], dy[i]];
     for (let j = 0; j < n; j++) {
       const ij = i * n + j;
-      x.value[j] += w.value[ij] * y.value[i];
-      x.tangent[j] += w.tangent[ij] * y.value[i] + w.value[ij] * y.tangent[i];
+      value[j] += w[ij] * yi;
+      tangent[j] += dw[ij] * yi + w[ij] * dyi;
     }
   }
   return x;
@@ -140,12 +146,18 @@ export function accumulate(target: Dual, a: Dual): void {
 }
 
 /** target += y x' in place, for target (m, n), y (m) and x (n). */
-export function accumulateOuter(target: Dual, y: Dual, x: Dual): void {
-  const n = x.value.length;
-  for (let i = 0; i < y.value.length; i++) {
+export function accumulateOuter(
+  { value, tangent }: Dual,
+  { value: y, tangent: dy }: Dual,
+  { value: x, tangent: dx }: Dual,
+): void {
+  const n = x.length;
+  for (let i = 0; i < y.length; i++) {
+    const [yi, dyi] = [y[i], dy[i]];
     for (let j = 0; j < n; j++) {
-      target.value[i * n + j] += y.value[i] * x.value[j];
-      target.tangent[i * n + j] += y.tangent[i] * x.value[j] + y.value[i] * x.tangent[j];
+      const ij = i * n + j;
+      value[ij] += yi * x[j];
+      tangent[ij] += dyi * x[j] + yi * dx[j];
     }
   }
 }
