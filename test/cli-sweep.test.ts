@@ -17,8 +17,8 @@ writeFileSync(
   JSON.stringify({
     set: {
       ...TINY,
-      training: { ...TINY.training, steps: 600 },
-      evaluation: { every: 50, prompts: 8 },
+      training: { ...TINY.training, steps: 400 },
+      evaluation: { every: 40, prompts: 8 },
       ensemble: { members: 2 },
     },
     axes: { "task.trainTasks": [3, 4, 5], seed: "0..3" },
@@ -90,7 +90,7 @@ describe("epigrok sweep", () => {
       const args = [FILE, "--out", out, "--workers", "2"];
       const outcome = await sweep([...args, "--quiet"], async (child) => {
         while (!existsSync(join(root, out, "runs")) && child.exitCode === null) await pause(5);
-        await pause(600);
+        await pause(500);
         child.kill(name);
       });
       expect(outcome).toMatchObject({
@@ -103,7 +103,7 @@ describe("epigrok sweep", () => {
       expect(counts.interrupted).toBeGreaterThan(0);
       const status = await sweep(["status", out]);
       expect(status.stdout).toMatch(
-        /interrupted {2}[0-9a-f]{16} {2}task\.trainTasks=\d seed=\d( {2}step \d+ of 600 since \d{4}-\d\d-\d\dT[\d:.]+Z)?\n/,
+        /interrupted {2}[0-9a-f]{16} {2}task\.trainTasks=\d seed=\d( {2}step \d+ of 400 since \d{4}-\d\d-\d\dT[\d:.]+Z)?\n/,
       );
       const again = await sweep(args);
       expect(again.code).toBe(0);

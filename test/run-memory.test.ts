@@ -64,16 +64,17 @@ describe.runIf(existsSync("/proc/self/status"))("memory that a dry run tells", (
       ].concat("evaluation.prompts=8", "ensemble.members=2", settings);
       const { memoryBytes } = await planRun(resolved(all), workers);
       const args = ["run", "--quiet", "--no-posterior", "--workers", String(workers)];
+      const off = () => Math.abs(memoryBytes / taken - 1);
       // The peak has garbage on top that a busy machine collects late: the least of at most three is what it takes.
       let taken = Number.POSITIVE_INFINITY;
-      for (let run = 0; run < 3 && taken > memoryBytes; run++) {
+      for (let run = 0; run < 3 && taken > memoryBytes && off() >= 0.15; run++) {
         const out = join(root, `${name.replaceAll(" ", "-")}-${run}`);
         const given = [...args, "--out", out, ...all.flatMap((setting) => ["--set", setting])];
         const child = spawn(process.execPath, [cli, ...given], { stdio: "ignore" });
         taken = Math.min(taken, await peak(child, out));
         child.kill("SIGKILL");
       }
-      expect(Math.abs(memoryBytes / taken - 1), `${memoryBytes} told, ${taken} taken`).toBeLessThan(0.15);
+      expect(off(), `${memoryBytes} told, ${taken} taken`).toBeLessThan(0.15);
     },
     240_000,
   );
