@@ -114,6 +114,14 @@ export function decodeSafetensors(bytes: Uint8Array): Safetensors {
   return { metadata: metadata as Record<string, string>, tensors };
 }
 
+/** @throws RangeError naming the tensor, and the first of its values that is not finite */
+export function requireFiniteTensor(name: string, data: TensorData): void {
+  if (data instanceof BigInt64Array) return;
+  const at = data.findIndex((x) => !Number.isFinite(x));
+  if (at >= 0)
+    throw new RangeError(`tensor ${name} has values that are not finite: ${data[at]} at index ${at}`);
+}
+
 function bad(what: string): never {
   throw new RangeError(`not a valid safetensors file: ${what}`);
 }

@@ -43,6 +43,11 @@ export function requirePositiveOrInfinite(name: string, value: number): number {
   return isNumber(value) && value > 0 ? value : refuse(name, value, "a number above 0 or Infinity");
 }
 
+/** Any but NaN and the infinite ones. */
+export function requireFinite(name: string, value: number): number {
+  return Number.isFinite(value) ? value : refuse(name, value, "a finite number");
+}
+
 /** At least 0 and finite. */
 export function requireNonNegative(name: string, value: number): number {
   return isNumber(value) && value >= 0 && value < Infinity
@@ -68,6 +73,36 @@ export function requirePositiveFraction(name: string, value: number): number {
 /** A rate of decay or of dropout: [0, 1). */
 export function requireRate(name: string, value: number): number {
   return isNumber(value) && value >= 0 && value < 1 ? value : refuse(name, value, "at least 0 and below 1");
+}
+
+/** What the core computes with, in float32, must become neither infinite there, nor 0 unless it is. */
+export const FLOAT32 = {
+  holds: (x: number) => x === 0 || (Math.fround(x) !== 0 && Number.isFinite(Math.fround(x))),
+  allowed: "in the range of float32, 1.4e-45 to 3.4e38",
+  /** A rate below 1 that is 1 in float32 would divide by 0. */
+  holdsRate: (x: number) => Math.fround(x) < 1,
+  allowedRate: "below 1 in float32, at most 0.99999997",
+} as const;
+
+/** Above 0, in float32 as well. */
+export function requirePositiveFloat32(name: string, value: number): number {
+  return FLOAT32.holds(requirePositive(name, value)) ? value : refuse(name, value, FLOAT32.allowed);
+}
+
+/** At least 0, and in the range of float32. */
+export function requireNonNegativeFloat32(name: string, value: number): number {
+  return FLOAT32.holds(requireNonNegative(name, value)) ? value : refuse(name, value, FLOAT32.allowed);
+}
+
+/** [0, 1) in float32. */
+export function requireRateFloat32(name: string, value: number): number {
+  if (!FLOAT32.holds(requireRate(name, value))) refuse(name, value, FLOAT32.allowed);
+  return FLOAT32.holdsRate(value) ? value : refuse(name, value, FLOAT32.allowedRate);
+}
+
+/** (0, 1) in float32. */
+export function requireOpenFractionFloat32(name: string, value: number): number {
+  return requireRateFloat32(name, requireOpenFraction(name, value));
 }
 
 /** An integer from `min` to `max`. */
@@ -114,6 +149,11 @@ export function requireTypedArray(name: string, array: ArrayLike<number>, ...kin
   if (!kinds.includes(given)) refuse(name, given, `of type ${kinds.join(" or ")}`);
 }
 
+/** A list of float32 or float64 numbers. */
+export function requireVector(name: string, vector: ArrayLike<number>): void {
+  requireTypedArray(name, vector, "Float32Array", "Float64Array");
+}
+
 /** At least one element. */
 export function requireNonEmpty(name: string, array: ArrayLike<unknown>): void {
   if (!(array?.length > 0)) refuse(`length of ${name}`, array?.length, "at least 1");
@@ -124,6 +164,23 @@ export function requireObject<T extends object>(name: string, value: T): T {
   return typeof value === "object" && value !== null && !Array.isArray(value)
     ? value
     : refuse(name, value, "an object");
+}
+
+/** The names of all keys of T: a list that lacks one, or has another, does not compile. */
+export const keysOf = <T>(keys: { readonly [Key in keyof T]-?: true }): readonly string[] =>
+  Object.keys(keys);
+
+/** An array of any kind. */
+export function requireList(name: string, value: ArrayLike<unknown>): void {
+  if (!Array.isArray(value) && !ArrayBuffer.isView(value)) refuse(name, value, "a list");
+}
+
+export function requireFunction(name: string, value: unknown): void {
+  if (typeof value !== "function") refuse(name, value, "a function");
+}
+
+export function requireSignal(value: AbortSignal): void {
+  if (!(value instanceof AbortSignal)) refuse("signal", value, "an AbortSignal");
 }
 
 /** An object with no other keys than these. */

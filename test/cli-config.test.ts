@@ -1,14 +1,19 @@
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { environmentLayers, fileLayer, overrideLayer } from "../src/config/load.ts";
 import { nearestName } from "../src/config/nearest-name.ts";
-import { listPresets, presetLayer, presetNames } from "../src/config/presets.ts";
+import { createConfig, listPresets, presetLayer, presetNames } from "../src/config/presets.ts";
 import { differingKeys, flagLayer, resolveConfig } from "../src/config/resolve.ts";
-import { configSchema } from "../src/config/schema.ts";
+import { type Config, configSchema } from "../src/config/schema.ts";
 import { UsageError } from "../src/errors.ts";
+import { stream } from "../src/random.ts";
+import { runHash } from "../src/run/identity.ts";
+import { configHash } from "../src/run/manifest.ts";
+import { runEnsemble } from "../src/run/run.ts";
 import { FAMILIES, FAMILY_NAMES } from "../src/tasks/families/index.ts";
 import { taskSchema } from "../src/tasks/settings.ts";
+import { fakeConfig, fakePool } from "./fixtures/fake-trainer.ts";
 import { temporaryDirectory } from "./fixtures/temporary.ts";
 
 const root = temporaryDirectory();
@@ -127,6 +132,48 @@ describe("--set", () => {
       "seed: got -1 from --set seed=-1, must be >= 0",
       "training.batchSize: got 0 from --set training.batchSize=0, must be > 0",
     ]);
+  });
+});
+
+describe("-0 is 0", () => {
+  const sources: Record<string, (key: string, value: string) => Config> = {
+    "--set": (key, value) => set(`${key}=${value}`),
+    "the environment": (key, value) =>
+      resolveConfig(environmentLayers({ [`EPIGROK_${key.replace(".", "__")}`]: value })),
+    "a file": (key, value) =>
+      resolveConfig([fileLayer(yaml(`${key.replace(".", ": {")}: ${value}${key.includes(".") ? "}" : ""}`))]),
+    "a flag": (key, value) => resolveConfig([flagLayer("a flag", key, Number(value))]),
+    "the library": (key, value) => {
+      const [section, leaf] = key.split(".");
+      return createConfig(leaf ? { [section]: { [leaf]: Number(value) } } : { [section]: Number(value) });
+    },
+  };
+  it.each(Object.entries(sources))("from %s", (_, read) => {
+    for (const [key, zero, minus] of [
+      ["seed", "0", "-0"],
+      ["training.weightDecay", "0", "-0.0"],
+      ["model.dropout", "0", "-0e3"],
+    ]) {
+      const config = read(key, minus);
+      // Tells the two apart.
+      expect(config).toStrictEqual(read(key, zero));
+      expect([configHash(config), runHash(config)]).toEqual([
+        configHash(read(key, zero)),
+        runHash(read(key, zero)),
+      ]);
+    }
+  });
+
+  it("of a configuration that was changed by hand: the same files, and the same random numbers", async () => {
+    const config = fakeConfig(2);
+    const files = async (seed: number) => {
+      const out = join(root, `zero${count++}`);
+      const overrides = [{ source: "here", values: { seed } }];
+      await runEnsemble({ ...config, seed }, { out, overrides, workers: 1, createPool: () => fakePool() });
+      return ["config.json", "metrics.jsonl"].map((name) => readFileSync(join(out, name), "utf8"));
+    };
+    expect(await files(-0)).toEqual(await files(0));
+    expect(stream(-0, 0, "init").next()).toBe(stream(0, 0, "init").next());
   });
 });
 

@@ -114,7 +114,11 @@ describe("a file", () => {
     writeFileSync(prompts, "[1,2,3]\n");
     const path = changed("p-nan.safetensors", Number.NaN);
     const { code, stdout, stderr } = await epigrok(["predict", path, prompts]);
-    expect([code, stdout, stderr]).toEqual([2, "", `epigrok: ${values(path, "lm_head.weight")}\n`]);
+    expect([code, stdout, stderr]).toEqual([
+      2,
+      "",
+      `epigrok: ${values(path, "lm_head.weight")}: NaN at index 3\n`,
+    ]);
 
     const huge = changed("p-huge.safetensors", 1e30, true);
     const found = await findCheckpoints(huge);

@@ -746,7 +746,7 @@ describe("epigrok", () => {
     [["spectrum", "run", "--data", "1e14"], /data: got 1.*, must be at most \d+, which .* of memory hold/],
     [["posterior", "run", "--samples", "0"], /--samples: got 0, must be a positive integer/],
     [["posterior", "run", "--members", "none"], /--members: got "none", must be all or/],
-    [["posterior", "run", "--dropout", "1"], /--dropout: got 1, must be above 0 and below 1/],
+    [["posterior", "run", "--dropout", "1"], /--dropout: got 1, must be strictly between 0 and 1/],
     [
       ["posterior", "run", "--methods", "swag,sgld", "--fit-steps", "20"],
       /sgld: steps: got 20, must be at least 43, .* S = 32 draws \(its options follow fitSteps, samples\)/,

@@ -35,13 +35,13 @@ describe("prompts as text", () => {
   it("are in UTF-8, from a file or standard input", async () => {
     const path = join(root, "latin.jsonl");
     writeFileSync(path, Buffer.from('{"tokens":[1,2],"note":"caf\xe9"}\n', "latin1"));
-    const refused = [2, "epigrok: the prompts: it is not text in UTF-8\n"];
+    const refused = (source: string) => [2, `epigrok: the prompts: ${source}: it is not text in UTF-8\n`];
     const fromFile = await epigrok(["predict", run, path]);
-    expect([fromFile.code, fromFile.stderr]).toEqual(refused);
+    expect([fromFile.code, fromFile.stderr]).toEqual(refused(path));
     const fromInput = await epigrok(["predict", run], {
       running: ({ stdin }) => void stdin?.end(readFileSync(path)),
     });
-    expect([fromInput.code, fromInput.stderr]).toEqual(refused);
+    expect([fromInput.code, fromInput.stderr]).toEqual(refused("standard input"));
   });
 
   it("are tokens, or x and z, of any length the model takes", () => {

@@ -66,8 +66,9 @@ describe("the values of an axis", () => {
     ["seed=4..0", /must begin with the smaller number/],
     ["seed=0..0.5", /must be two integers; of other numbers write lin:/],
     ["seed=0..4:3", /must be two integers/],
-    ["seed=0..1e9", /must be at most 100000 values/],
+    ["seed=0..1e9", /must be at most 1000000 values/],
     ["training.weightDecay=lin:0..1", /must end with the number of values, such as lin:0..1:5/],
+    ["training.weightDecay=lin:0..1:2000000", /must be at most 1000000 values/],
     ["training.weightDecay=log:0..1:5", /must be of numbers above 0/],
     ["training.weightDecay=lin:0..1e400:3", /must be of finite numbers/],
     ["training.weightDecay=log:1:5", /must have the form lin:FROM..TO:COUNT/],
@@ -175,6 +176,14 @@ describe("a sweep is refused", () => {
     const many = defineSweep({ axes: { seed: "0..999", "task.trainTasks": "1..101" } });
     expect(gridSize(many)).toBe(101_000);
     expect(problem(() => expand(many))).toMatch(/has 101000 runs, more than 100000; --yes/);
+    // Of one axis as of several.
+    const long = defineSweep({ axes: { seed: "0..200000" } });
+    expect(long.axes[0].values).toHaveLength(200_001);
+    expect(problem(() => expand(long))).toMatch(/has 200001 runs, more than 100000; --yes/);
+    const beyond = defineSweep({ axes: { seed: "0..1999", "task.trainTasks": "1..1000" } });
+    expect(problem(() => expand(beyond, { meant: true }))).toBe(
+      "the sweep has 2000000 runs, must be at most 1000000, also with --yes",
+    );
   });
 
   it("with one run twice, where no step depends on what differs", () => {

@@ -3,6 +3,7 @@ import { messageOf } from "../errors.ts";
 import { runJobs } from "../pool/jobs.ts";
 import type { RecordFile } from "../run/json.ts";
 import { readRecordLines } from "../run/read.ts";
+import { keysOf, requireCount, requireObject, requireSignal } from "../validate.ts";
 import { InputHashes } from "./inputs.ts";
 import { type OpenRun, withWorkers } from "./open-run.ts";
 
@@ -37,6 +38,17 @@ export interface RunnerOptions<Job, Record> {
   workers: number;
   signal?: AbortSignal;
   observer?: JobObserver<Job, Record>;
+}
+
+export const RUNNER_OPTIONS = keysOf<RunnerOptions<never, never>>({
+  ...{ workers: true, signal: true, observer: true },
+});
+
+/** @throws RangeError for an entry outside its range */
+export function requireRunner({ workers, signal, observer }: RunnerOptions<never, never>): void {
+  requireCount("workers", workers);
+  if (signal !== undefined) requireSignal(signal);
+  if (observer !== undefined) requireObject("observer", observer);
 }
 
 export interface JobsOutcome<Record> {

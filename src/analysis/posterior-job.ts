@@ -113,14 +113,14 @@ export function savedPosteriorJob(
 }
 
 function fitJob(
-  { method, step, member, samples: nSamples, batches, options, ...stored }: PosteriorJobRequest,
+  { method, step, member, samples: nSamples, batches, options, checkpoints, ivon }: PosteriorJobRequest,
   { config, core, probes }: PosteriorContext,
 ): { outcome: PosteriorOutcome; posterior: Posterior } {
   const started = performance.now();
   const data = methodNamed(method).needs.data ? recentBatches(config, member ?? 0, step, batches) : [];
   const { predictions, laplace, trainingTerms, fitSeconds, posterior } = fitAndPredict(
     {
-      ...{ config, method, member: member ?? 0, step, ...stored, data, nSamples, options },
+      ...{ config, method, member: member ?? 0, step, checkpoints, ivon, data, nSamples, options },
       probes: asked(probes),
       seed: config.seed,
     },

@@ -6,15 +6,22 @@ import { METHOD_DEFINITIONS, methodNamed, type PosteriorMethod } from "../poster
 import type { MethodSettings } from "../posterior/methods/method.ts";
 import { type CheckpointStep, readCheckpoint, readIvonCurvature } from "../run/checkpoints.ts";
 import {
+  keysOf,
   requireCount,
+  requireKeys,
   requireNonEmpty,
-  requireObject,
   requireOneOf,
-  requireOpenFraction,
+  requireOpenFractionFloat32,
   requirePath,
 } from "../validate.ts";
 import { posteriorFiles } from "./inputs.ts";
-import { type JobsOutcome, type RunnerOptions, runOpenJobs } from "./job-runner.ts";
+import {
+  type JobsOutcome,
+  RUNNER_OPTIONS,
+  type RunnerOptions,
+  requireRunner,
+  runOpenJobs,
+} from "./job-runner.ts";
 import { batchesFor, type OpenRun, requireMemoryFor, settingsHash, withRun } from "./open-run.ts";
 import type {
   PosteriorJob,
@@ -112,6 +119,17 @@ export interface PosteriorChoice extends CheckpointSelection {
 /** Which posteriors `runPosteriors` fits, at which checkpoints, and how the work is done. */
 export interface PosteriorOptions extends PosteriorChoice, RunnerOptions<KeyedJob, PosteriorRecord> {}
 
+const POSTERIOR_OPTIONS = [
+  ...keysOf<PosteriorChoice>({
+    steps: true,
+    checkpoints: true,
+    members: true,
+    methods: true,
+    settings: true,
+  }),
+  ...RUNNER_OPTIONS,
+];
+
 /**
  * Fits the posteriors that `posteriors.jsonl` does not hold yet and appends each as it is done.
  * @throws RangeError for an option outside its range; UsageError if there is no run, no checkpoint, or none at a step,
@@ -122,7 +140,9 @@ export async function runPosteriors(
   options: PosteriorOptions,
 ): Promise<JobsOutcome<PosteriorRecord>> {
   requirePath("runDir", runDir);
-  requireChoice(requireObject("options", options));
+  requireKeys("options", options, POSTERIOR_OPTIONS);
+  requireRunner(options);
+  requireChoice(options);
   return withRun(runDir, (run) => fitJobs(run, chosenJobs(run, options), options));
 }
 
@@ -165,10 +185,12 @@ export function chosenJobs(run: OpenRun, options: PosteriorChoice): KeyedJob[] {
   return jobs;
 }
 
-function requireSettings({ samples, data, dropout, fitSteps, priorStructure }: PosteriorSettings): void {
+function requireSettings(settings: PosteriorSettings): void {
+  requireKeys("settings", settings, Object.keys(DEFAULT_SETTINGS));
+  const { samples, data, dropout, fitSteps, priorStructure } = settings;
   requireCount("samples", samples);
   requireCount("data", data);
-  if (dropout !== null) requireOpenFraction("dropout", dropout);
+  if (dropout !== null) requireOpenFractionFloat32("dropout", dropout);
   if (fitSteps !== null) requireCount("fitSteps", fitSteps);
   if (priorStructure !== null) requireOneOf("priorStructure", priorStructure, PRIOR_STRUCTURES);
 }

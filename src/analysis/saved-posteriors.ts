@@ -9,6 +9,7 @@ import {
   type SavedPosterior,
 } from "../posterior/file.ts";
 import { named } from "../run/errors.ts";
+import { requireWritable } from "../run/folders.ts";
 import { readRecords } from "../run/read.ts";
 import { isWhole } from "../run/seal.ts";
 import { sealedTensors } from "../run/tensors.ts";
@@ -111,6 +112,11 @@ async function requireUnused(path: string): Promise<void> {
     throw refuse(messageOf(error));
   });
   if (!there.isDirectory()) throw refuse(`${folder} is not a directory`);
+  try {
+    requireWritable(folder);
+  } catch (error) {
+    throw refuse(messageOf(error));
+  }
   // A link, too, wherever it leads.
   const found = await lstat(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== "ENOENT") throw refuse(messageOf(error));

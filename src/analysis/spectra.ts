@@ -3,9 +3,22 @@ import type { Config } from "../config/schema.ts";
 import { GROUPINGS, type Grouping } from "../curvature/groups.ts";
 import { UsageError } from "../errors.ts";
 import { type CheckpointStep, readCheckpoint } from "../run/checkpoints.ts";
-import { requireCount, requireNonEmpty, requireObject, requireOneOf, requirePath } from "../validate.ts";
+import {
+  keysOf,
+  requireCount,
+  requireKeys,
+  requireNonEmpty,
+  requireOneOf,
+  requirePath,
+} from "../validate.ts";
 import { spectrumFiles } from "./inputs.ts";
-import { type JobsOutcome, type RunnerOptions, runOpenJobs } from "./job-runner.ts";
+import {
+  type JobsOutcome,
+  RUNNER_OPTIONS,
+  type RunnerOptions,
+  requireRunner,
+  runOpenJobs,
+} from "./job-runner.ts";
 import { batchesFor, requireMemoryFor, settingsHash, withRun } from "./open-run.ts";
 import { SPECTRA } from "./records.ts";
 import {
@@ -36,6 +49,14 @@ export interface SpectrumOptions
   /** Each layer or block of the network by itself as well. Default: the whole only. */
   by?: Grouping;
 }
+
+const SPECTRUM_OPTIONS = [
+  ...keysOf<Omit<SpectrumOptions, keyof RunnerOptions<never, never>>>({
+    ...{ steps: true, checkpoints: true, members: true, operators: true, data: true, k: true, llc: true },
+    by: true,
+  }),
+  ...RUNNER_OPTIONS,
+];
 
 export type KeyedSpectrumJob = SpectrumJob & Pick<SpectrumRecord, "settings" | "inputs">;
 
@@ -75,7 +96,9 @@ export async function runSpectra(
   options: SpectrumOptions,
 ): Promise<JobsOutcome<SpectrumRecord>> {
   requirePath("runDir", runDir);
-  requireSelection(requireObject("options", options));
+  requireKeys("options", options, SPECTRUM_OPTIONS);
+  requireRunner(options);
+  requireSelection(options);
   requireNonEmpty("operators", options.operators);
   for (const operator of options.operators) requireOneOf("operator", operator, OPERATORS);
   requireCount("data", options.data);

@@ -5,16 +5,19 @@ import type { StepChoice } from "../analysis/selection.ts";
 import { nearestName } from "../config/nearest-name.ts";
 import { UsageError } from "../errors.ts";
 
+/** Beyond it not every integer is a number. */
+const below = (value: number) => (value > Number.MAX_SAFE_INTEGER ? " and below 2^53" : "");
+
 /** @throws UsageError unless it is a positive integer */
 export function positiveInteger(flag: string, value: number): number {
-  if (Number.isInteger(value) && value >= 1) return value;
-  throw new UsageError(`--${flag}: got ${value}, must be a positive integer`);
+  if (Number.isSafeInteger(value) && value >= 1) return value;
+  throw new UsageError(`--${flag}: got ${value}, must be a positive integer${below(value)}`);
 }
 
 /** @throws UsageError unless it is an integer from 0 on */
 export function nonNegativeInteger(flag: string, value: number): number {
-  if (Number.isInteger(value) && value >= 0) return value;
-  throw new UsageError(`--${flag}: got ${value}, must be an integer of at least 0`);
+  if (Number.isSafeInteger(value) && value >= 0) return value;
+  throw new UsageError(`--${flag}: got ${value}, must be an integer of at least 0${below(value)}`);
 }
 
 /** All cores unless stated. @throws UsageError unless it is a positive integer */
@@ -60,4 +63,13 @@ export function namesIn<Name extends string>(text: string, known: readonly Name[
 export function distinctPaths(paths: readonly string[]): string[] {
   const absolute = paths.map((path) => resolve(path));
   return paths.filter((_, i) => absolute.indexOf(absolute[i]) === i);
+}
+
+/** A value outside its range is a mistake in the flags. */
+export async function asUsage<T>(compute: () => T | Promise<T>): Promise<T> {
+  try {
+    return await compute();
+  } catch (error) {
+    throw error instanceof RangeError ? new UsageError(error.message) : error;
+  }
 }

@@ -4,8 +4,9 @@ import type { PosteriorRecord } from "../analysis/posterior-job.ts";
 import type { KeyedJob, PosteriorSettings } from "../analysis/posteriors.ts";
 import { UsageError } from "../errors.ts";
 import type { PriorStructure } from "../posterior/gaussian/prior.ts";
+import { requireOpenFractionFloat32 } from "../validate.ts";
 import { type CheckpointArguments, checkpointOptions } from "./checkpoint-options.ts";
-import { namesIn, positiveInteger } from "./flags.ts";
+import { asUsage, namesIn, positiveInteger } from "./flags.ts";
 
 interface PosteriorArguments extends CheckpointArguments {
   methods?: string;
@@ -132,8 +133,7 @@ function requireNothingToFit(args: PosteriorArguments): void {
 async function settingsOf(args: PosteriorArguments): Promise<PosteriorSettings> {
   const { DEFAULT_SETTINGS } = await import("../analysis/posteriors.ts");
   const { samples = DEFAULT_SETTINGS.samples, data = DEFAULT_SETTINGS.data, dropout = null } = args;
-  if (dropout !== null && !(dropout > 0 && dropout < 1))
-    throw new UsageError(`--dropout: got ${dropout}, must be above 0 and below 1`);
+  if (dropout !== null) await asUsage(() => requireOpenFractionFloat32("--dropout", dropout));
   return {
     samples: positiveInteger("samples", samples),
     data: positiveInteger("data", data),

@@ -55,7 +55,8 @@ export const predictCommand: CommandModule<object, PredictArguments> = {
       })
       .epilogue(
         'A prompt with two variables as JSON: {"x": [[1, 2], [3, 4]], "z": [5]}, or its tokens, [1, 2, 5, 3, 4]; as\n' +
-          "comma-separated values: 1,2,5,3,4. A header, x1,x2,z,x1,x2, is allowed.\n" +
+          "comma-separated values: 1,2,5,3,4. A header, x1,x2,z,x1,x2, is allowed. An object has x and z, or tokens,\n" +
+          "and no other keys.\n" +
           "Prints a JSON object a line: line of the prompt, examples before the z, prediction, probabilities, total\n" +
           "entropy and, of several members, mutual information in nats.",
       ) as unknown as Argv<PredictArguments>,
@@ -69,7 +70,7 @@ export const predictCommand: CommandModule<object, PredictArguments> = {
     const model = await readModel(found);
     // Of a lone - yargs makes nothing.
     const source = path || "standard input";
-    const prompts = parsePrompts(await textOf(path), format ?? formatOf(source), model.task, source);
+    const prompts = parsePrompts(await textOf(path, source), format ?? formatOf(source), model.task, source);
     const draws = posterior === undefined ? undefined : await drawsOf(posterior, samples);
     for (const prediction of await predictPrompts(found, model, prompts, positions, draws))
       process.stdout.write(`${JSON.stringify(prediction)}\n`);
@@ -88,12 +89,11 @@ async function drawsOf(path: string, samples: number | undefined): Promise<Poste
 
 const formatOf = (path: string): PromptFormat => (extname(path).toLowerCase() === ".csv" ? "csv" : "jsonl");
 
-async function textOf(path: string | undefined): Promise<string> {
+async function textOf(path: string | undefined, source: string): Promise<string> {
+  const { decodeText } = await import("../config/load.ts");
   try {
-    const { decodeText } = await import("../config/load.ts");
-    if (!path) return decodeText(await buffer(process.stdin));
-    const bytes = await readFile(path).catch(named(path));
-    return decodeText(bytes);
+    const bytes = path ? await readFile(path).catch(named(path)) : await buffer(process.stdin);
+    return decodeText(bytes, source);
   } catch (error) {
     throw new UsageError(`the prompts: ${messageOf(error)}`);
   }

@@ -84,7 +84,11 @@ const extendCommand: CommandModule<object, ExtendArguments> = {
         default: false,
         describe: "although version, Wasm, width or math are others",
       },
-      yes: { type: "boolean", default: false, describe: "more than 100,000 runs are meant" },
+      yes: {
+        type: "boolean",
+        default: false,
+        describe: "more than 100,000 runs, at most a million, are meant",
+      },
     }) as never,
   handler: async ({ dir, axis, steps, mixed, yes }) => {
     const { parseAxis, requireDistinct } = await import("../sweep/definition.ts");

@@ -98,7 +98,7 @@ async function packed(directory: string, cpus: number, time: string | undefined)
   const { readSweep } = await import("../sweep/directory.ts");
   const { expand } = await import("../sweep/expand.ts");
   const { planSweep } = await import("../sweep/plan.ts");
-  const runs = expand(readSweep(directory).definition, { most: Number.POSITIVE_INFINITY });
+  const runs = expand(readSweep(directory).definition, { meant: true });
   const { estimatedSeconds } = await planSweep(runs, 1);
   return Math.max(1, Math.round((seconds * cpus * runs.length) / estimatedSeconds));
 }

@@ -69,7 +69,11 @@ export const sweepCommand: CommandModule<object, SweepArguments> = {
             default: false,
             describe: "go on with another version, Wasm, width or math than the sweep was begun with",
           },
-          yes: { type: "boolean", default: false, describe: "more than 100,000 runs are meant" },
+          yes: {
+            type: "boolean",
+            default: false,
+            describe: "more than 100,000 runs, at most a million, are meant",
+          },
           "dry-run": {
             type: "boolean",
             default: false,
@@ -232,10 +236,7 @@ async function dryRun(args: SweepArguments, workers: number): Promise<void> {
   const { expand } = await import("../sweep/expand.ts");
   const { planSweep } = await import("../sweep/plan.ts");
   const { definition } = await define(args);
-  const plan = await planSweep(
-    expand(definition, args.yes ? { most: Number.POSITIVE_INFINITY } : {}),
-    workers,
-  );
+  const plan = await planSweep(expand(definition, { meant: args.yes }), workers);
   console.log(args.json ? JSON.stringify({ schema: "epigrok-sweep-plan/1", ...plan }) : await planText(plan));
 }
 

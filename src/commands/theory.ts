@@ -1,11 +1,10 @@
 /** `epigrok theory`: curves, times and figures of the Bayesian linear model. */
 import type { Argv, CommandModule } from "yargs";
 import type { TaskRatio } from "../analysis/bridge.ts";
-import { UsageError } from "../errors.ts";
 import type { StudyOptions } from "../report/theory/study.ts";
 import type { RunData } from "../run/read.ts";
 import { requireCount, requireWord } from "../validate.ts";
-import { distinctPaths } from "./flags.ts";
+import { asUsage, distinctPaths } from "./flags.ts";
 
 interface TheoryArguments {
   lambda: number;
@@ -182,13 +181,4 @@ function studyOptions(args: TheoryArguments): StudyOptions {
     ...(args.noise === "all" ? {} : { noise: [args.noise as "fixed" | "residual" | "elbo"] }),
     ...(simulate ? { simulation: { d, draws, seed } } : {}),
   };
-}
-
-/** A value outside its range is a mistake in the flags. */
-async function asUsage<T>(compute: () => Promise<T>): Promise<T> {
-  try {
-    return await compute();
-  } catch (error) {
-    throw error instanceof RangeError ? new UsageError(error.message) : error;
-  }
 }

@@ -2,7 +2,7 @@
 import { availableParallelism } from "node:os";
 import type { Argv, CommandModule } from "yargs";
 import { UsageError } from "../errors.ts";
-import { nonNegativeInteger, positiveInteger } from "./flags.ts";
+import { asUsage, nonNegativeInteger, positiveInteger } from "./flags.ts";
 
 interface VerifyArguments {
   run: string;
@@ -57,9 +57,7 @@ export const verifyCommand: CommandModule<object, VerifyArguments> = {
       : undefined;
     const { verifyRun } = await import("../run/verify.ts");
     const { readPosteriors, readSpectra } = await import("../analysis/records.ts");
-    const found = await verifyRun(run, options).catch((error: unknown) => {
-      throw error instanceof RangeError ? new UsageError(error.message) : error;
-    });
+    const found = await asUsage(() => verifyRun(run, options));
     const faults = [...found.faults];
     const told = ({ message }: { message: string }) => void faults.push(message);
     await readPosteriors(run, told);

@@ -40,20 +40,31 @@ export function readConfigFile(path: string): {
 
 /** The text of a file that a user wrote, without a mark of its byte order. @throws UsageError unless it is UTF-8 */
 export function readText(path: string): string {
+  let bytes: Uint8Array;
   try {
-    return decodeText(readFileSync(path));
+    bytes = readFileSync(path);
   } catch (error) {
     throw new UsageError(`${path}: ${messageOf(error)}`);
   }
+  return decodeText(bytes, path);
 }
 
-/** @throws Error unless the bytes are UTF-8 */
-export function decodeText(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    throw new Error("it is not text in UTF-8");
-  }
+/**
+ * @param source for the message
+ * @throws UsageError unless the bytes are UTF-8
+ */
+export const decodeText = (bytes: Uint8Array, source: string): string => textDecoder(source)(bytes, true);
+
+/** The same of bytes that come in pieces. @returns the text of the next piece, after which there may be more */
+export function textDecoder(source: string): (piece: Uint8Array, last?: boolean) => string {
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  return (piece, last = false) => {
+    try {
+      return decoder.decode(piece, { stream: !last });
+    } catch {
+      throw new UsageError(`${source}: it is not text in UTF-8`);
+    }
+  };
 }
 
 /** A section with nothing below it is null in YAML. */

@@ -3,9 +3,10 @@ import { readdirSync } from "node:fs";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UsageError } from "../errors.ts";
+import { requireKeys } from "../validate.ts";
 import { readConfigFile } from "./load.ts";
 import { nearestName } from "./nearest-name.ts";
-import { type ConfigLayer, resolveConfig } from "./resolve.ts";
+import { type ConfigLayer, resolveConfig, show } from "./resolve.ts";
 import type { Config, ConfigInput } from "./schema.ts";
 
 /** The same folder from src/ and from dist/: the package ships src/config/presets. */
@@ -44,7 +45,11 @@ export function listPresets(): Preset[] {
  *
  * @throws UsageError with one line for each unknown key and each value that is not allowed
  */
-export function createConfig(settings: ConfigInput = {}, { preset }: { preset?: string } = {}): Config {
+export function createConfig(settings: ConfigInput = {}, options: { preset?: string } = {}): Config {
+  requireKeys("options", options, ["preset"]);
+  const { preset } = options;
+  if (preset !== undefined && typeof preset !== "string")
+    throw new UsageError(`preset: got ${show(preset)}, must be one of ${presetNames().join(", ")}`);
   const below = preset === undefined ? [] : [presetLayer(preset)];
   return resolveConfig([...below, { source: "settings", values: settings }]);
 }

@@ -8,23 +8,19 @@ import { promptLength } from "../tasks/batch.ts";
 import { BOOTSTRAPS } from "../tasks/bootstrap.ts";
 import { taskSchema } from "../tasks/settings.ts";
 import { splitContradictions } from "../tasks/split.ts";
-import type { Contradiction } from "../validate.ts";
+import { type Contradiction, FLOAT32 } from "../validate.ts";
 import { IVON_CLIP_RADIUS } from "./defaults.ts";
 
 /** As far as the random streams count. */
 const count = z.number().int().positive().max(0xffffffff);
 const fraction = z.number().min(0).max(1);
 
-/** The core computes in float32, where a number must not become 0 or infinite. */
-const float32 = (range: z.ZodNumber) =>
-  range.refine((x) => Math.fround(x) !== Infinity && (x === 0 || Math.fround(x) !== 0), {
-    error: "must be in the range of float32, 1.4e-45 to 3.4e38",
-  });
+const float32 = (range: z.ZodNumber) => range.refine(FLOAT32.holds, { error: `must be ${FLOAT32.allowed}` });
 const positive = float32(z.number().positive());
 const rate = float32(z.number().nonnegative());
 /** Of a mean, or of dropout. */
-const decay = float32(z.number().min(0).lt(1)).refine((x) => x >= 1 || Math.fround(x) < 1, {
-  error: "must be below 1 in float32, at most 0.99999997",
+const decay = float32(z.number().min(0).lt(1)).refine((x) => x >= 1 || FLOAT32.holdsRate(x), {
+  error: `must be ${FLOAT32.allowedRate}`,
 });
 
 const modelSchema = z

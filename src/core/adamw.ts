@@ -1,9 +1,16 @@
 /** Training with AdamW. */
-import { requireCount, requireNonNegative, requireOneOf, requirePositive, requireRate } from "../validate.ts";
+import {
+  requireCount,
+  requireNonNegativeFloat32,
+  requireObject,
+  requireOneOf,
+  requirePositiveFloat32,
+  requireRateFloat32,
+} from "../validate.ts";
 import type { Batch } from "./batch.ts";
 import type { DropoutKey } from "./dropout.ts";
 import type { ModelMemory } from "./memory.ts";
-import { requireMasks, type StepResult, type Trainable } from "./optimizer.ts";
+import { requireLearningRate, requireMasks, type StepResult, type Trainable } from "./optimizer.ts";
 import { accumulateGradient } from "./shards.ts";
 
 /** One step of AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101): weight decay is multiplied by the learning rate. */
@@ -38,10 +45,11 @@ const EXCLUDED = { layerNorm: 1, embeddings: 2 } as const;
 
 function requireStep(options: AdamWStepOptions): void {
   requireCount("step", options.step);
-  for (const rate of ["learningRate", "weightDecay"] as const) requireNonNegative(rate, options[rate]);
-  for (const decay of ["beta1", "beta2"] as const) requireRate(decay, options[decay]);
-  requirePositive("epsilon", options.epsilon);
-  requireNonNegative("gradientClip", options.gradientClip ?? 0);
+  requireLearningRate(options.learningRate);
+  requireNonNegativeFloat32("weightDecay", options.weightDecay);
+  for (const decay of ["beta1", "beta2"] as const) requireRateFloat32(decay, options[decay]);
+  requirePositiveFloat32("epsilon", options.epsilon);
+  requireNonNegativeFloat32("gradientClip", options.gradientClip ?? 0);
   for (const kind of options.weightDecayExclude ?? [])
     requireOneOf("weightDecayExclude", kind, ["layerNorm", "embeddings"]);
 }
@@ -50,7 +58,7 @@ export function adamw(memory: ModelMemory): Pick<AdamWTraining, "trainStep"> {
   const { core } = memory;
   return {
     trainStep(batch, options) {
-      requireMasks(memory, "trainStep", options.dropout);
+      requireMasks(memory, "trainStep", requireObject("options", options).dropout);
       requireStep(options);
       const loss = accumulateGradient(memory, batch, options.dropout);
       const gradientNorm = Math.sqrt(core.gradientSquaredNorm());

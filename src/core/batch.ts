@@ -31,9 +31,9 @@ export interface Batch {
 export function requireInputs(batch: Batch, shape: FullShape): void {
   if (typeof batch !== "object" || batch === null)
     refuse("batch", batch, "an object with tokens, batchSize, length, positions and targets");
-  const { tokens, batchSize, length, positions } = batch;
-  requireTypedArray("tokens", tokens, "Int32Array");
-  requireTypedArray("positions", positions, "Int32Array");
+  const { tokens, batchSize, length, positions, targets } = batch;
+  for (const [name, array] of Object.entries({ tokens, positions, targets }))
+    requireTypedArray(name, array, "Int32Array");
   requireCount("batchSize", batchSize);
   requireCount("length", length, shape.nCtx);
   requireLength("tokens", tokens, batchSize * length, "batchSize x length");
@@ -47,7 +47,6 @@ export function requireInputs(batch: Batch, shape: FullShape): void {
 export function requireInputsAndTargets(batch: Batch, shape: FullShape): void {
   requireInputs(batch, shape);
   const { targets, batchSize, positions } = batch;
-  requireTypedArray("targets", targets, "Int32Array");
   requireLength("targets", targets, batchSize * positions.length, "batchSize x positions");
   requireTokens("targets", targets, shape);
 }

@@ -1,16 +1,16 @@
 /** Training with IVON, variational online Newton, which keeps a Gaussian posterior N(m, 1 / (lambda (h + delta))). */
 import {
-  refuse,
   requireCount,
-  requireNonNegative,
-  requirePositive,
-  requireRate,
+  requireNonNegativeFloat32,
+  requireObject,
+  requirePositiveFloat32,
+  requireRateFloat32,
   requireWord,
 } from "../validate.ts";
 import { type Batch, requireInputsAndTargets } from "./batch.ts";
 import type { DropoutKey } from "./dropout.ts";
 import type { ModelMemory } from "./memory.ts";
-import { requireMasks, type StepResult, type Trainable } from "./optimizer.ts";
+import { requireLearningRate, requireMasks, type StepResult, type Trainable } from "./optimizer.ts";
 import { accumulateGradient } from "./shards.ts";
 
 /** Which sample of the posterior N(m, 1 / (lambda (h + delta))). */
@@ -70,8 +70,8 @@ export interface IvonTraining extends Trainable {
 }
 
 function requirePosterior(options: Omit<IvonSampleOptions, "sample">): void {
-  requirePositive("effectiveSampleSize", options.effectiveSampleSize);
-  requireNonNegative("weightDecay", options.weightDecay);
+  requirePositiveFloat32("effectiveSampleSize", options.effectiveSampleSize);
+  requireNonNegativeFloat32("weightDecay", options.weightDecay);
   for (const field of ["seed", "member", "step"] as const) requireWord(field, options[field]);
 }
 
@@ -97,7 +97,7 @@ export function ivon(
 
   return {
     ivonSample(options) {
-      requirePosterior(options);
+      requirePosterior(requireObject("options", options));
       requireWord("sample", options.sample);
       moveToSample(options);
     },
@@ -105,15 +105,18 @@ export function ivon(
     ivonRestore: moveToMean,
 
     ivonTrainStep(batch, options) {
-      const { step, learningRate, effectiveSampleSize, weightDecay, beta1, beta2, dropout } = options;
+      const { step, learningRate, effectiveSampleSize, weightDecay, beta1, beta2, dropout } = requireObject(
+        "options",
+        options,
+      );
       const { samples = 1, clipRadius = 0 } = options;
       requirePosterior(options);
       requireCount("step", step);
-      requireNonNegative("learningRate", learningRate);
-      requireRate("beta1", beta1);
-      requireRate("beta2", beta2);
+      requireLearningRate(learningRate);
+      requireRateFloat32("beta1", beta1);
+      requireRateFloat32("beta2", beta2);
       requireCount("samples", samples);
-      if (!(clipRadius >= 0)) refuse("clipRadius", clipRadius, "at least 0");
+      requireNonNegativeFloat32("clipRadius", clipRadius);
       requireMasks(memory, "ivonTrainStep", dropout);
       requireInputsAndTargets(batch, shape);
       moveToMean();

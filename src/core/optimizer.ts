@@ -1,4 +1,5 @@
 /** What the optimisers have in common. */
+import { FLOAT32, refuse, requireNonNegative } from "../validate.ts";
 import type { DropoutKey } from "./dropout.ts";
 import type { Gradients } from "./gradient.ts";
 import type { ModelMemory } from "./memory.ts";
@@ -45,6 +46,12 @@ export function optimizerState(memory: ModelMemory): Omit<Trainable, keyof Gradi
       memory.team = team;
     },
   };
+}
+
+/** One that a schedule has made smaller than float32 can hold is 0 there: no step. */
+export function requireLearningRate(learningRate: number): void {
+  if (!Number.isFinite(Math.fround(requireNonNegative("learningRate", learningRate))))
+    refuse("learningRate", learningRate, FLOAT32.allowed);
 }
 
 /** @throws TypeError for a step without masks on a model that has dropout */

@@ -1,5 +1,13 @@
 /** The shape of a decoder. */
-import { refuse, requireAbove, requireCount, requireOneOf, requireRate, requireWhole } from "../validate.ts";
+import {
+  refuse,
+  requireAbove,
+  requireCount,
+  requireObject,
+  requireOneOf,
+  requireRateFloat32,
+  requireWhole,
+} from "../validate.ts";
 import { ACT_FNS, type ActFn } from "./activations.ts";
 
 /** Shape of a decoder, in TransformerLens' names. */
@@ -30,7 +38,7 @@ export type FullShape = Readonly<Required<TransformerShape>>;
 
 /** @throws RangeError naming the first field that is not allowed */
 export function resolveShape(shape: TransformerShape): FullShape {
-  const { ropeBase = 10000, roles = 0, dropout = 0 } = shape;
+  const { ropeBase = 10000, roles = 0, dropout = 0 } = requireObject("shape", shape);
   const full = { ...shape, ropeBase, roles, dropout };
   for (const field of ["dVocab", "dModel", "nHeads", "nLayers", "dMlp", "nCtx"] as const)
     requireCount(field, full[field]);
@@ -45,6 +53,6 @@ export function resolveShape(shape: TransformerShape): FullShape {
   requireOneOf("actFn", full.actFn, ACT_FNS);
   requireAbove("ropeBase", full.ropeBase, 1);
   requireWhole("roles", full.roles);
-  requireRate("dropout", full.dropout);
+  requireRateFloat32("dropout", full.dropout);
   return full;
 }

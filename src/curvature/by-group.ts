@@ -1,9 +1,16 @@
 /** Curvature of the parts of a network: the blocks of a matrix on its diagonal. */
 import type { RandomGenerator } from "../random.ts";
-import { requireCount, requireInteger, requireLength } from "../validate.ts";
+import {
+  refuse,
+  requireCount,
+  requireInteger,
+  requireKeys,
+  requireLength,
+  requireObject,
+} from "../validate.ts";
 import type { ParameterGroup } from "./groups.ts";
 import { extremeEigenpairs } from "./lanczos.ts";
-import type { LinearOperator } from "./operators.ts";
+import { type LinearOperator, requireOperator } from "./operators.ts";
 import { hutchPlusPlusTrace, type TraceEstimate } from "./trace.ts";
 
 /**
@@ -12,9 +19,11 @@ import { hutchPlusPlusTrace, type TraceEstimate } from "./trace.ts";
  */
 export function blockOperator(
   operator: LinearOperator,
-  { offset, length }: Pick<ParameterGroup, "offset" | "length">,
+  group: Pick<ParameterGroup, "offset" | "length">,
 ): LinearOperator {
+  requireOperator(operator);
   const { size, noise, root } = operator;
+  const { offset, length } = requireObject("group", group);
   requireInteger("offset", offset, 0, size - 1);
   requireCount("length", length, size - offset);
   const padded = (v: Float64Array) => {
@@ -77,8 +86,12 @@ function exactTrace({ size, matvec }: LinearOperator): number {
 export function curvatureByGroup(
   operator: LinearOperator,
   groups: readonly ParameterGroup[],
-  { k = 1, smallest = false, tolerance = 1e-3, products = 30, rng }: GroupCurvatureOptions,
+  options: GroupCurvatureOptions,
 ): GroupCurvature[] {
+  requireOperator(operator);
+  if (!Array.isArray(groups)) refuse("groups", groups, "a list");
+  requireKeys("curvatureByGroup", options, ["k", "smallest", "tolerance", "products", "rng"]);
+  const { k = 1, smallest = false, tolerance = 1e-3, products = 30, rng } = options;
   requireCount("k", k);
   return groups.map((group) => {
     const { name, length } = group;

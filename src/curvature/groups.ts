@@ -1,6 +1,6 @@
 /** The parts of a network: its parameter tensors, or its blocks. */
 import type { ParameterInfo } from "../core/layout.ts";
-import { requireOneOf } from "../validate.ts";
+import { requireList, requireOneOf } from "../validate.ts";
 
 export const GROUPINGS = ["layer", "block"] as const;
 
@@ -19,6 +19,7 @@ export interface ParameterGroup {
 
 /** The groups in flat order; they cover all of the parameters given, which follow each other. */
 export function parameterGroups(parameters: readonly ParameterInfo[], by: Grouping): ParameterGroup[] {
+  requireList("parameters", parameters);
   requireOneOf("grouping", by, GROUPINGS);
   const groups: ParameterGroup[] = [];
   for (const { name: tensor, offset, length } of parameters) {

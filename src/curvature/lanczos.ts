@@ -4,8 +4,21 @@
  * eigenvalues would come back as ghosts.
  */
 import { normals, type RandomGenerator } from "../random.ts";
-import { requireCount, requireInteger, requireLength, requireOneOf, requirePositive } from "../validate.ts";
-import type { LinearOperator } from "./operators.ts";
+import {
+  refuse,
+  requireCount,
+  requireFunction,
+  requireInteger,
+  requireKeys,
+  requireLength,
+  requireList,
+  requireNonEmpty,
+  requireObject,
+  requireOneOf,
+  requirePositive,
+  requireVector,
+} from "../validate.ts";
+import { type LinearOperator, requireOperator } from "./operators.ts";
 import { addScaled, dot, norm, orthogonalise, type SymmetricEigen, scale, symmetricEigen } from "./vector.ts";
 
 /** Off-diagonal elements below this fraction of the largest eigenvalue mean an invariant subspace. */
@@ -182,10 +195,10 @@ export interface Eigenpairs {
  *
  * @throws RangeError if k is not in 1 .. size, or fewer products are allowed than pairs are asked for
  */
-export function extremeEigenpairs(
-  operator: LinearOperator,
-  { k, rng, which = "largest", tolerance = 1e-6, maxIterations = 20 * k + 200 }: EigenpairOptions,
-): Eigenpairs {
+export function extremeEigenpairs(operator: LinearOperator, options: EigenpairOptions): Eigenpairs {
+  requireOperator(operator);
+  requireKeys("extremeEigenpairs", options, ["k", "rng", "which", "tolerance", "maxIterations"]);
+  const { k, rng, which = "largest", tolerance = 1e-6, maxIterations = 20 * k + 200 } = options;
   const { size } = operator;
   requireCount("k", k, size);
   requireOneOf("which", which, ["largest", "smallest"]);
@@ -294,8 +307,11 @@ export interface SpectralDensity {
  */
 export function spectralDensity(
   operator: LinearOperator,
-  { probes, steps, rng }: { probes: number; steps: number; rng: RandomGenerator },
+  options: { probes: number; steps: number; rng: RandomGenerator },
 ): SpectralDensity {
+  requireOperator(operator);
+  requireKeys("spectralDensity", options, ["probes", "steps", "rng"]);
+  const { probes, steps, rng } = options;
   requireCount("probes", probes);
   requireCount("steps", steps);
   const start = new Float64Array(operator.size);
@@ -309,13 +325,23 @@ export function spectralDensity(
 
 /** tr f(A) from the density, with the standard error over the probes (NaN for one probe). */
 export function spectralTrace(
-  { size, quadratures }: SpectralDensity,
+  density: SpectralDensity,
   f: (eigenvalue: number) => number,
 ): { estimate: number; standardError: number } {
+  requireFunction("f", f);
+  const { size, quadratures } = requireDensity(density);
   const values = quadratures.map(
     ({ nodes, weights }) => size * nodes.reduce((sum, node, i) => sum + weights[i] * f(node), 0),
   );
   return meanWithError(values);
+}
+
+function requireDensity(density: SpectralDensity): SpectralDensity {
+  const { size, quadratures } = requireObject("density", density);
+  requireCount("density.size", size);
+  if (!Array.isArray(quadratures)) refuse("density.quadratures", quadratures, "a list");
+  requireNonEmpty("density.quadratures", quadratures);
+  return density;
 }
 
 /** Mean and its standard error (NaN for a single value). */
@@ -328,10 +354,12 @@ export function meanWithError(values: readonly number[]): { estimate: number; st
 
 /** The density at the grid points, each node spread to a normal of standard deviation `width`; integrates to 1. */
 export function smoothDensity(
-  { quadratures }: SpectralDensity,
+  density: SpectralDensity,
   grid: ArrayLike<number>,
   width: number,
 ): Float64Array {
+  const { quadratures } = requireDensity(density);
+  requireList("grid", grid);
   requirePositive("width", width);
   const peak = 1 / (Math.sqrt(2 * Math.PI) * width * quadratures.length);
   return Float64Array.from(grid, (x) => {
@@ -353,6 +381,10 @@ export function applyFunction(
   v: Float64Array,
   steps: number,
 ): Float64Array {
+  requireOperator(operator);
+  requireFunction("f", f);
+  requireVector("v", v);
+  requireCount("steps", steps);
   const length = norm(v);
   if (length === 0) return new Float64Array(v.length);
   const process = run(operator, v, steps);

@@ -1,6 +1,14 @@
 /** Stochastic-gradient Langevin dynamics (Welling and Teh 2011), plain and preconditioned; SGLD posterior and LLC use it. */
 import { normals, type RandomGenerator } from "../random.ts";
-import { requireLength, requireNonNegative, requirePositive, requireRate } from "../validate.ts";
+import {
+  keysOf,
+  requireKeys,
+  requireLength,
+  requireNonNegativeFloat32,
+  requirePositiveFloat32,
+  requireRateFloat32,
+  requireVector,
+} from "../validate.ts";
 import type { Vector } from "./vector.ts";
 
 /** A chain that its step size has thrown out: its draws are of nothing. */
@@ -28,6 +36,10 @@ export interface LangevinOptions {
   preconditioner?: { decay?: number; epsilon?: number };
 }
 
+const LANGEVIN = keysOf<LangevinOptions>({
+  ...{ stepSize: true, lossWeight: true, precision: true, centre: true, preconditioner: true },
+});
+
 /**
  * A chain with the density exp(-lossWeight L(theta) - precision |theta - centre|^2 / 2) up to O(e):
  * theta <- theta - (e/2) G [lossWeight grad L + precision (theta - centre)] + sqrt(e G) z, G = I when plain.
@@ -45,13 +57,17 @@ export class LangevinChain {
 
   /** @throws RangeError for an option outside its range */
   constructor(start: Vector, options: LangevinOptions) {
-    requirePositive("stepSize", options.stepSize);
-    requirePositive("lossWeight", options.lossWeight);
-    requireNonNegative("precision", options.precision);
+    requireVector("start", start);
+    requireKeys("LangevinChain", options, LANGEVIN);
+    requirePositiveFloat32("stepSize", options.stepSize);
+    requirePositiveFloat32("lossWeight", options.lossWeight);
+    requireNonNegativeFloat32("precision", options.precision);
     if (options.centre) requireLength("centre", options.centre, start.length);
-    const { decay = 0.99, epsilon = 1e-5 } = options.preconditioner ?? {};
-    this.#decay = requireRate("preconditioner.decay", decay);
-    this.#epsilon = requirePositive("preconditioner.epsilon", epsilon);
+    const { preconditioner = {} } = options;
+    requireKeys("preconditioner", preconditioner, ["decay", "epsilon"]);
+    const { decay = 0.99, epsilon = 1e-5 } = preconditioner;
+    this.#decay = requireRateFloat32("preconditioner.decay", decay);
+    this.#epsilon = requirePositiveFloat32("preconditioner.epsilon", epsilon);
     this.#options = options;
     this.position = Float64Array.from(start);
     this.#noise = new Float64Array(start.length);
@@ -65,11 +81,12 @@ export class LangevinChain {
 
   /**
    * One step with the gradient of the mean loss at `position`.
-   * @throws DivergedChainError if the position is not finite: the step size is too large
+   * @throws DivergedChainError if the position is not finite in float32: the step size is too large
    */
   step(gradient: Vector, rng: RandomGenerator): void {
     const { stepSize, lossWeight, precision, centre } = this.#options;
     const { position } = this;
+    requireVector("gradient", gradient);
     requireLength("gradient", gradient, position.length);
     const squares = this.#squares;
     if (squares && !this.#frozen) this.#adapt(squares, gradient);
@@ -80,7 +97,7 @@ export class LangevinChain {
       const scaling = squares ? 1 / (Math.sqrt(squares[i] / debias) + this.#epsilon) : 1;
       const step = stepSize * scaling;
       position[i] += Math.sqrt(step) * this.#noise[i] - (step / 2) * force;
-      if (!Number.isFinite(position[i])) throw new DivergedChainError(stepSize);
+      if (!Number.isFinite(Math.fround(position[i]))) throw new DivergedChainError(stepSize);
     }
   }
 

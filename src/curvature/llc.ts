@@ -5,15 +5,20 @@
  */
 import { stream } from "../random.ts";
 import {
+  keysOf,
   requireAbove,
   requireCount,
+  requireFinite,
+  requireFunction,
+  requireKeys,
   requireLength,
-  requireNonNegative,
-  requirePositive,
+  requireNonNegativeFloat32,
+  requirePositiveFloat32,
+  requireVector,
   requireWhole,
 } from "../validate.ts";
 import { DivergedChainError, LangevinChain } from "./langevin.ts";
-import { type Batch, type CurvatureModel, meanLossAndGradient, requireTerms } from "./model.ts";
+import { type Batch, type CurvatureModel, meanLossAndGradient, requireModel, requireTerms } from "./model.ts";
 import type { Vector } from "./vector.ts";
 
 /**
@@ -40,6 +45,11 @@ export interface LearningCoefficientOptions {
   seed: number;
   member?: number;
 }
+
+const LEARNING_COEFFICIENT = keysOf<LearningCoefficientOptions>({
+  ...{ trainingTerms: true, nBeta: true, localisation: true, stepSize: true, chains: true, burnIn: true },
+  ...{ draws: true, seed: true, member: true },
+});
 
 /** A local learning coefficient with what it was taken from. */
 export interface LearningCoefficient {
@@ -92,10 +102,14 @@ export function estimateLearningCoefficient(
   ) => { loss: number; gradient: Vector },
   options: LearningCoefficientOptions,
 ): LearningCoefficient {
+  requireVector("centre", centre);
+  requireFinite("baseLoss", baseLoss);
+  requireFunction("lossAndGradient", lossAndGradient);
+  requireKeys("options", options, LEARNING_COEFFICIENT);
   const { trainingTerms, localisation, stepSize, chains = 4, burnIn, draws, seed, member = 0 } = options;
   requireTerms("trainingTerms", requireAbove("trainingTerms", trainingTerms, 1));
-  const nBeta = requirePositive("nBeta", options.nBeta ?? trainingTerms / Math.log(trainingTerms));
-  requireNonNegative("localisation", localisation);
+  const nBeta = requirePositiveFloat32("nBeta", options.nBeta ?? trainingTerms / Math.log(trainingTerms));
+  requireNonNegativeFloat32("localisation", localisation);
   requireCount("chains", chains);
   requireWhole("burnIn", burnIn);
   requireCount("draws", draws);
@@ -142,7 +156,10 @@ export function learningCoefficient(
   batches: readonly Batch[],
   options: LearningCoefficientOptions,
 ): LearningCoefficient {
+  requireModel(model);
+  requireVector("parameters", parameters);
   requireLength("parameters", parameters, model.parameterCount);
+  requireKeys("options", options, LEARNING_COEFFICIENT);
   model.setParameters(parameters);
   // In the arithmetic of the chain: what another leaves different would be multiplied by n beta.
   const baseLoss = meanLossAndGradient(model, batches).loss;

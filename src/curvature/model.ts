@@ -5,7 +5,17 @@ import { type Batch, termsOf } from "../core/batch.ts";
 import type { DropoutKey } from "../core/dropout.ts";
 import type { FactorSums } from "../core/kronecker.ts";
 import type { ParameterInfo } from "../core/layout.ts";
-import { refuse, requireInteger } from "../validate.ts";
+import {
+  refuse,
+  requireCount,
+  requireFunction,
+  requireInteger,
+  requireList,
+  requireObject,
+  requirePositiveFloat32,
+  requireTypedArray,
+  requireWhole,
+} from "../validate.ts";
 import type { Vector } from "./vector.ts";
 
 export type { Batch };
@@ -56,8 +66,26 @@ export interface KroneckerModel extends CurvatureModel {
   kroneckerFactors(batch: Batch, vectors: BackpropagatedVectors): FactorSums[];
 }
 
+/** @throws RangeError for what is no model */
+export function requireModel(model: PredictiveModel): void {
+  requireObject("model", model);
+  requireCount("model.parameterCount", model.parameterCount);
+  requireObject("model.shape", model.shape);
+  requireList("model.parameters", model.parameters);
+  for (const method of ["getParameters", "setParameters", "logits", "features"] as const)
+    requireFunction(`model.${method}`, model[method]);
+}
+
+/** @throws Error for a model that has no memory for gradients */
+function requireGradients(model: PredictiveModel): asserts model is GradientModel {
+  requireModel(model);
+  if (!("lossAndGradient" in model))
+    throw new Error("model: got one without gradients, must be created with gradients: true");
+}
+
 /** @throws Error for a model that has no memory for curvature */
 export function requireCurvature(model: PredictiveModel): asserts model is CurvatureModel {
+  requireModel(model);
   if (!("jacobianVectorProduct" in model))
     throw new Error("model: got one without curvature products, must be created with curvature: true");
 }
@@ -74,6 +102,14 @@ export function requireKronecker(model: PredictiveModel): asserts model is Krone
  */
 export function totalTerms(batches: readonly Batch[]): number {
   if (!Array.isArray(batches)) refuse("batches", batches, "a list of batches");
+  batches.forEach((batch: Batch, i) => {
+    requireTypedArray(
+      `batches[${i}].positions`,
+      requireObject(`batches[${i}]`, batch).positions,
+      "Int32Array",
+    );
+    requireWhole(`batches[${i}].batchSize`, batch.batchSize);
+  });
   const terms = batches.reduce((sum, batch) => sum + termsOf(batch), 0);
   if (terms === 0) refuse("batches", "no prediction", "at least one");
   return terms;
@@ -84,11 +120,13 @@ const MOST_TERMS = Number.MAX_SAFE_INTEGER;
 
 /** A number of terms of a likelihood, N: above 0, not necessarily whole. */
 export function requireTerms(name: string, value: number): number {
-  return value > 0 && value <= MOST_TERMS ? value : refuse(name, value, `above 0 and at most ${MOST_TERMS}`);
+  if (!(value > 0 && value <= MOST_TERMS)) refuse(name, value, `above 0 and at most ${MOST_TERMS}`);
+  return requirePositiveFloat32(name, value);
 }
 
 /** Mean NLL of all predictions of the batches, nats. */
 export function meanLoss(model: PredictiveModel, batches: readonly Batch[]): number {
+  requireModel(model);
   const terms = totalTerms(batches);
   let sum = 0;
   for (const batch of batches) {
@@ -107,6 +145,7 @@ export function meanLossAndGradient(
   model: GradientModel,
   batches: readonly Batch[],
 ): { loss: number; gradient: Float64Array } {
+  requireGradients(model);
   const terms = totalTerms(batches);
   const total = new Float64Array(model.parameterCount);
   let mean = 0;

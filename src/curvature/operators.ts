@@ -8,8 +8,12 @@ import { normals, type RandomGenerator, uniform } from "../random.ts";
 import {
   refuse,
   requireCount,
+  requireFinite,
+  requireFunction,
+  requireKeys,
   requireLength,
   requireNonNegative,
+  requireObject,
   requireOneOf,
   requireTypedArray,
 } from "../validate.ts";
@@ -19,6 +23,7 @@ import {
   complements,
   LogitRoot,
   logitHessianProduct,
+  requireCurvature,
   softmaxRows,
   totalTerms,
 } from "./model.ts";
@@ -47,12 +52,19 @@ export interface OperatorRoot {
   transposed(y: Float64Array): Float64Array;
 }
 
+/** @throws RangeError for what is no operator */
+export function requireOperator(operator: LinearOperator): void {
+  requireCount("operator.size", requireObject("operator", operator).size);
+  requireFunction("operator.matvec", operator.matvec);
+}
+
 /** sum over batches of (terms of the batch / all terms) x product(batch, v). */
 function meanOverBatches(
   model: CurvatureModel,
   batches: readonly Batch[],
   product: (batch: Batch, v: Float64Array, index: number) => Vector,
 ): LinearOperator {
+  requireCurvature(model);
   const terms = totalTerms(batches);
   const size = model.parameterCount;
   return {
@@ -155,8 +167,12 @@ export interface FisherOptions {
 export function fisherOperator(
   model: CurvatureModel,
   batches: readonly Batch[],
-  { fisherType, mcSamples = 1, rng }: FisherOptions,
+  options: FisherOptions,
 ): LinearOperator {
+  requireKeys("fisherOperator", options, ["fisherType", "mcSamples", "rng"]);
+  requireCurvature(model);
+  totalTerms(batches);
+  const { fisherType, mcSamples = 1, rng } = options;
   requireOneOf("fisherType", fisherType, ["exact", "mc", "empirical"]);
   const { dVocab } = model.shape;
   const probabilities = (batch: Batch) => softmaxRows(model.logits(batch), dVocab);
@@ -219,6 +235,8 @@ function drawLabels(p: Float64Array, classes: number, rng: RandomGenerator): Int
 
 /** factor A; of an operator with a root the factor is at least 0. */
 export function scaledOperator(operator: LinearOperator, factor: number): LinearOperator {
+  requireOperator(operator);
+  requireFinite("factor", factor);
   const { root, ...rest } = operator;
   const scaled = (product: (v: Float64Array) => Float64Array, by: number) => (v: Float64Array) => {
     const out = product(v);
@@ -269,6 +287,7 @@ export const MAX_DENSE_SIZE = 4096;
  * @throws RangeError for an operator larger than 4096
  */
 export function denseMatrix(operator: LinearOperator): Float64Array {
+  requireOperator(operator);
   const n = requireCount("size of a dense matrix", operator.size, MAX_DENSE_SIZE);
   const matrix = new Float64Array(n * n);
   const { root } = operator;
@@ -322,6 +341,7 @@ export function denseGgn(
  * @throws Error naming the first element that differs
  */
 export function checkDeterminism(operator: LinearOperator, rng: RandomGenerator): void {
+  requireOperator(operator);
   const v = new Float64Array(operator.size);
   normals(rng, v);
   const first = operator.matvec(v.slice());

@@ -1,8 +1,8 @@
 /** Stochastic estimates of the trace and the diagonal of a matrix known by its products. */
 import { nextInteger, type RandomGenerator } from "../random.ts";
-import { refuse, requireCount } from "../validate.ts";
+import { refuse, requireCount, requireKeys } from "../validate.ts";
 import { meanWithError } from "./lanczos.ts";
-import type { LinearOperator } from "./operators.ts";
+import { type LinearOperator, requireOperator } from "./operators.ts";
 import { dot, norm, orthogonalise, scale } from "./vector.ts";
 
 /** Independent signs +1 or -1: among all probes with unit variance those of the least variance for a trace. */
@@ -19,8 +19,11 @@ export interface TraceEstimate {
 /** Hutchinson's estimate: mean of z' A z over `samples` probes. */
 export function hutchinsonTrace(
   operator: LinearOperator,
-  { samples, rng }: { samples: number; rng: RandomGenerator },
+  options: { samples: number; rng: RandomGenerator },
 ): TraceEstimate {
+  requireOperator(operator);
+  requireKeys("hutchinsonTrace", options, ["samples", "rng"]);
+  const { samples, rng } = options;
   return complementTrace(operator, [], { samples, rng });
 }
 
@@ -29,13 +32,16 @@ export function hutchinsonTrace(
  * of the trace, a third takes the trace there, a third is Hutchinson's estimate of the rest. For positive
  * semi-definite matrices the relative error falls as 1 / products instead of 1 / sqrt(products).
  *
- * @param products number of products with A
+ * @param options `products`, their number with A
  * @throws RangeError unless it is a multiple of 3 from 3 to 3 size
  */
 export function hutchPlusPlusTrace(
   operator: LinearOperator,
-  { products, rng }: { products: number; rng: RandomGenerator },
+  options: { products: number; rng: RandomGenerator },
 ): TraceEstimate {
+  requireOperator(operator);
+  requireKeys("hutchPlusPlusTrace", options, ["products", "rng"]);
+  const { products, rng } = options;
   const { size } = operator;
   const third = products / 3;
   if (!(Number.isInteger(third) && third >= 1 && third <= size))
@@ -81,8 +87,11 @@ export function complementTrace(
  */
 export function hutchinsonDiagonal(
   operator: LinearOperator,
-  { samples, rng }: { samples: number; rng: RandomGenerator },
+  options: { samples: number; rng: RandomGenerator },
 ): { estimate: Float64Array; standardError: Float64Array } {
+  requireOperator(operator);
+  requireKeys("hutchinsonDiagonal", options, ["samples", "rng"]);
+  const { samples, rng } = options;
   requireCount("samples", samples);
   const { size } = operator;
   const estimate = new Float64Array(size);

@@ -122,6 +122,7 @@ export class Diagnosis {
    *   before; the evaluation is then not taken in
    */
   push(evaluation: Evaluation): EvaluationDiagnosis {
+    requireObject("evaluation", evaluation);
     return this.take(evaluation, []);
   }
 
@@ -131,7 +132,7 @@ export class Diagnosis {
     const { members, classes } = unseen;
     const prompts = predictions.shape[1];
     this.#requireSame(prompts, classes);
-    const labelledSeen = seen && this.#seen(seen, classes, lead);
+    const labelledSeen = seen === undefined ? undefined : this.#seen(seen, classes, lead);
     if (labels) requireLabels("labels", labels, prompts, classes);
     const { chance = 1 / classes, ceiling = 1 } = this.#settings;
     if (chance >= ceiling) refuse("ceiling", ceiling, `above the chance of a guess, ${chance}`);
@@ -210,11 +211,8 @@ export class Diagnosis {
     return { ...parts, members, classes, memberAnswers, answers: answersOf(parts.mean, classes) };
   }
 
-  #seen(
-    { predictions, labels }: NonNullable<Evaluation["seen"]>,
-    classes: number,
-    lead: readonly number[],
-  ): LabelledPrediction {
+  #seen(seen: NonNullable<Evaluation["seen"]>, classes: number, lead: readonly number[]): LabelledPrediction {
+    const { predictions, labels } = requireObject("seen", seen);
     const ensemble = this.#ensemble("seen", predictions, lead);
     if (ensemble.classes !== classes)
       refuse("classes of seen", ensemble.classes, `${classes}, as those of predictions`);

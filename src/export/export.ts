@@ -1,10 +1,10 @@
 /** Metrics and predictions of runs as files that other programs read. */
 import { existsSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { withoutPredictions } from "../diagnosis/kept-evaluations.ts";
 import { UsageError } from "../errors.ts";
 import { ForeignRunError, MissingRunError } from "../run/errors.ts";
+import { makeFolder } from "../run/folders.ts";
 import { identityOf, type Manifest } from "../run/manifest.ts";
 import { METRICS, readManifest, readMetrics } from "../run/read.ts";
 import { csvOf, parquetOf, type Table } from "../run/table.ts";
@@ -12,7 +12,7 @@ import { writeWhole } from "../run/write-file.ts";
 import { holdsSweep, readSweep, runDirectory } from "../sweep/directory.ts";
 import { inWords } from "../sweep/expand.ts";
 import { resultsTable, type SweepResult, wholeResults } from "../sweep/results.ts";
-import { requireObject, requirePath } from "../validate.ts";
+import { requireKeys, requirePath } from "../validate.ts";
 import { arrayFile } from "./arrays.ts";
 import { EXPORT_FORMATS, type ExportFormat } from "./formats.ts";
 import { type ExportedRun, metricsTable } from "./metrics-table.ts";
@@ -65,7 +65,9 @@ interface OutputFile {
  */
 export async function exportData(directory: string, options: ExportOptions): Promise<string> {
   requirePath("directory", directory);
-  const { format, out, metrics = false, overwrite = false } = requireObject("options", options);
+  requireKeys("options", options, ["format", "out", "metrics", "overwrite"]);
+  const { format, out, metrics = false, overwrite = false } = options;
+  if (out !== undefined) requirePath("out", out);
   if (!EXPORT_FORMATS.includes(format))
     throw new UsageError(
       `format: got ${JSON.stringify(format)}, must be one of ${EXPORT_FORMATS.join(", ")}`,
@@ -87,7 +89,7 @@ export async function exportData(directory: string, options: ExportOptions): Pro
       : await arrayFiles(source, out);
   for (const file of files) requireTarget(file.path, directory, overwrite);
   for (const file of files) {
-    await mkdir(dirname(file.path), { recursive: true });
+    makeFolder(dirname(file.path));
     await writeWhole(file.path, await file.content());
   }
   return path;

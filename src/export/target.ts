@@ -2,6 +2,7 @@
 import { existsSync, realpathSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { UsageError } from "../errors.ts";
+import { requireWritable } from "../run/folders.ts";
 import { METRICS } from "../run/read.ts";
 import { holdsSweep } from "../sweep/directory.ts";
 
@@ -17,6 +18,7 @@ export function requireTarget(path: string, source: string, overwrite: boolean):
     throw new UsageError(`${path} is in ${place}, which is no folder: choose another --out`);
   const there = statSync(path, { throwIfNoEntry: false });
   if (there?.isDirectory()) throw new UsageError(`${path} is a folder, must be a file: choose another --out`);
+  requireWritable(dirname(resolve(path)));
   if (there?.isFile() && !overwrite)
     throw new UsageError(`${path} is there: replace it with --overwrite, or choose another --out`);
 }

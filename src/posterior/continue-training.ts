@@ -4,7 +4,7 @@ import type { TrainingConfig } from "../config/schema.ts";
 import type { DropoutKey } from "../core/dropout.ts";
 import type { Batch } from "../curvature/model.ts";
 import { PromptSampler } from "../tasks/prompts.ts";
-import { requireCount, requirePositive } from "../validate.ts";
+import { requireCount, requireNonNegative, requireObject, requirePositiveFloat32 } from "../validate.ts";
 import type { FitInput } from "./methods/method.ts";
 
 /**
@@ -13,7 +13,9 @@ import type { FitInput } from "./methods/method.ts";
  * clipped to the learning rate times the clip radius (without clipping they have no bound, and the default radius
  * stands in).
  */
-export function peakChange({ learningRate, ivon }: TrainingConfig): number {
+export function peakChange(training: TrainingConfig): number {
+  const { learningRate, ivon } = requireObject("training", training);
+  requireNonNegative("learningRate", learningRate);
   if (!ivon) return learningRate;
   return learningRate * (ivon.clipRadius || IVON_CLIP_RADIUS);
 }
@@ -31,7 +33,7 @@ export function continueTraining(
   const { training } = config;
   const sampler = new PromptSampler(config);
   const batch = sampler.createBatch(training.batchSize, training.lossPositions);
-  requirePositive("learningRate", learningRate);
+  requirePositiveFloat32("learningRate", learningRate);
   for (let t = 1; t <= requireCount("steps", steps); t++) {
     sampler.sampleInto(batch, member, step + t);
     const { loss } = train(batch, t, { seed, stream: member, step: step + t });

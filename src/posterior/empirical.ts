@@ -3,9 +3,15 @@
 import type { Batch, PredictiveModel } from "../curvature/model.ts";
 import { type RandomGenerator, uniformIndex } from "../random.ts";
 import type { Safetensors, Tensor } from "../safetensors.ts";
-import { requireCount, requireLength } from "../validate.ts";
+import { requireCount, requireLength, requireTypedArray } from "../validate.ts";
 import { vectorTensor } from "./gaussian/tensors.ts";
-import { type Posterior, type PredictOptions, predictWith, requireSameModel } from "./posterior.ts";
+import {
+  type Posterior,
+  type PredictOptions,
+  predictWith,
+  requirePredictOptions,
+  requireSameModel,
+} from "./posterior.ts";
 import { metadataOf, parametersOf } from "./saved.ts";
 
 export class EmpiricalPosterior implements Posterior {
@@ -15,7 +21,8 @@ export class EmpiricalPosterior implements Posterior {
 
   /** @throws RangeError if there is no state, or states differ in length */
   constructor(method: string, states: readonly Float32Array[]) {
-    requireCount("number of states", states.length);
+    requireCount("number of states", states?.length);
+    for (const state of states) requireTypedArray("state", state, "Float32Array");
     this.method = method;
     this.parameterCount = states[0].length;
     for (const state of states) requireLength("state", state, this.parameterCount);
@@ -31,8 +38,8 @@ export class EmpiricalPosterior implements Posterior {
    * Predictives of min(nSamples, number of states) different states, evenly spaced: drawing with replacement would
    * only add noise.
    */
-  predict(model: PredictiveModel, batch: Batch, { nSamples }: PredictOptions): Float32Array[] {
-    requireCount("nSamples", nSamples);
+  predict(model: PredictiveModel, batch: Batch, options: PredictOptions): Float32Array[] {
+    const { nSamples } = requirePredictOptions(options);
     requireSameModel(this, model);
     const count = Math.min(nSamples, this.states.length);
     return Array.from({ length: count }, (_, s) => {

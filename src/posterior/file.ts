@@ -1,6 +1,6 @@
 /** A fitted posterior as a file: safetensors whose metadata say which checkpoints it is of. */
 import { decodeSafetensors, encodeSafetensors, type Safetensors } from "../safetensors.ts";
-import { refuse } from "../validate.ts";
+import { refuse, requireFunction, requireObject, requireTypedArray } from "../validate.ts";
 import type { LaplaceEvidence } from "./laplace/evidence.ts";
 import { loadPosterior } from "./load.ts";
 import { type MethodOptions, methodNamed, type PosteriorMethod } from "./methods/index.ts";
@@ -38,6 +38,8 @@ export interface SavedPosterior {
 
 /** SHA-256 of flat parameter vectors, one after the other, as float32 of the lowest byte first; hexadecimal. */
 export async function checkpointDigest(checkpoints: readonly Float32Array[]): Promise<string> {
+  if (!Array.isArray(checkpoints)) refuse("checkpoints", checkpoints, "a list");
+  for (const parameters of checkpoints) requireTypedArray("checkpoint", parameters, "Float32Array");
   const all = new Float32Array(checkpoints.reduce((sum, { length }) => sum + length, 0));
   let end = 0;
   for (const parameters of checkpoints) {
@@ -53,6 +55,8 @@ export async function checkpointDigest(checkpoints: readonly Float32Array[]): Pr
  * @throws RangeError for the matrix-free Laplace approximation, which holds no numbers to save
  */
 export function encodePosterior(posterior: Posterior, origin: PosteriorOrigin): Uint8Array {
+  requireFunction("posterior.save", requireObject("posterior", posterior).save);
+  requireObject("origin", origin);
   const { metadata, tensors } = posterior.save();
   return encodeSafetensors(tensors, { ...metadata, origin: JSON.stringify(origin) });
 }
@@ -65,7 +69,7 @@ export function encodePosterior(posterior: Posterior, origin: PosteriorOrigin): 
 export function decodePosterior(bytes: Uint8Array, expected: Partial<PosteriorOrigin> = {}): SavedPosterior {
   const saved = decodeSafetensors(bytes);
   const origin = originOf(saved);
-  for (const [key, value] of Object.entries(expected)) {
+  for (const [key, value] of Object.entries(requireObject("expected", expected))) {
     const found = origin[key as keyof PosteriorOrigin];
     if (found !== value) refuse(`${key} of the saved posterior`, found, `${value}`);
   }

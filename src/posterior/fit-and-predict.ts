@@ -2,6 +2,7 @@
  * The methods by name, as the command line offers them: fit a posterior around checkpoints and predict on probe sets.
  * A pure function of its request (random numbers are keyed by seed and member), without file access: fit for a worker.
  */
+import { requireConfig } from "../config/require-config.ts";
 import type { Config } from "../config/schema.ts";
 import type { CoreModule } from "../core/module.ts";
 import type { TransformerShape } from "../core/shape.ts";
@@ -12,7 +13,15 @@ import type { ProbeSetName } from "../tasks/probe-sets.ts";
 import type { IvonCurvature } from "../training/ivon.ts";
 import { termsSeenAt } from "../training/loss-terms.ts";
 import { transformerShape } from "../training/model.ts";
-import { refuse, requireCount, requireLength } from "../validate.ts";
+import {
+  keysOf,
+  refuse,
+  requireCount,
+  requireKeys,
+  requireLength,
+  requireObject,
+  requireTypedArray,
+} from "../validate.ts";
 import type { LaplaceEvidence } from "./laplace/evidence.ts";
 import { type MethodOptions, methodNamed, type PosteriorMethod } from "./methods/index.ts";
 import { MixturePosterior } from "./mixture.ts";
@@ -49,6 +58,11 @@ export interface PosteriorRequest<Method extends PosteriorMethod = PosteriorMeth
   trainingTerms?: number;
   options?: MethodOptions<Method>;
 }
+
+const REQUEST = keysOf<PosteriorRequest>({
+  ...{ config: true, method: true, member: true, step: true, checkpoints: true, ivon: true, data: true },
+  ...{ probes: true, nSamples: true, seed: true, trainingTerms: true, options: true },
+});
 
 /** The posterior asked for, and its predictions. */
 export interface PosteriorResult {
@@ -95,10 +109,15 @@ export function fitAndPredict<Method extends PosteriorMethod>(
   request: PosteriorRequest<Method>,
   core: CoreModule,
 ): PosteriorResult {
+  requireKeys("fitAndPredict", request, REQUEST);
   const { config, member, step, method, checkpoints, ivon, data = [], probes, seed, options = {} } = request;
+  requireConfig(config);
+  requireObject("core", core);
+  requireObject("options", options);
+  if (!Array.isArray(probes)) refuse("probes", probes, "a list");
   const definition = methodNamed(method);
   const { needs } = definition;
-  requireCount("number of checkpoints", checkpoints.length);
+  requireCount("number of checkpoints", checkpoints?.length);
   if (ivon && ivon.length !== checkpoints.length)
     refuse("ivon", `${ivon.length} posteriors`, `${checkpoints.length}, one a checkpoint`);
   const terms = needs.data ? totalTerms(data) : 0;
@@ -108,6 +127,7 @@ export function fitAndPredict<Method extends PosteriorMethod>(
         Math.max(terms, termsSeenAt(config, step))
       : requireTerms("trainingTerms", request.trainingTerms);
   const model = modelOf(transformerShape(config), method, options, core);
+  for (const parameters of checkpoints) requireTypedArray("checkpoint", parameters, "Float32Array");
   for (const parameters of checkpoints) requireLength("checkpoint", parameters, model.parameterCount);
 
   const groups = needs.checkpoints === "one" ? checkpoints.map((one) => [one]) : [checkpoints];

@@ -3,8 +3,8 @@
 import type { Batch, PredictiveModel } from "../curvature/model.ts";
 import { type RandomGenerator, uniformIndex } from "../random.ts";
 import type { Safetensors, Tensor } from "../safetensors.ts";
-import { refuse, requireCount } from "../validate.ts";
-import type { Posterior, PredictOptions } from "./posterior.ts";
+import { refuse, requireCount, requireList, requireObject } from "../validate.ts";
+import { type Posterior, type PredictOptions, requirePredictOptions } from "./posterior.ts";
 
 export class MixturePosterior implements Posterior {
   readonly method = "mixture";
@@ -13,7 +13,11 @@ export class MixturePosterior implements Posterior {
 
   /** @throws RangeError if there is no component, or components differ in their number of parameters */
   constructor(components: readonly Posterior[]) {
+    requireList("components", components);
     requireCount("number of components", components.length);
+    components.forEach((component, i) => {
+      requireCount(`parameterCount of component ${i}`, requireObject("component", component).parameterCount);
+    });
     this.parameterCount = components[0].parameterCount;
     for (const { parameterCount } of components) {
       if (parameterCount !== this.parameterCount)
@@ -30,7 +34,8 @@ export class MixturePosterior implements Posterior {
    * The same number of draws from every component, nSamples in all.
    * @throws RangeError unless nSamples is a multiple of the number of components
    */
-  predict(model: PredictiveModel, batch: Batch, { nSamples, rng }: PredictOptions): Float32Array[] {
+  predict(model: PredictiveModel, batch: Batch, options: PredictOptions): Float32Array[] {
+    const { nSamples, rng } = requirePredictOptions(options);
     const each = nSamples / this.components.length;
     if (!Number.isInteger(each) || each < 1) {
       refuse("nSamples", nSamples, `a multiple of the ${this.components.length} components`);

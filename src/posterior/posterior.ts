@@ -1,9 +1,9 @@
 /** What every approximate posterior over the parameters of one model can do. */
 
-import { type Batch, type PredictiveModel, softmaxRows } from "../curvature/model.ts";
+import { type Batch, type PredictiveModel, requireModel, softmaxRows } from "../curvature/model.ts";
 import type { RandomGenerator } from "../random.ts";
 import type { Safetensors } from "../safetensors.ts";
-import { refuse, requireCount } from "../validate.ts";
+import { refuse, requireCount, requireKeys } from "../validate.ts";
 
 /** How often to draw from a posterior, and from which generator. */
 export interface PredictOptions {
@@ -41,8 +41,8 @@ export abstract class WeightPosterior implements Posterior {
   /** Everything `load` needs, as named tensors and metadata. */
   abstract save(): Safetensors;
 
-  predict(model: PredictiveModel, batch: Batch, { nSamples, rng }: PredictOptions): Float32Array[] {
-    requireCount("nSamples", nSamples);
+  predict(model: PredictiveModel, batch: Batch, options: PredictOptions): Float32Array[] {
+    const { nSamples, rng } = requirePredictOptions(options);
     requireSameModel(this, model);
     return Array.from({ length: nSamples }, () => predictWith(model, this.sample(rng), batch));
   }
@@ -54,8 +54,16 @@ export function predictWith(model: PredictiveModel, parameters: Float32Array, ba
   return Float32Array.from(softmaxRows(model.logits(batch), model.shape.dVocab));
 }
 
+/** @throws RangeError for a number of draws that is none, and options there are none of */
+export function requirePredictOptions(options: PredictOptions): PredictOptions {
+  requireKeys("predict", options, ["nSamples", "rng"]);
+  requireCount("nSamples", options.nSamples);
+  return options;
+}
+
 /** @throws RangeError if the posterior is over another number of parameters than the model has */
 export function requireSameModel(posterior: { parameterCount: number }, model: PredictiveModel): void {
+  requireModel(model);
   if (posterior.parameterCount !== model.parameterCount) {
     refuse("model", `${model.parameterCount} parameters`, `of ${posterior.parameterCount}, as the posterior`);
   }

@@ -1,5 +1,12 @@
 /** Reading parts of a saved posterior; what is missing is named. */
 import type { Safetensors } from "../safetensors.ts";
+import { refuse, requireObject } from "../validate.ts";
+
+/** @throws RangeError unless it has metadata and tensors */
+export function requireSaved(saved: Safetensors): void {
+  requireObject("metadata of a saved posterior", requireObject("saved", saved).metadata);
+  if (!(saved.tensors instanceof Map)) refuse("tensors of a saved posterior", saved.tensors, "a Map");
+}
 
 /** @throws RangeError if the key is missing */
 export function metadataOf({ metadata }: Safetensors, key: string): string {

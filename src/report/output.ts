@@ -2,7 +2,9 @@
 import { open, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { UsageError } from "../errors.ts";
+import { requireWritable } from "../run/folders.ts";
 import { writeWhole } from "../run/write-file.ts";
+import { requirePath } from "../validate.ts";
 
 /** How files of this program begin; the first 1024 bytes are looked at. */
 const BEGINNINGS = {
@@ -35,9 +37,10 @@ export async function requireReplaceable(path: string, what: OutputKind): Promis
 
 /** @throws UsageError for a path in no folder that is there, and as `requireReplaceable`: before anything is computed */
 export async function requirePlace(path: string, what: OutputKind): Promise<void> {
-  const folder = dirname(resolve(path));
+  const folder = dirname(resolve(requirePath("out", path)));
   const status = await stat(folder).catch(() => null);
   if (!status?.isDirectory()) throw new UsageError(`cannot write ${path}: there is no folder ${folder}`);
+  requireWritable(folder);
   await requireReplaceable(path, what);
 }
 

@@ -1,7 +1,7 @@
 /** Reports as files: a self-contained HTML page, and figures as stand-alone SVG files. */
-import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { requireNonEmpty, requireObject, requireOneOf, requirePath } from "../validate.ts";
+import { makeFolder, requireWritable } from "../run/folders.ts";
+import { requireKeys, requireList, requireNonEmpty, requireOneOf, requirePath } from "../validate.ts";
 import { comparisonPage } from "./comparison-page.ts";
 import { otherFigures, stepFigures } from "./figures/index.ts";
 import { methodsOf } from "./figures/methods.ts";
@@ -25,8 +25,9 @@ export interface ReportOptions {
  * @throws RangeError for no run; MissingRunError or ForeignRunError for a directory that is not a run.
  */
 export async function writeReport(runDirs: string[], options: ReportOptions = {}): Promise<string> {
+  requireList("runDirs", runDirs);
   requireNonEmpty("runDirs", runDirs);
-  requireObject("options", options);
+  requireKeys("options", options, ["out"]);
   if (options.out !== undefined) await requirePlace(options.out, "HTML report");
   const runs: RunData[] = [];
   const faults: string[] = [];
@@ -49,10 +50,13 @@ export async function writeReport(runDirs: string[], options: ReportOptions = {}
  */
 export async function writeSweepReport(
   directory: string,
-  { out = join(directory, "report.html"), ...options }: ReportOptions & SweepReportOptions = {},
+  options: ReportOptions & SweepReportOptions = {},
 ): Promise<string> {
+  requirePath("directory", directory);
+  requireKeys("options", options, ["out", "x", "y", "values"]);
+  const { out = join(directory, "report.html"), ...shown } = options;
   await requirePlace(out, "HTML report");
-  await writeOutput(resolve(out), await sweepPage(directory, options), "HTML report");
+  await writeOutput(resolve(out), await sweepPage(directory, shown), "HTML report");
   return resolve(out);
 }
 
@@ -72,8 +76,10 @@ export async function writeFigures(
   options: FiguresOptions = {},
 ): Promise<string[]> {
   requirePath("outDir", outDir);
-  const { theme = "auto" } = requireObject("options", options);
+  requireKeys("options", options, ["theme"]);
+  const { theme = "auto" } = options;
   requireOneOf("theme", theme, ["light", "dark", "auto"]);
+  requireWritable(outDir);
   const run = await readRun(runDir);
   const methods = methodsOf(run);
   const named = (suffix: string) => (figure: Figure) => ({ file: `${figure.id}${suffix}.svg`, figure });
@@ -82,7 +88,7 @@ export async function writeFigures(
     ...stepFigures(run, methods, "log").map(named("-log")),
     ...otherFigures(run).map(named("")),
   ];
-  await mkdir(outDir, { recursive: true });
+  makeFolder(outDir);
   const paths = figures.map(({ file }) => resolve(outDir, file));
   // Before any is written.
   for (const path of paths) await requireReplaceable(path, "figure");

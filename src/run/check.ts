@@ -6,14 +6,6 @@ import { reserveProbePrompts } from "../tasks/reserved.ts";
 import { requireConsistent } from "../validate.ts";
 import { requireMemory } from "./memory.ts";
 
-/** @throws UsageError for what `createConfig` has not made */
-export function requireConfig(config: Config): void {
-  const sections = ["task", "model", "training", "evaluation", "ensemble", "checkpoints"] as const;
-  const missing = sections.find((name) => typeof config?.[name] !== "object" || config[name] === null);
-  if (missing)
-    throw new UsageError(`config: has no section ${missing}, must be a configuration that createConfig made`);
-}
-
 /**
  * @throws UsageError if the model does not fit 4 GiB, the run the machine's memory, or the probe sets leave too little to
  *   train on

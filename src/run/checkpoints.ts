@@ -2,9 +2,8 @@
 import { readdir, readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { ParameterInfo } from "../core/layout.ts";
-import type { Safetensors, Tensor } from "../safetensors.ts";
+import { requireFiniteTensor, type Safetensors, type Tensor } from "../safetensors.ts";
 import type { IvonCurvature } from "../training/ivon.ts";
-import { allFinite } from "../uncertainty/rows.ts";
 import { FileFault, MissingFileError, named } from "./errors.ts";
 import {
   CHECKPOINT_NAMES,
@@ -120,11 +119,16 @@ export function readIvonCurvature(
       if (!(value > 0 && value < Infinity)) throw new RangeError(`metadata ${name} is no number above 0`);
       return value;
     };
-    return {
-      hessian: flatOf(saved, table),
-      effectiveSampleSize: number("effectiveSampleSize"),
-      weightDecay: number("weightDecay"),
-    };
+    const weightDecay = number("weightDecay");
+    const hessian = parametersOf(saved, table);
+    for (const { name, offset, length } of table) {
+      const at = hessian.subarray(offset, offset + length).findIndex((h) => !(h + weightDecay > 0));
+      if (at >= 0)
+        throw new RangeError(
+          `tensor ${name}: got h = ${hessian[offset + at]} at index ${at}, must be above -weightDecay = ${-weightDecay}`,
+        );
+    }
+    return { hessian, effectiveSampleSize: number("effectiveSampleSize"), weightDecay };
   });
 }
 
@@ -157,8 +161,7 @@ function namedTensors(flat: Float32Array, table: readonly ParameterInfo[]): [str
 function parametersOf(saved: Safetensors, table: readonly ParameterInfo[]): Float32Array {
   const flat = flatOf(saved, table);
   for (const { name, offset, length } of table)
-    if (!allFinite(flat.subarray(offset, offset + length)))
-      throw new RangeError(`tensor ${name} has values that are not finite`);
+    requireFiniteTensor(name, flat.subarray(offset, offset + length));
   return flat;
 }
 

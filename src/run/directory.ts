@@ -2,7 +2,7 @@
  * Writing a run directory: one writer at a time. Whole files appear atomically (temporary file, fsync, rename); lines are
  * appended with fsync, and a line that a crash cut off is dropped when the run is opened again.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { mkdir, readFile, rename, rm, rmdir, truncate } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type { ParameterInfo } from "../core/layout.ts";
@@ -29,6 +29,7 @@ import {
   WAITING,
   waitingFile,
 } from "./files.ts";
+import { cannotWrite, makeFolder } from "./folders.ts";
 import { encodeLine, encodeObject } from "./json.ts";
 import { acquireLock, isLockEntry, type Lock, removeAttempts } from "./lock.ts";
 import type { Manifest } from "./manifest.ts";
@@ -51,11 +52,7 @@ export function makeDefaultRunDirectory(name: string, date = new Date()): string
   const base = join(RUNS, `${date.toISOString().slice(0, 10)}-${name}`);
   for (let i = 1; ; i++) {
     const path = i === 1 ? base : `${base}-${i}`;
-    try {
-      if (makeDirectory(path)) return path;
-    } catch (error) {
-      throw cannotWrite(path, error);
-    }
+    if (makeFolder(path)) return path;
   }
 }
 
@@ -84,7 +81,7 @@ export class RunDirectory {
     requireUsable(path, mode);
     let lock: Lock;
     try {
-      makeDirectory(absolute);
+      makeFolder(absolute);
       lock = acquireLock(join(absolute, LOCK));
     } catch (error) {
       throw error instanceof UsageError ? error : cannotWrite(path, error);
@@ -291,24 +288,6 @@ function isJson(text: string): boolean {
     return false;
   }
 }
-
-/**
- * As mkdirSync with `recursive`, which on Node 20 never returns where an existing parent refuses with ENOENT (/proc).
- * @returns whether it was this call that made it
- */
-function makeDirectory(path: string): boolean {
-  if (!existsSync(dirname(path))) makeDirectory(dirname(path));
-  try {
-    mkdirSync(path);
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-    return false;
-  }
-}
-
-const cannotWrite = (path: string, error: unknown) =>
-  new UsageError(`cannot write to ${path}: ${messageOf(error)}`);
 
 /** Names in a directory; none if it does not exist. @throws UsageError if the path is something else. */
 function listDirectory(path: string): string[] {

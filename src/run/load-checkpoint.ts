@@ -5,7 +5,7 @@ import type { TransformerOptions } from "../core/layout.ts";
 import { instantiateTransformer, type Transformer, type TransformerWith } from "../core/transformer.ts";
 import { UsageError } from "../errors.ts";
 import { transformerShape } from "../training/model.ts";
-import { requireObject } from "../validate.ts";
+import { requireKeys } from "../validate.ts";
 import { listCheckpoints, readCheckpoint } from "./checkpoints.ts";
 import type { CheckpointKey } from "./files.ts";
 import { identityOf, type Manifest } from "./manifest.ts";
@@ -62,6 +62,7 @@ export async function loadCheckpoint<const Options extends TransformerOptions = 
   which: Partial<CheckpointKey> = {},
   options: Options = { optimizer: "none" } as Options,
 ): Promise<LoadedCheckpoint<TransformerWith<Options>>> {
+  requireKeys("options", options, ["optimizer", "gradients", "curvature", "kronecker"]);
   const { key, manifest } = await findKept(runDir, which);
   const { config } = manifest;
   const model = instantiateTransformer(await loadCoreModule(config.math), transformerShape(config), options);
@@ -75,7 +76,8 @@ async function findKept(
   which: Partial<CheckpointKey>,
 ): Promise<{ key: CheckpointKey; manifest: Manifest }> {
   requireRunPath(runDir);
-  const { member = 0, step } = requireObject("which", which);
+  requireKeys("which", which, ["member", "step"]);
+  const { member = 0, step } = which;
   const manifest = await readManifest(runDir);
   if (!manifest) throw new UsageError(`there is no run in ${runDir}`);
   const kept = (await listCheckpoints(runDir)).filter(({ members }) => members.includes(member));

@@ -1,5 +1,6 @@
 /** One training run of an ensemble, from a configuration to a run directory; also its continuation. */
 
+import { requireConfig } from "../config/require-config.ts";
 import type { Config } from "../config/schema.ts";
 import { loadCoreModule } from "../core/build.ts";
 import type { CoreModule } from "../core/module.ts";
@@ -8,8 +9,16 @@ import { isComplete, trainEnsemble } from "../pool/controller.ts";
 import { createWorkerPool, type WorkerPoolOptions } from "../pool/pool.ts";
 import type { WorkerPool } from "../pool/segments.ts";
 import { threadsFor } from "../training/team-size.ts";
-import { requireCount, requireObject, requirePath } from "../validate.ts";
-import { requireConfig, requireRunnable } from "./check.ts";
+import {
+  keysOf,
+  requireCount,
+  requireFunction,
+  requireKeys,
+  requireObject,
+  requirePath,
+  requireSignal,
+} from "../validate.ts";
+import { requireRunnable } from "./check.ts";
 import { continuation } from "./continuation.ts";
 import { OPEN_MODES, type OpenMode, RUNS, RunDirectory } from "./directory.ts";
 import { describeEnvironment } from "./environment.ts";
@@ -46,6 +55,11 @@ export interface RunOptions {
   createPool?: (options: WorkerPoolOptions) => WorkerPool;
 }
 
+const RUN_OPTIONS = keysOf<RunOptions>({
+  ...{ out: true, mode: true, workers: true, overrides: true, commandLine: true, signal: true },
+  ...{ observer: true, createPool: true },
+});
+
 /** How a run ended. */
 export interface RunOutcome {
   runDir: string;
@@ -70,7 +84,11 @@ export interface RunOutcome {
  */
 export async function runEnsemble(config: Config, options: RunOptions): Promise<RunOutcome> {
   requireConfig(config);
-  const { mode = "new", workers, out: place } = requireObject("options", options);
+  requireKeys("options", options, RUN_OPTIONS);
+  const { mode = "new", workers, out: place } = options;
+  if (options.signal !== undefined) requireSignal(options.signal);
+  if (options.observer !== undefined) requireObject("observer", options.observer);
+  if (options.createPool !== undefined) requireFunction("createPool", options.createPool);
   if (typeof place !== "function") requirePath("out", place);
   requireCount("workers", workers);
   if (!OPEN_MODES.includes(mode))

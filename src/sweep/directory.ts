@@ -3,12 +3,13 @@
  * they are is read off their files, so that any number of processes can work on them.
  */
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { messageOf, UsageError } from "../errors.ts";
 import { FileFault } from "../run/errors.ts";
+import { cannotWrite, makeFolder } from "../run/folders.ts";
 import { requireWhole } from "../run/identity.ts";
 import { parseObject } from "../run/json.ts";
 import { acquireLock, type Lock, LockedError } from "../run/lock.ts";
@@ -158,11 +159,12 @@ async function locked<Result>(directory: string, action: () => Promise<Result>):
 }
 
 async function takeLock(directory: string): Promise<Lock> {
-  mkdirSync(directory, { recursive: true });
+  makeFolder(directory);
   for (let attempt = 1; ; attempt++) {
     try {
       return acquireLock(join(directory, LOCK));
     } catch (error) {
+      if (!(error instanceof UsageError)) throw cannotWrite(directory, error);
       if (!(error instanceof LockedError) || attempt === LOCK_ATTEMPTS) throw error;
     }
     await wait(LOCK_PAUSE_MS);

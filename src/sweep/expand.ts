@@ -7,6 +7,7 @@ import { runHash } from "../run/identity.ts";
 import { configHash } from "../run/manifest.ts";
 import { estimateCost } from "../training/cost.ts";
 import type { Settings, SweepDefinition } from "./definition.ts";
+import { MOST_MEANT } from "./values.ts";
 
 /** Digits of a hash that name a run. */
 const DIGITS = 16;
@@ -37,17 +38,21 @@ export const gridSize = ({ axes, settings }: SweepDefinition): number =>
   axes.reduce((product, { values }) => product * values.length, Math.max(1, settings.length));
 
 /**
- * @param most refused are more runs than this
+ * @param meant whether that they are many is no mistake
  * @returns in the order of the grid
  * @throws UsageError naming every value that is not allowed, a grid that is too large, without runs, or with one run twice
  */
 export function expand(
   definition: SweepDefinition,
-  { most = MOST_RUNS }: { most?: number } = {},
+  { meant = false }: { meant?: boolean } = {},
 ): { run: SweepRun; config: Config }[] {
   const size = gridSize(definition);
-  if (size > most)
-    throw new UsageError(`the sweep has ${size} runs, more than ${most}; --yes says that they are meant`);
+  if (size > MOST_MEANT)
+    throw new UsageError(`the sweep has ${size} runs, must be at most ${MOST_MEANT}, also with --yes`);
+  if (size > MOST_RUNS && !meant)
+    throw new UsageError(
+      `the sweep has ${size} runs, more than ${MOST_RUNS}; --yes says that they are meant`,
+    );
   const problems = new Set<string>();
   const runs = points(definition).flatMap((settings) => {
     try {

@@ -8,6 +8,7 @@ import { chmod, mkdir } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { messageOf, UsageError } from "../errors.ts";
+import { makeFolder } from "../run/folders.ts";
 import { writeWhole } from "../run/write-file.ts";
 import { readSweep } from "./directory.ts";
 import { pinPackage } from "./pin.ts";
@@ -149,7 +150,7 @@ export function secondsOfLimit(time: string): number | null {
 /** slurm/1, slurm/2 and so on: of those who submit at the same time each gets its own. */
 async function newFolder(directory: string): Promise<string> {
   const parent = join(resolve(directory), "slurm");
-  await mkdir(parent, { recursive: true });
+  makeFolder(parent);
   for (let i = 1; ; i++) {
     try {
       await mkdir(join(parent, String(i)));

@@ -8,6 +8,7 @@ import { readInitial } from "../run/initial.ts";
 import { requireMemory } from "../run/memory.ts";
 import { bytesOfRun, requireFree, runBytes } from "../run/space.ts";
 import { dependsOnLength } from "../run/unsealed.ts";
+import { keysOf, requireCount, requireKeys, requireObject, requirePath, requireSignal } from "../validate.ts";
 import { type Builds, buildsHere, requireSameBuilds } from "./builds.ts";
 import { type Axis, defineSweep, type SweepDefinition, type SweepInput } from "./definition.ts";
 import { changeSweep, holdsSweep, makeSweep, readSweep, runDirectory, type Sweep } from "./directory.ts";
@@ -23,9 +24,14 @@ export interface SweepOptions extends Omit<WorkOptions, "workers" | "only"> {
   workers?: number;
   /** Go on although version, Wasm, simd or math are not those that the sweep was begun with. */
   mixed?: boolean;
-  /** More runs than 100,000 are meant. */
+  /** More runs than 100,000, at most a million, are meant. */
   yes?: boolean;
 }
+
+const SWEEP_OPTIONS = keysOf<SweepOptions>({
+  ...{ out: true, workers: true, mixed: true, yes: true, failFast: true, signal: true, commandLine: true },
+  observer: true,
+});
 
 /**
  * Trains every run of a grid, of lists of settings, or of both, and writes results.jsonl, results.csv and results.parquet
@@ -37,6 +43,11 @@ export interface SweepOptions extends Omit<WorkOptions, "workers" | "only"> {
  *   that do not fit memory or disk, and for a directory of something else; Error if the disk is full
  */
 export async function runSweep(input: SweepInput, options: SweepOptions): Promise<SweepOutcome> {
+  requireKeys("options", options, SWEEP_OPTIONS);
+  requirePath("out", options.out);
+  if (options.workers !== undefined) requireCount("workers", options.workers);
+  if (options.signal !== undefined) requireSignal(options.signal);
+  if (options.observer !== undefined) requireObject("observer", options.observer);
   await prepareSweep(defineSweep(input), options);
   return goOn(options.out, options);
 }
@@ -77,7 +88,7 @@ export async function prepareSweep(
   definition: SweepDefinition,
   { out: place, workers = availableParallelism(), yes, mixed, commandLine = [] }: PrepareOptions,
 ): Promise<string> {
-  const runs = expand(definition, yes ? { most: Number.POSITIVE_INFINITY } : {});
+  const runs = expand(definition, { meant: yes });
   const out = typeof place === "string" ? place : place(hashOf(runs));
   // One that is there has passed, and its runs have copies of what they began with.
   if (!holdsSweep(out)) {
@@ -150,7 +161,7 @@ export async function extendSweep(
       steps === undefined ? [] : [{ source: "--steps", values: { training: { steps } } }];
     const runs = expand(
       { ...definition, layers: [...definition.layers, ...longer], axes: withMore(definition.axes, axes) },
-      yes ? { most: Number.POSITIVE_INFINITY } : {},
+      { meant: yes },
     );
     await requireRunnable(runs, workers);
     const builds = await buildsHere(runs.map(({ config }) => config));

@@ -5,7 +5,7 @@
  * noise it is an exact ratio of integers.
  */
 import { exp, log, log1p } from "../elementary.ts";
-import { requireFraction, requireLength, requireNonEmpty } from "../validate.ts";
+import { requireFraction, requireLength, requireList, requireNonEmpty, requireObject } from "../validate.ts";
 import { type FamilyOptions, TaskFamily } from "./family.ts";
 
 /** A list of hypotheses with a uniform prior over it. */
@@ -194,9 +194,10 @@ export function exactPosterior(context: ExactContext): ExactPosterior {
 }
 
 function condition(context: ExactContext): { posterior: SequentialPosterior; family: TaskFamily } {
-  const { modulus, contextNoise, prior, inputs, outputs } = context;
+  const { modulus, contextNoise, prior, inputs, outputs } = requireObject("context", context);
   const family = new TaskFamily(context);
   requireFraction("contextNoise", contextNoise);
+  requireList("inputs", inputs);
   requireLength("outputs", outputs, inputs.length, "one for each input");
   for (let k = 0; k < inputs.length; k++) {
     family.checkInput(`inputs[${k}]`, inputs[k]);
@@ -220,6 +221,7 @@ function checkPrior(
   prior: readonly (readonly number[])[],
   family: TaskFamily,
 ): readonly (readonly number[])[] {
+  requireList("prior", prior);
   requireNonEmpty("prior", prior);
   for (const task of prior) family.taskIndex(task);
   return prior;

@@ -2,6 +2,7 @@
 
 import type { Batch } from "../core/batch.ts";
 import { log } from "../elementary.ts";
+import { requireCount, requireFraction, requireObject, requireWord } from "../validate.ts";
 import { type Bootstrap, memberPrompts, memberTasks } from "./bootstrap.ts";
 import { everyTask, listedTasks, SequentialPosterior, withTargetNoise } from "./exact.ts";
 import { TaskFamily } from "./family.ts";
@@ -70,7 +71,11 @@ export interface ProbeOptions {
  * @throws RangeError for an invalid task configuration
  */
 export function createProbeSets(options: ProbeOptions): ProbeSet[] {
-  const { task, seed, evaluation } = options;
+  const { task, seed, evaluation } = requireObject("options", options);
+  requireCount("task.examples", requireObject("task", task).examples);
+  for (const noise of ["trainNoise", "probeNoise"] as const) requireFraction(`task.${noise}`, task[noise]);
+  requireWord("seed", seed);
+  requireCount("evaluation.prompts", requireObject("evaluation", evaluation).prompts);
   const family = new TaskFamily(task);
   const { train } = splitTasks(task, seed);
   const trainTasks = Array.from(train, (index) => family.task(index));

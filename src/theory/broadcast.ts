@@ -27,6 +27,8 @@ export function broadcast<K extends string, T extends Values, L extends Values>(
   lambda: L,
   prepare: (spectrum: Spectrum) => (t: number) => Record<K, number>,
 ): Curves<K, T, L> {
+  requireValues("t", t);
+  requireValues("lambda", lambda);
   if (typeof t === "number" && typeof lambda === "number") {
     requireNonNegative("t", t);
     return prepare(spectrum(lambda))(t) as Curves<K, T, L>;
@@ -49,8 +51,14 @@ export function mapLambda<K extends string, L extends Values>(
   lambda: L,
   curve: (spectrum: Spectrum) => Record<K, number>,
 ): Curves<K, L, number> {
+  requireValues("lambda", lambda);
   if (typeof lambda === "number") return curve(spectrum(lambda)) as Curves<K, L, number>;
   return columns(Array.from(lambda, (ratio) => curve(spectrum(ratio)))) as Curves<K, L, number>;
+}
+
+function requireValues(name: string, values: Values): void {
+  if (typeof values !== "number" && !Array.isArray(values) && !ArrayBuffer.isView(values))
+    refuse(name, values, "a number or a list of numbers");
 }
 
 function broadcastLength(nameA: string, a: Values, nameB: string, b: Values): number {

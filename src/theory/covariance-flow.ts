@@ -6,14 +6,16 @@
  */
 
 import {
+  keysOf,
   requireCount,
+  requireKeys,
   requireNonNegative,
   requireOneOf,
   requirePositive,
   requirePositiveOrInfinite,
 } from "../validate.ts";
 import { broadcast, type Curves, type Values } from "./broadcast.ts";
-import { type FixedNoiseParameters, fixedNoiseParameters } from "./fixed-noise.ts";
+import { FIXED_NOISE, type FixedNoiseParameters, fixedNoiseParameters } from "./fixed-noise.ts";
 import { solveOde } from "./ode.ts";
 import { average, spectrum } from "./quadrature.ts";
 import { lambertWExp } from "./special.ts";
@@ -134,6 +136,10 @@ export interface CovarianceFlowInput<T extends Values, L extends Values> {
   d: number;
 }
 
+const COVARIANCE_FLOW = keysOf<CovarianceFlowInput<Values, Values>>({
+  ...{ t: true, lambda: true, parametrisation: true, basis: true, sig2: true, wp2: true, u0: true, d: true },
+});
+
 /**
  * V = tr C and VS = tr SC for a diagonal covariance in the chosen basis. With `std` in the eigenbasis these are the V and
  * VS of `fixedNoise`. `softplusStd` has no closed form and is integrated numerically, at a cost that grows with t.
@@ -143,6 +149,7 @@ export interface CovarianceFlowInput<T extends Values, L extends Values> {
 export function covarianceFlow<T extends Values, L extends Values>(
   input: CovarianceFlowInput<T, L>,
 ): Curves<"V" | "VS", T, L> {
+  requireKeys("covarianceFlow", input, COVARIANCE_FLOW);
   const kind = requireOneOf("parametrisation", input.parametrisation, parametrisations);
   const basis = requireOneOf("basis", input.basis ?? "eigen", ["eigen", "original"]);
   const sig2 = requireNonNegative("sig2", input.sig2 ?? 0);
@@ -191,6 +198,7 @@ export function choleskyTrace<T extends Values, L extends Values>(input: {
   t: T;
   lambda: L;
 }): Curves<"V", T, L> {
+  requireKeys("choleskyTrace", input, ["t", "lambda"]);
   return broadcast(input.t, input.lambda, (spec) => (t) => {
     // x = 1/(1 + exp(-u)) clusters nodes at both ends, where the integrand may be steep.
     const step = 1 / 4;
@@ -214,6 +222,7 @@ export function choleskyTrace<T extends Values, L extends Values>(input: {
 export function naturalGradient<T extends Values, L extends Values>(
   input: { t: T; lambda: L; rho?: number } & FixedNoiseParameters,
 ): Curves<"G" | "T" | "V" | "VS", T, L> {
+  requireKeys("naturalGradient", input, ["t", "lambda", "rho", ...FIXED_NOISE]);
   const rho = requirePositive("rho", input.rho ?? 1);
   return broadcast(input.t, input.lambda, (spec) => {
     const p = fixedNoiseParameters(input, spec.lambda);

@@ -1,6 +1,6 @@
 /** Variance over the members of a deterministic ensemble, tr Cov(m(t)), with gradient flow and no prior. */
 
-import { requireNonNegative } from "../validate.ts";
+import { requireKeys, requireNonNegative } from "../validate.ts";
 import { broadcast, type Curves, type Values } from "./broadcast.ts";
 import { average, type Spectrum } from "./quadrature.ts";
 import { decay } from "./spectral.ts";
@@ -18,6 +18,7 @@ export function dataSetEnsemble<T extends Values, L extends Values>(input: {
   lambda: L;
   w2: number;
 }): Curves<"V", T, L> {
+  requireKeys("dataSetEnsemble", input, ["t", "lambda", "w2"]);
   const w2 = requireNonNegative("w2", input.w2);
   return broadcast(input.t, input.lambda, (spec) => (t) => ({ V: w2 * varianceOfDecay(spec, t) }));
 }
@@ -38,6 +39,7 @@ export function initEnsemble<T extends Values, L extends Values>(input: {
   lambda: L;
   k2: number;
 }): Curves<"V", T, L> {
+  requireKeys("initEnsemble", input, ["t", "lambda", "k2"]);
   const k2 = requireNonNegative("k2", input.k2);
   return broadcast(input.t, input.lambda, (spec) => (t) => {
     const { logScale, c0 } = decay(spec, t);

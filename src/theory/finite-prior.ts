@@ -1,6 +1,14 @@
 /** Learned noise with a finite prior, where no closed form exists: the asymptotic mode equations, integrated. */
 
-import { requireNonNegative, requireOneOf, requirePositive, requirePositiveOrInfinite } from "../validate.ts";
+import {
+  keysOf,
+  requireKeys,
+  requireList,
+  requireNonNegative,
+  requireOneOf,
+  requirePositive,
+  requirePositiveOrInfinite,
+} from "../validate.ts";
 import { learnedModes, type ModeCurves, type ModeSystem } from "./modes.ts";
 import { spectrum } from "./quadrature.ts";
 
@@ -25,6 +33,11 @@ export interface FinitePriorInput {
   tolerance?: number;
 }
 
+const FINITE_PRIOR = keysOf<FinitePriorInput>({
+  ...{ t: true, lambda: true, noise: true, w2: true, k2: true, sn2: true, wp2: true, u0: true },
+  tolerance: true,
+});
+
 /** Modes lighter than this share of the total are left out: they would only cost time. */
 const negligible = 1e-20;
 
@@ -34,6 +47,8 @@ const negligible = 1e-20;
  * @throws RangeError for values outside their range and for times that decrease
  */
 export function finitePrior(input: FinitePriorInput): Record<keyof ModeCurves, number[]> {
+  requireKeys("finitePrior", input, FINITE_PRIOR);
+  requireList("t", input.t);
   const noise = requireOneOf("noise", input.noise, ["residual", "elbo"]);
   const w2 = requireNonNegative("w2", input.w2 ?? 1);
   const k2 = requireNonNegative("k2", input.k2 ?? 0);

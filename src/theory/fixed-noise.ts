@@ -7,7 +7,7 @@
  * mean and 2a in the covariance.
  */
 
-import { requireNonNegative, requirePositiveOrInfinite } from "../validate.ts";
+import { keysOf, requireKeys, requireNonNegative, requirePositiveOrInfinite } from "../validate.ts";
 import { broadcast, type Curves, type Values } from "./broadcast.ts";
 import { type Spectrum, spectrum } from "./quadrature.ts";
 
@@ -26,6 +26,10 @@ export interface FixedNoiseParameters {
   /** Initial tr C; `w2 + k2` by default. */
   u0?: number;
 }
+
+export const FIXED_NOISE = keysOf<FixedNoiseParameters>({
+  ...{ w2: true, k2: true, sn2: true, sig2: true, wp2: true, u0: true },
+});
 
 /** Complete parameters, with the rescaled weight decay gam and the noise floor q of the covariance. */
 export interface FixedNoise extends Required<FixedNoiseParameters> {
@@ -63,6 +67,7 @@ export type FixedNoiseField = "G" | "T" | "R" | "V" | "VS" | "MI";
 export function fixedNoise<T extends Values, L extends Values>(
   input: { t: T; lambda: L } & FixedNoiseParameters,
 ): Curves<FixedNoiseField, T, L> {
+  requireKeys("fixedNoise", input, ["t", "lambda", ...FIXED_NOISE]);
   return broadcast(input.t, input.lambda, (spec) => {
     const parameters = fixedNoiseParameters(input, spec.lambda);
     return (t) => fixedNoiseAt(spec, t, parameters);
@@ -123,6 +128,7 @@ function relaxed(a: number, t: number): number {
 export function fixedNoiseLimit(
   input: { lambda: number } & FixedNoiseParameters,
 ): Record<FixedNoiseField, number> {
+  requireKeys("fixedNoiseLimit", input, ["lambda", ...FIXED_NOISE]);
   const p = fixedNoiseParameters(input, input.lambda);
   const limit = fixedNoiseAt(spectrum(input.lambda), Infinity, p);
   if (p.gam > 0 || input.lambda !== 1) return limit;

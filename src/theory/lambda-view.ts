@@ -1,6 +1,6 @@
 /** The second view: variances as functions of lambda = d/N, at a fixed time or at the exact posterior. */
 
-import { requireNonNegative, requirePositive } from "../validate.ts";
+import { requireKeys, requireNonNegative, requirePositive } from "../validate.ts";
 import { broadcast, type Curves, mapLambda, type Values } from "./broadcast.ts";
 import { spectrum } from "./quadrature.ts";
 import { maximise } from "./solve.ts";
@@ -17,6 +17,7 @@ export function labelNoiseVariance<T extends Values, L extends Values>(input: {
   lambda: L;
   sn2: number;
 }): Curves<"V", T, L> {
+  requireKeys("labelNoiseVariance", input, ["t", "lambda", "sn2"]);
   const sn2 = requireNonNegative("sn2", input.sn2);
   return broadcast(input.t, input.lambda, (spec) => (t) => ({ V: spec.lambda * sn2 * noiseGain(spec, t) }));
 }
@@ -48,6 +49,7 @@ export function posteriorTrace<L extends Values>(input: {
   sig2: number;
   wp2: number;
 }): Curves<"total" | "rowSpace", L, number> {
+  requireKeys("posteriorTrace", input, ["lambda", "sig2", "wp2"]);
   const sig2 = requirePositive("sig2", input.sig2);
   const wp2 = requirePositive("wp2", input.wp2);
   return mapLambda(input.lambda, ({ lambda, atom }) => {

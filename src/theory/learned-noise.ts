@@ -9,7 +9,7 @@
  * Notation: w = |w*|^2 + E|m(0)|^2, u0 = tr C(0), W = w + u0.
  */
 
-import { requireNonNegative, requirePositive } from "../validate.ts";
+import { keysOf, requireKeys, requireNonNegative, requirePositive } from "../validate.ts";
 import { broadcast, type Curves, type Values } from "./broadcast.ts";
 import { integrate, type Spectrum } from "./quadrature.ts";
 import { integralF, lost, noiseGain } from "./spectral.ts";
@@ -23,6 +23,8 @@ export interface LearnedNoiseParameters {
   /** Initial tr C. */
   u0: number;
 }
+
+export const LEARNED_NOISE = keysOf<LearnedNoiseParameters>({ w: true, sn2: true, u0: true });
 
 export type LearnedNoise = Required<LearnedNoiseParameters>;
 
@@ -49,6 +51,7 @@ export function learnedNoiseParameters(parameters: LearnedNoiseParameters): Lear
 export function residualNoise<T extends Values, L extends Values>(
   input: { t: T; lambda: L } & LearnedNoiseParameters,
 ): Curves<LearnedNoiseField, T, L> {
+  requireKeys("residualNoise", input, ["t", "lambda", ...LEARNED_NOISE]);
   const parameters = learnedNoiseParameters(input);
   return broadcast(input.t, input.lambda, (spec) => (t) => residualNoiseAt(spec, t, parameters));
 }
@@ -62,6 +65,7 @@ export function residualNoise<T extends Values, L extends Values>(
 export function elboNoise<T extends Values, L extends Values>(
   input: { t: T; lambda: L } & LearnedNoiseParameters,
 ): Curves<LearnedNoiseField, T, L> {
+  requireKeys("elboNoise", input, ["t", "lambda", ...LEARNED_NOISE]);
   const parameters = learnedNoiseParameters(input);
   return broadcast(input.t, input.lambda, (spec) => (t) => elboNoiseAt(spec, t, parameters));
 }

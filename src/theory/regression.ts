@@ -8,12 +8,17 @@ import { LinearElbo } from "../core/linear-elbo.ts";
 import type { MathMode } from "../core/module.ts";
 import { normals, stream } from "../random.ts";
 import {
+  keysOf,
   refuse,
   requireCount,
+  requireKeys,
   requireLength,
+  requireList,
   requireNonNegative,
+  requireNonNegativeFloat32,
   requireOneOf,
   requirePositive,
+  requirePositiveFloat32,
 } from "../validate.ts";
 import { type NoiseMode, noiseModes, withNoise } from "./modes.ts";
 import {
@@ -53,6 +58,11 @@ export interface RegressionInput
   math?: MathMode;
 }
 
+const REGRESSION = keysOf<RegressionInput>({
+  ...{ d: true, lambda: true, noiseModel: true, covariance: true, eta: true, times: true, math: true },
+  ...{ w2: true, k2: true, sn2: true, sig2: true, wp2: true, u0: true, draws: true, seed: true },
+});
+
 /**
  * Train regressions on independent draws and summarise them. Inputs of draw i are those that `simulate` decomposes for
  * the same (d, N, seed); the teacher has the exact norm w2. Fields as in `simulate`.
@@ -63,13 +73,17 @@ export interface RegressionInput
  * @throws RangeError for values outside their range, u0 = 0 included; Error if training leaves the range of float32
  */
 export async function trainRegression(input: RegressionInput): Promise<Simulation> {
+  requireKeys("trainRegression", input, REGRESSION);
+  requireList("times", input.times);
   const d = requireCount("d", input.d);
   const N = requireCount("N = d/lambda", Math.round(d / requirePositive("lambda", input.lambda)));
   const lambda = d / N;
   const noise = requireOneOf("noiseModel", input.noiseModel, noiseModes);
   const covariance = requireOneOf("covariance", input.covariance ?? "full", ["full", "meanField"]);
   const p = drawParameters(input, noise, lambda);
-  requirePositive("u0", p.u0);
+  requirePositiveFloat32("u0", p.u0);
+  for (const name of ["w2", "k2", "sn2", "sig2"] as const) requireNonNegativeFloat32(name, p[name]);
+  if (p.wp2 !== Infinity) requirePositiveFloat32("wp2", p.wp2);
   const draws = requireCount("draws", input.draws ?? 5);
   const segments = stepPlan(input.times, input.eta, lambda, noise === "fixed" ? p.sig2 : 0, p.wp2);
   const core = await loadCoreModule(input.math ?? "fast");
@@ -104,7 +118,7 @@ function stepPlan(
   // The covariance relaxes twice as fast as the mean.
   const bound = maxStepSize(lambda, (lambda * sig2) / wp2) / 2;
   return times.map((time, i) => {
-    const largest = requirePositive("eta", typeof eta === "number" ? eta : eta[i]);
+    const largest = requirePositiveFloat32("eta", typeof eta === "number" ? eta : eta[i]);
     if (largest >= bound) refuse("eta", largest, `below 1/(s_+ + gam) = ${bound}`);
     const span = requireNonNegative("times", time) - (i > 0 ? times[i - 1] : 0);
     if (span < 0) refuse("times", `${time} after ${times[i - 1]}`, "in an order that does not decrease");

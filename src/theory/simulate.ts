@@ -5,9 +5,12 @@
 import { EigenvalueDecomposition, Matrix } from "ml-matrix";
 import { normals, type RandomGenerator, stream } from "../random.ts";
 import {
+  keysOf,
   refuse,
   requireCount,
+  requireKeys,
   requireLength,
+  requireList,
   requireNonNegative,
   requireOneOf,
   requirePositive,
@@ -55,6 +58,11 @@ export interface SimulationInput {
   tolerance?: number;
 }
 
+const SIMULATION = keysOf<SimulationInput>({
+  ...{ d: true, N: true, t: true, noise: true, draws: true, seed: true, spectra: true, tolerance: true },
+  ...{ w2: true, k2: true, sn2: true, sig2: true, wp2: true, u0: true },
+});
+
 /** The curves of `simulate`: those of `fixedNoise`, and sig2. */
 export type SimulationField = keyof ModeCurves;
 
@@ -81,6 +89,8 @@ const fields = ["G", "T", "R", "V", "VS", "MI", "sig2"] as const satisfies reado
  * @throws RangeError for d or N that are not positive integers and for values outside their range
  */
 export function simulate(input: SimulationInput): Simulation {
+  requireKeys("simulate", input, SIMULATION);
+  requireList("t", input.t);
   const d = requireCount("d", input.d);
   const N = requireCount("N", input.N);
   const draws = requireCount("draws", input.draws ?? 5);
@@ -133,6 +143,7 @@ export function drawParameters(
  * @throws RangeError for d, N or draws that are not positive integers
  */
 export function sampleSpectra(input: { d: number; N: number; draws: number; seed?: number }): Float64Array[] {
+  requireKeys("sampleSpectra", input, ["d", "N", "draws", "seed"]);
   const d = requireCount("d", input.d);
   const N = requireCount("N", input.N);
   return Array.from({ length: requireCount("draws", input.draws) }, (_, draw) =>

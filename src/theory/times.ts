@@ -1,10 +1,11 @@
 /** When the curves of the linear model peak and when they fall below a level. */
 
-import { requireNonNegative, requireOpenFraction, requirePositive } from "../validate.ts";
+import { requireKeys, requireNonNegative, requireOpenFraction, requirePositive } from "../validate.ts";
 import { type Curves, mapLambda, type Values } from "./broadcast.ts";
-import { type FixedNoiseParameters, fixedNoiseAt, fixedNoiseParameters } from "./fixed-noise.ts";
+import { FIXED_NOISE, type FixedNoiseParameters, fixedNoiseAt, fixedNoiseParameters } from "./fixed-noise.ts";
 import {
   elboVariance,
+  LEARNED_NOISE,
   type LearnedNoiseParameters,
   learnedNoiseParameters,
   residualNoiseAt,
@@ -48,6 +49,7 @@ export function times<L extends Values>(input: {
   lambda: L;
   level: number;
 }): Curves<"tGen" | "tTrain", L, number> {
+  requireKeys("times", input, ["lambda", "level"]);
   const level = requirePositive("level", input.level);
   return mapLambda(input.lambda, (spec) => ({
     tGen:
@@ -73,6 +75,7 @@ function logContinuous(spec: Spectrum, t: number, moment: "c0" | "c1"): number {
 export function peakTimes<L extends Values>(
   input: { lambda: L } & LearnedNoiseParameters,
 ): Curves<"residual" | "elbo", L, number> {
+  requireKeys("peakTimes", input, ["lambda", ...LEARNED_NOISE]);
   const { w, sn2, u0 } = learnedNoiseParameters(input);
   return mapLambda(input.lambda, (spec) => {
     const { lambda } = spec;
@@ -110,6 +113,7 @@ function ratioReaches(
 export function collapseTimes<L extends Values>(
   input: { lambda: L; level: number } & LearnedNoiseParameters,
 ): Curves<"residual" | "elbo", L, number> {
+  requireKeys("collapseTimes", input, ["lambda", "level", ...LEARNED_NOISE]);
   const parameters = learnedNoiseParameters(input);
   const threshold = requirePositive("level", input.level) * parameters.w;
   return mapLambda(input.lambda, (spec) => {
@@ -136,6 +140,7 @@ export function learnedNoiseTimes(input: { lambda: number; threshold: number } &
   tGen: number;
   tTrain: number;
 } {
+  requireKeys("learnedNoiseTimes", input, ["lambda", "threshold", ...LEARNED_NOISE]);
   const threshold = requirePositive("threshold", input.threshold);
   const parameters = learnedNoiseParameters(input);
   const spec = spectrum(input.lambda);
@@ -157,6 +162,7 @@ export function fixedNoiseTimes(input: { lambda: number; threshold: number } & F
   tU: number;
   tUTrain: number;
 } {
+  requireKeys("fixedNoiseTimes", input, ["lambda", "threshold", ...FIXED_NOISE]);
   const threshold = requirePositive("threshold", input.threshold);
   const parameters = fixedNoiseParameters(input, input.lambda);
   const spec = spectrum(input.lambda);

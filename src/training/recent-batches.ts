@@ -1,4 +1,5 @@
 /** Training prompts as a fixed data set D, which the likelihood of a posterior is of. */
+import { requireConfig } from "../config/require-config.ts";
 import type { Config } from "../config/schema.ts";
 import type { Batch } from "../core/batch.ts";
 import { PromptSampler } from "../tasks/prompts.ts";
@@ -13,6 +14,7 @@ import { requireCount, requireWhole } from "../validate.ts";
  * @throws RangeError for a count that is not positive, or a step that is not a whole number
  */
 export function recentBatches(config: Config, member: number, step: number, count: number): Batch[] {
+  requireConfig(config);
   requireCount("count", count);
   requireWhole("step", step);
   const sampler = new PromptSampler(config);

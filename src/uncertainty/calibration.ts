@@ -7,7 +7,7 @@
  * a target is not a class, or if a row is not a distribution. Among equally probable classes the lowest is predicted.
  */
 import { log } from "../elementary.ts";
-import { refuse, requireNonEmpty } from "../validate.ts";
+import { refuse, requireList, requireNonEmpty } from "../validate.ts";
 import { argmax, type Probabilities, rowSum } from "./rows.ts";
 
 /** Number of confidence bins of both calibration errors. */
@@ -21,6 +21,8 @@ const SMALLEST_PROBABILITY = 2 ** -126;
 
 /** Check the arguments; returns the number of classes. */
 function checkPredictions(probabilities: Probabilities, targets: ArrayLike<number>): number {
+  requireList("probabilities", probabilities);
+  requireList("targets", targets);
   const prompts = targets.length;
   requireNonEmpty("targets", targets);
   const classes = probabilities.length / prompts;

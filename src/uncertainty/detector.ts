@@ -29,7 +29,7 @@
  * `confidence` say how far the evidence goes.
  */
 import { log } from "../elementary.ts";
-import { requireCount, requireKeys, requireOpenFraction } from "../validate.ts";
+import { requireCount, requireKeys, requireList, requireOpenFraction } from "../validate.ts";
 import { type Caveat, type Doubt, doubtsAbout, type Incident, type Limit } from "./caveats.ts";
 import { informationBound } from "./decompose.ts";
 import { SUSTAINED_EVALUATIONS } from "./events.ts";
@@ -338,6 +338,7 @@ export function detectGrokking(
   trajectory: readonly UncertaintyObservation[],
   options: DetectorOptions = {},
 ): DetectorState {
+  requireList("trajectory", trajectory);
   const detector = new GrokkingDetector(options);
   for (const observation of trajectory) detector.push(observation);
   return detector.state;

@@ -1,6 +1,13 @@
 /** From the probabilities on a probe set to the measures of an evaluation record; nats. */
 import { log } from "../elementary.ts";
-import { requireCount, requireLength, requireNonEmpty } from "../validate.ts";
+import {
+  requireCount,
+  requireLength,
+  requireList,
+  requireNonEmpty,
+  requireObject,
+  requireTypedArray,
+} from "../validate.ts";
 import * as calibration from "./calibration.ts";
 import { decomposeMembers, type PosteriorSpread } from "./decompose.ts";
 import { divergence, relativeDistance, variation } from "./distances.ts";
@@ -69,7 +76,11 @@ interface Shape {
 /** Below this mean Jensen-Shannon divergence (nats) the two references count as the same predictor. */
 const COINCIDENCE = 1e-9;
 
-function probeShape({ batch, references }: Probe): Shape {
+function probeShape(probe: Probe): Shape {
+  const { batch, references } = requireObject("probe", probe);
+  requireTypedArray("batch.targets", requireObject("batch", batch).targets, "Int32Array");
+  for (const name of ["M", "G"] as const)
+    requireTypedArray(`references.${name}`, requireObject("references", references)[name], "Float64Array");
   requireCount("batch.batchSize", batch.batchSize);
   const positions = batch.targets.length / batch.batchSize;
   requireCount("batch.targets.length / batch.batchSize", positions);
@@ -183,6 +194,7 @@ export function ensembleMeasures(
   const shape = probeShape(probe);
   const { classes, prompts } = shape;
   const { targets } = probe.batch;
+  requireList("memberProbabilities", memberProbabilities);
   requireNonEmpty("memberProbabilities", memberProbabilities);
   memberProbabilities.forEach((p, m) => {
     requireLength(`memberProbabilities[${m}]`, p, probe.references.G.length, "prompts * positions * classes");

@@ -1,5 +1,5 @@
 /** What the grokking detector sees of one evaluation: uncertainty, and no label. */
-import { refuse, requireCount } from "../validate.ts";
+import { refuse, requireCount, requireObject } from "../validate.ts";
 import { STATISTICS, UNLABELLED_STATISTICS, type UnlabelledStatistic } from "./statistics.ts";
 
 /** What the detector works with; the others are checked and left alone. */
@@ -28,7 +28,7 @@ export function checkObservation(
   o: UncertaintyObservation,
   previous: UncertaintyObservation | undefined,
 ): void {
-  requireCount("members", o.members);
+  requireCount("members", requireObject("observation", o).members);
   requireCount("classes", o.classes);
   if (!Number.isFinite(o.step) || (previous && o.step <= previous.step)) {
     refuse("step", o.step, `finite and above the one before (${previous?.step ?? "none"})`);

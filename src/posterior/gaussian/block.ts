@@ -1,5 +1,5 @@
-import { requireCount, requireLength } from "../../validate.ts";
-import type { Curvature, Whitened } from "./curvature.ts";
+import { requireLength, requireNonEmpty } from "../../validate.ts";
+import { type Curvature, requireStructure, type Whitened } from "./curvature.ts";
 
 /** H = diag(H_1, H_2, ...): blocks over consecutive ranges of the flat vector. */
 export class BlockCurvature implements Curvature {
@@ -11,7 +11,8 @@ export class BlockCurvature implements Curvature {
   readonly #offsets: readonly number[];
 
   constructor(blocks: readonly Curvature[]) {
-    requireCount("number of blocks", blocks.length);
+    requireNonEmpty("blocks", blocks);
+    for (const block of blocks) requireStructure(block);
     this.blocks = blocks;
     let end = 0;
     this.#offsets = blocks.map(({ size }) => {

@@ -1,3 +1,5 @@
+import { requireCount, requireFunction, requireObject, requireTypedArray } from "../../validate.ts";
+
 /**
  * Positive semi-definite curvature matrices H (n, n) in structured form. A Gaussian posterior has precision
  * H + delta I; everything asked of it (solves, samples, log-determinant, variances) is a function of H, so each
@@ -32,6 +34,13 @@ export interface Whitened {
   curvature: Curvature;
 }
 
+/** @throws RangeError for what is none */
+export function requireStructure(curvature: Curvature): void {
+  requireCount("curvature.size", requireObject("curvature", curvature).size);
+  for (const method of ["apply", "trace", "diagonal", "whitened", "part"] as const)
+    requireFunction(`curvature.${method}`, curvature[method]);
+}
+
 /** The whole, or null: of a matrix that has no independent parts. */
 export function onlyWhole(curvature: Curvature, offset: number, length: number): Curvature | null {
   return offset === 0 && length === curvature.size ? curvature : null;
@@ -55,6 +64,7 @@ export function requireNotNegative(eigenvalue: number, largest: number): void {
  * @throws RangeError if one is more negative than float32 products explain, or not finite
  */
 export function requireSemiDefinite(eigenvalues: Float64Array, noise = 0): Float64Array {
+  requireTypedArray("eigenvalues", eigenvalues, "Float64Array");
   const largest = largestOf(eigenvalues);
   for (const x of eigenvalues) requireNotNegative(x, largest);
   return eigenvalues.map((x) => (x > noise * largest ? x : 0));

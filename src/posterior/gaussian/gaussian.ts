@@ -2,16 +2,16 @@
 
 import { dot } from "../../curvature/vector.ts";
 import { normals, type RandomGenerator } from "../../random.ts";
-import { refuse } from "../../validate.ts";
-import type { Curvature } from "./curvature.ts";
-import { type GroupedPrior, meanPrecision, spread } from "./prior.ts";
+import { refuse, requireVector } from "../../validate.ts";
+import { type Curvature, requireStructure } from "./curvature.ts";
+import { type GroupedPrior, meanPrecision, requireGroups, spread } from "./prior.ts";
 
 /** Beyond these, draws leave the range of float32. */
 const [SMALLEST, LARGEST] = [1e-30, 1e30];
 
 /** A prior precision, delta. */
 export function requirePriorPrecision(name: string, value: number): number {
-  return value >= SMALLEST && value <= LARGEST
+  return typeof value === "number" && value >= SMALLEST && value <= LARGEST
     ? value
     : refuse(name, value, `from ${SMALLEST} to ${LARGEST}`);
 }
@@ -33,11 +33,13 @@ export class Gaussian {
 
   /** @throws RangeError unless the prior precisions are from 1e-30 to 1e30, and such that H + D keeps its structure */
   constructor(curvature: Curvature, prior: number | GroupedPrior) {
+    requireStructure(curvature);
     this.curvature = curvature;
     if (typeof prior === "number") {
       this.#prior = this.#delta = requirePriorPrecision("priorPrecision", prior);
       this.#whitened = curvature;
     } else {
+      requireGroups(prior);
       for (const delta of prior.precisions) requirePriorPrecision("priorPrecision", delta);
       this.#prior = spread(prior, curvature.size);
       const { base, curvature: whitened } = curvature.whitened(this.#prior);
@@ -64,12 +66,14 @@ export class Gaussian {
 
   /** (H + D)^-1 v: the covariance times v. */
   solve(v: Float64Array): Float64Array {
+    requireVector("v", v);
     const whitened = this.#base ? this.#unscaled(v.slice()) : v;
     return this.#unscaled(this.#whitened.apply((x) => 1 / (x + this.#delta), whitened));
   }
 
   /** v' (H + D) v. */
   quadratic(v: Float64Array): number {
+    requireVector("v", v);
     const product = this.curvature.apply((x) => x, v);
     const prior = this.#prior;
     for (let i = 0; i < v.length; i++) product[i] += (typeof prior === "number" ? prior : prior[i]) * v[i];

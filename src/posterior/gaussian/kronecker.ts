@@ -1,6 +1,6 @@
 import { spectralNoise } from "../../curvature/rounding.ts";
 import { matrixProduct, type SymmetricEigen, symmetricEigen } from "../../curvature/vector.ts";
-import { refuse, requireLength } from "../../validate.ts";
+import { refuse, requireCount, requireLength, requireVector } from "../../validate.ts";
 import { type Curvature, largestOf, onlyWhole, requireSemiDefinite, type Whitened } from "./curvature.ts";
 
 /**
@@ -15,6 +15,8 @@ export class KroneckerCurvature implements Curvature {
   readonly right: Factor;
 
   constructor(left: Factor, right: Factor) {
+    for (const [name, factor] of Object.entries({ left, right }))
+      if (!(factor instanceof Factor)) refuse(name, factor, "a factor, such as fromFactors makes");
     this.left = left;
     this.right = right;
     this.size = left.size * right.size;
@@ -32,6 +34,10 @@ export class KroneckerCurvature implements Curvature {
     columns: number,
     noise: (size: number) => number = spectralNoise,
   ): KroneckerCurvature {
+    requireCount("rows", rows);
+    requireCount("columns", columns);
+    requireVector("b", b);
+    requireVector("a", a);
     requireLength("b", b, rows * rows);
     requireLength("a", a, columns * columns);
     return new KroneckerCurvature(

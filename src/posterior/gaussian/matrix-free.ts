@@ -4,12 +4,12 @@ import {
   spectralDensity,
   spectralTrace,
 } from "../../curvature/lanczos.ts";
-import type { LinearOperator } from "../../curvature/operators.ts";
+import { type LinearOperator, requireOperator } from "../../curvature/operators.ts";
 import { spectralNoise } from "../../curvature/rounding.ts";
 import { rademacher } from "../../curvature/trace.ts";
 import { addScaled } from "../../curvature/vector.ts";
 import { stream } from "../../random.ts";
-import { requireCount, requireLength } from "../../validate.ts";
+import { requireCount, requireKeys, requireLength } from "../../validate.ts";
 import { type Curvature, largestOf, onlyWhole, requireNotNegative, type Whitened } from "./curvature.ts";
 
 export interface MatrixFreeOptions {
@@ -36,7 +36,10 @@ export class MatrixFreeCurvature implements Curvature {
   #density: SpectralDensity | undefined;
 
   /** @throws RangeError for an operator in which as many Lanczos steps find a negative eigenvalue, or options outside their range */
-  constructor(operator: LinearOperator, { steps = 50, probes = 8, seed = 0 }: MatrixFreeOptions = {}) {
+  constructor(operator: LinearOperator, options: MatrixFreeOptions = {}) {
+    requireOperator(operator);
+    requireKeys("MatrixFreeCurvature", options, ["steps", "probes", "seed"]);
+    const { steps = 50, probes = 8, seed = 0 } = options;
     this.size = operator.size;
     this.#operator = operator;
     this.#steps = requireCount("steps", steps);

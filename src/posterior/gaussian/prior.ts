@@ -1,7 +1,15 @@
 /** Gaussian priors of which not every parameter has the same precision. */
 import { type ParameterGroup, parameterGroups } from "../../curvature/groups.ts";
 import type { PredictiveModel } from "../../curvature/model.ts";
-import { refuse, requireLength } from "../../validate.ts";
+import {
+  refuse,
+  requireCount,
+  requireLength,
+  requireList,
+  requireNonEmpty,
+  requireObject,
+  requireVector,
+} from "../../validate.ts";
 
 export const PRIOR_STRUCTURES = ["scalar", "layerwise", "blockwise", "diag"] as const;
 
@@ -39,6 +47,22 @@ export function priorGroups(
 
 export const singleParameters = (size: number): ParameterGroup[] =>
   Array.from({ length: size }, (_, offset) => ({ name: "", offset, length: 1 }));
+
+/** @throws RangeError for what is no prior of several groups */
+export function requireGroups(prior: Pick<GroupedPrior, "groups" | "precisions">): void {
+  const { groups, precisions } = requireObject("prior", prior);
+  requireGroupList(groups);
+  requireVector("prior precisions", precisions);
+}
+
+/** @throws RangeError for what is no list of groups */
+export function requireGroupList(groups: readonly ParameterGroup[]): void {
+  requireList("groups", groups);
+  requireNonEmpty("groups", groups);
+  groups.forEach((group, g) => {
+    requireCount(`groups[${g}].length`, requireObject(`groups[${g}]`, group).length);
+  });
+}
 
 /** The precision of each parameter (n). @throws RangeError unless the groups cover all of n parameters */
 export function spread(

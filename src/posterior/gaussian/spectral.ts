@@ -1,6 +1,12 @@
 import { spectralNoise } from "../../curvature/rounding.ts";
 import { addScaled, dot, symmetricEigen } from "../../curvature/vector.ts";
-import { requireCount, requireLength, requireNonNegative } from "../../validate.ts";
+import {
+  requireCount,
+  requireLength,
+  requireList,
+  requireNonNegative,
+  requireVector,
+} from "../../validate.ts";
 import { type Curvature, largestOf, onlyWhole, requireSemiDefinite, type Whitened } from "./curvature.ts";
 import { DiagonalCurvature } from "./diagonal.ts";
 
@@ -26,7 +32,9 @@ export class SpectralCurvature implements Curvature {
    * @throws RangeError for a negative eigenvalue or remainder, no eigenvector, or more than n
    */
   constructor(eigenvalues: Float64Array, eigenvectors: readonly Float64Array[], remainder = 0, noise = 0) {
+    requireList("eigenvectors", eigenvectors);
     requireCount("number of eigenvectors", eigenvectors.length);
+    for (const u of eigenvectors) requireVector("eigenvector", u);
     requireLength("eigenvalues", eigenvalues, eigenvectors.length);
     this.size = eigenvectors[0].length;
     requireCount("number of eigenvectors", eigenvectors.length, this.size);
@@ -40,6 +48,8 @@ export class SpectralCurvature implements Curvature {
 
   /** The full structure of a symmetric matrix (n, n), row-major. */
   static fromMatrix(matrix: Float64Array, n: number): SpectralCurvature {
+    requireCount("n", n);
+    requireVector("matrix", matrix);
     requireLength("matrix", matrix, n * n);
     const { eigenvalues, eigenvectors } = symmetricEigen(matrix, n);
     return new SpectralCurvature(eigenvalues, eigenvectors, 0, spectralNoise(n));

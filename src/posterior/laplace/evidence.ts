@@ -5,9 +5,9 @@
  * training under this prior; the formula treats the checkpoint as if it were the mode.
  */
 
-import { requireNonNegative } from "../../validate.ts";
+import { requireFinite, requireNonNegative, requireObject } from "../../validate.ts";
 import type { Curvature } from "../gaussian/curvature.ts";
-import { Gaussian } from "../gaussian/gaussian.ts";
+import { Gaussian, requirePriorPrecision } from "../gaussian/gaussian.ts";
 
 /** What a fitted approximation says of the evidence. */
 export interface LaplaceEvidence {
@@ -32,11 +32,16 @@ export interface EvidenceTerms {
   squaredNorm: number;
 }
 
+function requireTerms(terms: Pick<EvidenceTerms, "curvature" | "squaredNorm">, priorPrecision: number): void {
+  requireNonNegative("squaredNorm", requireObject("terms", terms).squaredNorm);
+  requirePriorPrecision("priorPrecision", priorPrecision);
+}
+
 /** @throws RangeError unless the prior precision is positive */
-export function logEvidence(
-  { curvature, logLikelihood, squaredNorm }: EvidenceTerms,
-  priorPrecision: number,
-): number {
+export function logEvidence(terms: EvidenceTerms, priorPrecision: number): number {
+  requireTerms(terms, priorPrecision);
+  const { curvature, logLikelihood, squaredNorm } = terms;
+  requireFinite("logLikelihood", logLikelihood);
   const gaussian = new Gaussian(curvature, priorPrecision);
   const occam =
     gaussian.logDeterminant() - curvature.size * Math.log(priorPrecision) + priorPrecision * squaredNorm;
@@ -44,7 +49,9 @@ export function logEvidence(
 }
 
 /** Its derivative with respect to log delta: (effective parameters - delta |theta*|^2) / 2. */
-export function logEvidenceSlope({ curvature, squaredNorm }: EvidenceTerms, priorPrecision: number): number {
+export function logEvidenceSlope(terms: EvidenceTerms, priorPrecision: number): number {
+  requireTerms(terms, priorPrecision);
+  const { curvature, squaredNorm } = terms;
   const gaussian = new Gaussian(curvature, priorPrecision);
   return (gaussian.effectiveParameters() - priorPrecision * squaredNorm) / 2;
 }
@@ -58,7 +65,7 @@ export const PRIOR_PRECISION_RANGE = [1e-10, 1e10] as const;
  * sign it is the end of the range, 1e-10 or 1e10: there the evidence has no maximum, and the number is none of its.
  */
 export function maximiseEvidence(terms: EvidenceTerms): number {
-  requireNonNegative("squaredNorm", terms.squaredNorm);
+  requireNonNegative("squaredNorm", requireObject("terms", terms).squaredNorm);
   let [low, high] = PRIOR_PRECISION_RANGE.map(Math.log);
   while (high - low > 1e-9) {
     const middle = (low + high) / 2;

@@ -7,6 +7,7 @@ import {
   meanLoss,
   type PredictiveModel,
   requireCurvature,
+  requireModel,
   requireTerms,
   totalTerms,
 } from "../../curvature/model.ts";
@@ -20,7 +21,7 @@ import {
 import { spectralNoise } from "../../curvature/rounding.ts";
 import { complementTrace } from "../../curvature/trace.ts";
 import { stream } from "../../random.ts";
-import { requireCount, requireLength } from "../../validate.ts";
+import { requireCount, requireLength, requireVector } from "../../validate.ts";
 import type { Curvature } from "../gaussian/curvature.ts";
 import { MatrixFreeCurvature } from "../gaussian/matrix-free.ts";
 import { type GroupedPrior, priorGroups } from "../gaussian/prior.ts";
@@ -69,6 +70,8 @@ export function fitLaplace(
   batches: readonly Batch[],
   options: LaplaceOptions = {},
 ): LaplacePosterior {
+  requireModel(model);
+  requireVector("parameters", parameters);
   const { subsetOfWeights, hessianStructure, priorPrecision, priorStructure, seed } =
     requireLaplaceOptions(options);
   const { trainingTerms = totalTerms(batches) } = options;

@@ -8,11 +8,17 @@
 import { Matrix, solve } from "ml-matrix";
 import type { ParameterGroup } from "../../curvature/groups.ts";
 import { dot } from "../../curvature/vector.ts";
-import { refuse, requireLength, requireNonNegative } from "../../validate.ts";
-import type { Curvature } from "../gaussian/curvature.ts";
+import {
+  refuse,
+  requireFinite,
+  requireLength,
+  requireList,
+  requireNonNegative,
+  requireObject,
+} from "../../validate.ts";
+import { type Curvature, requireStructure } from "../gaussian/curvature.ts";
 import { Gaussian } from "../gaussian/gaussian.ts";
-import type { GroupedPrior } from "../gaussian/prior.ts";
-import { spread } from "../gaussian/prior.ts";
+import { type GroupedPrior, requireGroupList, spread } from "../gaussian/prior.ts";
 import { SpectralCurvature } from "../gaussian/spectral.ts";
 import { maximiseEvidence, PRIOR_PRECISION_RANGE } from "./evidence.ts";
 
@@ -26,11 +32,20 @@ export interface GroupedEvidenceTerms {
   squaredNorms: ArrayLike<number>;
 }
 
+function requireTerms(terms: GroupedEvidenceTerms): void {
+  const { curvature, groups, squaredNorms } = requireObject("terms", terms);
+  requireStructure(curvature);
+  requireGroupList(groups);
+  requireList("squaredNorms", squaredNorms);
+  requireLength("squaredNorms", squaredNorms as ArrayLike<unknown>, groups.length);
+  for (let g = 0; g < groups.length; g++) requireNonNegative(`squaredNorms[${g}]`, squaredNorms[g]);
+}
+
 /** @throws RangeError unless there is a positive prior precision for each group */
-export function logGroupedEvidence(
-  { curvature, logLikelihood, groups, squaredNorms }: GroupedEvidenceTerms,
-  precisions: Float64Array,
-): number {
+export function logGroupedEvidence(terms: GroupedEvidenceTerms, precisions: Float64Array): number {
+  requireTerms(terms);
+  const { curvature, logLikelihood, groups, squaredNorms } = terms;
+  requireFinite("logLikelihood", logLikelihood);
   const gaussian = new Gaussian(curvature, priorOf(groups, precisions));
   let occam = gaussian.logDeterminant();
   groups.forEach(({ length }, g) => {
@@ -40,10 +55,9 @@ export function logGroupedEvidence(
 }
 
 /** Its derivatives with respect to log delta_g: (effective parameters of the group - delta_g |theta*_g|^2) / 2. */
-export function groupedEvidenceSlope(
-  { curvature, groups, squaredNorms }: GroupedEvidenceTerms,
-  precisions: Float64Array,
-): Float64Array {
+export function groupedEvidenceSlope(terms: GroupedEvidenceTerms, precisions: Float64Array): Float64Array {
+  requireTerms(terms);
+  const { curvature, groups, squaredNorms } = terms;
   const variances = new Gaussian(curvature, priorOf(groups, precisions)).variance();
   return Float64Array.from(groups, ({ offset, length }, g) => {
     const variance = variances.subarray(offset, offset + length).reduce((sum, x) => sum + x, 0);
@@ -62,9 +76,8 @@ const priorOf = (groups: readonly ParameterGroup[], precisions: Float64Array): G
  * @throws RangeError for a curvature that couples groups and is not decomposed
  */
 export function maximiseGroupedEvidence(terms: GroupedEvidenceTerms): Float64Array {
+  requireTerms(terms);
   const { curvature, groups, squaredNorms } = terms;
-  requireLength("squaredNorms", squaredNorms as ArrayLike<unknown>, groups.length);
-  for (let g = 0; g < groups.length; g++) requireNonNegative(`squaredNorms[${g}]`, squaredNorms[g]);
   const parts = groups.map(({ offset, length }) => curvature.part(offset, length));
   if (parts.every((part) => part !== null))
     return Float64Array.from(parts, (part, g) =>

@@ -6,8 +6,17 @@ import { type Batch, type PredictiveModel, requireCurvature } from "../../curvat
 import { addScaled, type Vector } from "../../curvature/vector.ts";
 import type { RandomGenerator } from "../../random.ts";
 import type { Safetensors, Tensor } from "../../safetensors.ts";
-import { refuse, requireCount, requireLength, requireOneOf } from "../../validate.ts";
-import type { Curvature } from "../gaussian/curvature.ts";
+import {
+  refuse,
+  requireCount,
+  requireFinite,
+  requireKeys,
+  requireLength,
+  requireObject,
+  requireOneOf,
+  requireTypedArray,
+} from "../../validate.ts";
+import { type Curvature, requireStructure } from "../gaussian/curvature.ts";
 import { Gaussian } from "../gaussian/gaussian.ts";
 import { type GroupedPrior, meanPrecision, singleParameters } from "../gaussian/prior.ts";
 import { type Projection, projectionOf } from "../gaussian/projection.ts";
@@ -67,7 +76,10 @@ export class LaplacePosterior implements Posterior {
 
   /** @throws RangeError unless the prior precision is positive and the curvature is that of a part of the checkpoint */
   constructor(fields: LaplaceFields) {
-    const { mean, offset, curvature, subsetOfWeights } = fields;
+    const { mean, offset, curvature, subsetOfWeights } = requireObject("fields", fields);
+    requireStructure(curvature);
+    requireTypedArray("mean", mean, "Float32Array");
+    for (const name of ["logLikelihood", "trainingTerms"] as const) requireFinite(name, fields[name]);
     requireOneOf("subsetOfWeights", subsetOfWeights, SUBSETS);
     if (subsetOfWeights === "all") requireLength("mean", mean, curvature.size);
     if (!(offset >= 0 && offset + curvature.size <= mean.length))
@@ -166,11 +178,9 @@ export class LaplacePosterior implements Posterior {
     return draw;
   }
 
-  predict(
-    model: PredictiveModel,
-    batch: Batch,
-    { nSamples, rng, predType = "glm", linkApprox = "mc" }: LaplacePredictOptions,
-  ): Float32Array[] {
+  predict(model: PredictiveModel, batch: Batch, options: LaplacePredictOptions): Float32Array[] {
+    requireKeys("predict", options, ["nSamples", "rng", "predType", "linkApprox"]);
+    const { nSamples, rng, predType = "glm", linkApprox = "mc" } = options;
     requireCount("nSamples", nSamples);
     requireSameModel(this, model);
     requireOneOf("predType", predType, ["glm", "nn"]);
@@ -289,6 +299,12 @@ export class LaplacePosterior implements Posterior {
   /** @throws RangeError if it is not a saved Laplace posterior */
   static load(saved: Safetensors): LaplacePosterior {
     const rest = jsonOf(saved, "laplace") as Omit<LaplaceFields, "mean" | "curvature" | "prior">;
+    // JSON has null for what is not finite.
+    for (const name of ["offset", "logLikelihood", "trainingTerms", "priorPrecision"] as const)
+      requireFinite(
+        `${name} of a saved posterior`,
+        requireObject("laplace of a saved posterior", rest)[name],
+      );
     return new LaplacePosterior({
       ...rest,
       mean: parametersOf(saved, "mean"),

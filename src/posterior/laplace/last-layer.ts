@@ -9,6 +9,7 @@ import {
   complements,
   logitHessianProduct,
   type PredictiveModel,
+  requireModel,
   softmaxRows,
   totalTerms,
 } from "../../curvature/model.ts";
@@ -32,6 +33,7 @@ export interface LastLayerData {
 
 /** @throws RangeError for an empty list of batches */
 export function lastLayerData(model: PredictiveModel, batches: readonly Batch[]): LastLayerData {
+  requireModel(model);
   const terms = totalTerms(batches);
   const { dVocab, dModel } = model.shape;
   const features = new Float64Array(terms * dModel);

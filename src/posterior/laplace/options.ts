@@ -1,7 +1,15 @@
 /** Options of a Laplace approximation, named as in laplace-torch, and what is allowed of them. */
 
-import type { Batch } from "../../curvature/model.ts";
-import { refuse, requireCount, requireNonEmpty, requireOneOf } from "../../validate.ts";
+import { type Batch, totalTerms } from "../../curvature/model.ts";
+import {
+  refuse,
+  requireCount,
+  requireKeys,
+  requireNonEmpty,
+  requireObject,
+  requireOneOf,
+  requireWord,
+} from "../../validate.ts";
 import { requirePriorPrecision } from "../gaussian/gaussian.ts";
 import { PRIOR_STRUCTURES, type PriorStructure } from "../gaussian/prior.ts";
 import { refuseOption } from "../option-checks.ts";
@@ -96,11 +104,16 @@ const GENERAL: readonly (keyof LaplaceOptions)[] = [
  * @throws RangeError for an option that there is none of, that the structure has no use for, or outside its range
  */
 export function requireLaplaceOptions(options: LaplaceOptions) {
-  const { subsetOfWeights = "lastLayer", hessianStructure = "kron", seed = 0 } = options;
+  const {
+    subsetOfWeights = "lastLayer",
+    hessianStructure = "kron",
+    seed = 0,
+  } = requireObject("options", options);
   const { priorPrecision = "marginalLikelihood", priorStructure = "scalar" } = options;
   requireOneOf("subsetOfWeights", subsetOfWeights, SUBSETS);
   requireOneOf("hessianStructure", hessianStructure, STRUCTURES);
   requireUse(options, subsetOfWeights, hessianStructure);
+  requireWord("seed", seed);
   requirePrior(priorStructure, priorPrecision, hessianStructure);
   const { rank, remainder, probes, chunk, lanczosSteps, traceProbes } = options;
   for (const [name, value] of Object.entries({ rank, chunk, lanczosSteps, traceProbes }))
@@ -128,13 +141,22 @@ function requirePrior(
   } else if (typeof priorPrecision === "object" && priorPrecision !== null) {
     if (priorStructure !== "scalar")
       refuse("priorStructure", priorStructure, "scalar where held-out batches choose the prior precision");
-    requireNonEmpty("grid", priorPrecision.grid ?? DEFAULT_GRID);
-    requireOneOf("rule", priorPrecision.rule ?? "best", ["best", "oneStandardError"]);
+    requireHeldOut(priorPrecision as HeldOutChoice);
   } else {
     requireOneOf("priorPrecision", priorPrecision, ["marginalLikelihood"]);
     if (priorStructure !== "scalar" && hessianStructure === "matrixFree")
       refuse("priorPrecision", priorPrecision, `stated with ${priorStructure} and matrixFree`);
   }
+}
+
+function requireHeldOut(choice: HeldOutChoice): void {
+  requireKeys("priorPrecision", choice, ["heldOut", "grid", "nSamples", "rule"]);
+  const { heldOut, grid = DEFAULT_GRID, nSamples = 1, rule = "best" } = choice;
+  totalTerms(heldOut);
+  requireNonEmpty("grid", grid);
+  for (const [i, delta] of grid.entries()) requirePriorPrecision(`grid[${i}]`, delta);
+  requireCount("nSamples", nSamples);
+  requireOneOf("rule", rule, ["best", "oneStandardError"]);
 }
 
 export function isList(value: LaplaceOptions["priorPrecision"]): value is readonly number[] {

@@ -3,10 +3,15 @@
 import { type Batch, type PredictiveModel, softmaxRows } from "../../curvature/model.ts";
 import { MASK_STREAMS, nextInteger, type RandomGenerator } from "../../random.ts";
 import type { Safetensors } from "../../safetensors.ts";
-import { refuse, requireCount, requireOpenFraction } from "../../validate.ts";
+import { refuse, requireOpenFractionFloat32, requireTypedArray } from "../../validate.ts";
 import { vectorTensor } from "../gaussian/tensors.ts";
 import { requireOptions } from "../option-checks.ts";
-import { type Posterior, type PredictOptions, requireSameModel } from "../posterior.ts";
+import {
+  type Posterior,
+  type PredictOptions,
+  requirePredictOptions,
+  requireSameModel,
+} from "../posterior.ts";
 import { parametersOf } from "../saved.ts";
 import type { MethodDefinition } from "./method.ts";
 
@@ -15,6 +20,7 @@ export class DropoutPosterior implements Posterior {
   readonly parameters: Float32Array;
 
   constructor(parameters: Float32Array) {
+    requireTypedArray("parameters", parameters, "Float32Array");
     this.parameters = parameters;
   }
 
@@ -31,8 +37,8 @@ export class DropoutPosterior implements Posterior {
    * One set of masks per draw, the same for equal places in every batch.
    * @throws RangeError if the model has no dropout, or another number of parameters
    */
-  predict(model: PredictiveModel, batch: Batch, { nSamples, rng }: PredictOptions): Float32Array[] {
-    requireCount("nSamples", nSamples);
+  predict(model: PredictiveModel, batch: Batch, options: PredictOptions): Float32Array[] {
+    const { nSamples, rng } = requirePredictOptions(options);
     requireSameModel(this, model);
     const rate = model.shape.dropout ?? 0;
     if (!(rate > 0)) refuse("dropout", rate, "above 0 for Monte-Carlo dropout");
@@ -78,7 +84,7 @@ export const dropout = {
     dropout: settings.dropout ?? (model.dropout > 0 ? model.dropout : RATE),
   }),
   requireOptions: (options) =>
-    requireOptions<DropoutOptions>("dropout", options, { dropout: requireOpenFraction }),
+    requireOptions<DropoutOptions>("dropout", options, { dropout: requireOpenFractionFloat32 }),
   shape: (options) => (options.dropout === undefined ? {} : { dropout: options.dropout }),
   fit: ({ checkpoints: [parameters] }) => ({ posterior: new DropoutPosterior(parameters) }),
   load: DropoutPosterior.load,

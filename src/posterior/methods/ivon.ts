@@ -4,7 +4,17 @@ import type { Vector } from "../../curvature/vector.ts";
 import { normals, type RandomGenerator } from "../../random.ts";
 import type { Safetensors, Tensor } from "../../safetensors.ts";
 import type { IvonCurvature } from "../../training/ivon.ts";
-import { refuse, requireLength, requirePositive, requireWhole } from "../../validate.ts";
+import {
+  FLOAT32,
+  refuse,
+  requireLength,
+  requireNonNegativeFloat32,
+  requireObject,
+  requirePositiveFloat32,
+  requireTypedArray,
+  requireVector,
+  requireWhole,
+} from "../../validate.ts";
 import { continueTraining, peakChange } from "../continue-training.ts";
 import { float64Tensor, vectorTensor } from "../gaussian/tensors.ts";
 import { requireOptions } from "../option-checks.ts";
@@ -19,13 +29,27 @@ import type { FitInput, Fitted, MethodDefinition } from "./method.ts";
 export function ivonPosterior(
   mean: Float32Array,
   hessian: Vector,
-  { effectiveSampleSize, weightDecay }: Omit<IvonCurvature, "hessian">,
+  gaussian: Omit<IvonCurvature, "hessian">,
 ): IvonPosterior {
+  requireTypedArray("mean", mean, "Float32Array");
+  requireVector("hessian", hessian);
+  const { effectiveSampleSize, weightDecay } = requireObject("gaussian", gaussian);
+  requirePositiveFloat32("effectiveSampleSize", effectiveSampleSize);
+  requireNonNegativeFloat32("weightDecay", weightDecay);
   requireLength("hessian", hessian, mean.length);
+  for (let i = 0; i < hessian.length; i++)
+    if (!Number.isFinite(hessian[i]) || !(hessian[i] + weightDecay > 0))
+      refuse(`hessian[${i}]`, hessian[i], `finite and above -weightDecay = ${-weightDecay}`);
   return new IvonPosterior(
     mean,
     Float64Array.from(hessian, (h) => 1 / (effectiveSampleSize * (h + weightDecay))),
   );
+}
+
+function requireVariance(variance: number, i: number): void {
+  // Draws are float32.
+  if (!(variance > 0 && Number.isFinite(Math.fround(Math.sqrt(variance)))))
+    refuse("variance", `${variance} at index ${i}`, "above 0, and its root finite in float32");
 }
 
 /** N(mean, diag variance). */
@@ -38,8 +62,10 @@ export class IvonPosterior extends WeightPosterior {
   /** @throws RangeError for a variance that is not positive */
   constructor(mean: Float32Array, variance: Float64Array) {
     super();
+    requireTypedArray("mean", mean, "Float32Array");
+    requireTypedArray("variance", variance, "Float64Array");
     requireLength("variance", variance, mean.length);
-    for (const v of variance) requirePositive("variance", v);
+    variance.forEach(requireVariance);
     this.parameterCount = mean.length;
     this.mean = mean;
     this.variance = variance;
@@ -93,7 +119,11 @@ export const ivon = {
   }),
   requireOptions: (options) =>
     requireOptions<IvonOptions>("ivon", options, {
-      ...{ steps: requireWhole, learningRate: requirePositive, priorPrecision: requirePositive },
+      ...{
+        steps: requireWhole,
+        learningRate: requirePositiveFloat32,
+        priorPrecision: requirePositiveFloat32,
+      },
     }),
   fit: (input) => {
     const { steps = input.ivon ? 0 : DEFAULTS.steps } = input.options;
@@ -124,6 +154,12 @@ function continueWithIvon(input: FitInput<IvonOptions, typeof MODEL>, steps: num
   };
   // The key of the noise: steps are counted from 1 again, and with the run's own seed they would have its noise.
   const seed = rng.next() >>> 0;
+  if (!FLOAT32.holds(gaussian.weightDecay) || gaussian.weightDecay === 0)
+    refuse(
+      "priorPrecision",
+      priorPrecision,
+      `such that a part in N = ${trainingTerms} of it is ${FLOAT32.allowed}`,
+    );
   model.setParameters(checkpoints[0]);
   const first = new Float32Array(model.parameterCount);
   model.setMoments({ first, second: first.map(() => 0.5) });

@@ -6,7 +6,17 @@ import { type Batch, type CurvatureModel, meanLossAndGradient, requireTerms } fr
 import { ggnOperator } from "../../curvature/operators.ts";
 import type { Vector } from "../../curvature/vector.ts";
 import type { RandomGenerator } from "../../random.ts";
-import { refuse, requireCount, requireNonNegative, requirePositive, requireWhole } from "../../validate.ts";
+import {
+  keysOf,
+  refuse,
+  requireCount,
+  requireFunction,
+  requireKeys,
+  requireNonNegativeFloat32,
+  requirePositiveFloat32,
+  requireVector,
+  requireWhole,
+} from "../../validate.ts";
 import { EmpiricalPosterior } from "../empirical.ts";
 import { requireFlag, requireOptions } from "../option-checks.ts";
 import type { FitInput, MethodDefinition } from "./method.ts";
@@ -31,6 +41,11 @@ export interface SgldChainOptions {
   rng: RandomGenerator;
 }
 
+const CHAIN = keysOf<SgldChainOptions>({
+  ...{ stepSize: true, trainingTerms: true, priorPrecision: true, temperature: true, burnIn: true },
+  ...{ thinning: true, draws: true, preconditioned: true, rng: true },
+});
+
 /**
  * @param gradientAt gradient of the mean loss, on all data or a random batch of it, at the parameters given; `step`
  *   counts from 0
@@ -41,10 +56,13 @@ export function fitSgld(
   gradientAt: (parameters: Float64Array, step: number) => Vector,
   options: SgldChainOptions,
 ): EmpiricalPosterior {
+  requireVector("start", start);
+  requireFunction("gradientAt", gradientAt);
+  requireKeys("fitSgld", options, CHAIN);
   const { trainingTerms, priorPrecision, temperature = 1, burnIn, thinning, draws, rng } = options;
   requireTerms("trainingTerms", trainingTerms);
-  requireNonNegative("priorPrecision", priorPrecision);
-  requirePositive("temperature", temperature);
+  requireNonNegativeFloat32("priorPrecision", priorPrecision);
+  requirePositiveFloat32("temperature", temperature);
   requireWhole("burnIn", burnIn);
   if (options.preconditioned) requireCount("burnIn of a preconditioned chain", burnIn);
   requireCount("thinning", thinning);
@@ -93,7 +111,7 @@ export const sgld = {
   options: ({ fitSteps }) => ({ steps: fitSteps ?? DEFAULTS.steps }),
   requireOptions: (options, draws) => {
     requireOptions<SgldOptions>("sgld", options, {
-      ...{ steps: requireCount, priorPrecision: requirePositive, stepSize: requirePositive },
+      ...{ steps: requireCount, priorPrecision: requirePositiveFloat32, stepSize: requirePositiveFloat32 },
       preconditioned: requireFlag,
     });
     const { steps = DEFAULTS.steps, stepSize, preconditioned } = options;

@@ -8,8 +8,9 @@ import {
   requireCount,
   requireInteger,
   requireLength,
-  requireNonNegative,
-  requirePositive,
+  requirePositiveFloat32,
+  requireTypedArray,
+  requireVector,
   requireWhole,
 } from "../../validate.ts";
 import { continueTraining, peakChange } from "../continue-training.ts";
@@ -47,6 +48,7 @@ export class SwagCollector {
 
   /** @throws RangeError for an iterate of another length */
   collect(parameters: Vector): void {
+    requireVector("parameters", parameters);
     requireLength("parameters", parameters, this.#mean.length);
     this.count += 1;
     const mean = this.#mean;
@@ -84,8 +86,15 @@ export class SwagPosterior extends WeightPosterior {
   /** @throws RangeError for exactly one deviation, a negative variance, or parts of different length */
   constructor(mean: Float32Array, variance: Float64Array, deviations: readonly Float32Array[]) {
     super();
+    requireTypedArray("mean", mean, "Float32Array");
+    requireTypedArray("variance", variance, "Float64Array");
+    if (!Array.isArray(deviations)) refuse("deviations", deviations, "a list");
     requireLength("variance", variance, mean.length);
-    for (const v of variance) requireNonNegative("variance", v);
+    variance.forEach((v, i) => {
+      // Draws are float32.
+      if (!(v >= 0 && Number.isFinite(Math.fround(Math.sqrt(v)))))
+        refuse("variance", `${v} at index ${i}`, "at least 0, and its root finite in float32");
+    });
     for (const deviation of deviations) requireLength("deviation", deviation, mean.length);
     if (deviations.length === 1) refuse("deviations", 1, "none (diagonal) or at least 2");
     this.parameterCount = mean.length;
@@ -159,7 +168,7 @@ export const swag = {
     requireOptions<SwagOptions>("swag", options, {
       // Two iterates at least.
       steps: (name, steps) => requireInteger(name, steps, 2),
-      learningRate: requirePositive,
+      learningRate: requirePositiveFloat32,
       maxRank: requireRank,
     }),
   fit: (input) => ({ posterior: continueWithSwag(input) }),

@@ -1,7 +1,7 @@
 /** A study as one HTML file and as machine-readable files. */
-import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { requireOutside } from "../../export/target.ts";
+import { makeFolder, requireWritable } from "../../run/folders.ts";
 import { formatNumber } from "../format.ts";
 import { escapeHtml } from "../html.ts";
 import { type OutputKind, requireReplaceable, writeOutput } from "../output.ts";
@@ -40,6 +40,7 @@ const FILES: Record<string, OutputKind> = {
 
 /** @throws UsageError if a file of one of these names is not of an earlier study, and in a run or a sweep */
 export async function requireTheoryDirectory(directory: string): Promise<void> {
+  requireWritable(directory);
   for (const [name, what] of Object.entries(FILES)) {
     requireOutside(join(directory, name));
     await requireReplaceable(join(directory, name), what);
@@ -54,7 +55,7 @@ export async function requireTheoryDirectory(directory: string): Promise<void> {
  */
 export async function writeTheoryReport(study: Study, directory: string): Promise<string> {
   const contents = [await theoryPage(study), `${studyJson(study)}\n`, curvesCsv(study)];
-  await mkdir(directory, { recursive: true });
+  makeFolder(directory);
   for (const [i, [name, what]] of Object.entries(FILES).entries())
     await writeOutput(join(directory, name), contents[i], what);
   return resolve(directory, "report.html");
