@@ -414,7 +414,7 @@ describe("checkpoints of an IVON run", () => {
     expect(run({ options: { steps: 0 } })).toThrow(/steps: got 0, must be at least 1 without/);
     expect(run({ ivon: [] })).toThrow(/ivon: got 0 posteriors, must be 1/);
     expect(run({ ivon: [{ ...stored, hessian: new Float32Array(3) }] })).toThrow(/length of hessian: got 3/);
-    expect(run({ ivon: [{ ...stored, weightDecay: -1 }] })).toThrow(/variance: got/);
+    expect(run({ ivon: [{ ...stored, weightDecay: -1 }] })).toThrow(/weightDecay: got -1/);
     expect(run({ ivon: [stored], options: { steps: -1 } })).toThrow(/steps: got -1/);
   });
 

@@ -63,6 +63,21 @@ describe("a setting that no machine could follow", () => {
   });
 });
 
+it("the plan of a run that is shorter than what is measured", async () => {
+  const tiny = [
+    "model.dModel=8",
+    "model.nHeads=2",
+    "model.nLayers=1",
+    "model.dMlp=8",
+    "training.batchSize=4",
+  ];
+  for (const schedule of ["warmup-stable-decay", "linear", "cosine"]) {
+    const short = ["training.steps=4", "training.warmupSteps=0", `training.schedule=${schedule}`];
+    const { secondsPerStep } = await planRun(resolved([...tiny, ...short, "evaluation.every=4"]), 1);
+    expect(secondsPerStep).toBeGreaterThan(0);
+  }
+});
+
 describe("probe sets too large for the family", () => {
   it.each([
     { modulus: 7, variables: 1, trainTasks: 3, examples: 2 },

@@ -109,7 +109,8 @@ async function measureStep(
   const sample: Config = {
     ...config,
     model: { ...config.model, initFrom: undefined },
-    training: { ...config.training, batchSize: part },
+    // More steps are measured than a short run has, beyond which its schedule says nothing.
+    training: { ...config.training, batchSize: part, schedule: "constant" },
     evaluation: { ...config.evaluation, prompts: 1, posteriorSamples: 0 },
   };
   const segments = (before: (SegmentResult | null)[], steps: number) =>
