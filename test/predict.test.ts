@@ -111,6 +111,46 @@ describe("prompts as text", () => {
   });
 });
 
+describe("what is not as the run wrote it", () => {
+  const copied = (name: string) => {
+    const copy = join(root, name);
+    cpSync(run, copy, { recursive: true });
+    return copy;
+  };
+  const predict = async (path: string) => {
+    const found = await findCheckpoints(path);
+    return predictPrompts(found, await readModel(found), jsonl("[1,2]"), "last");
+  };
+
+  it.each([
+    ["another member's", { step: 4, member: 1 }, "is of member 1, not of member 0"],
+    ["another step's", { step: 2, member: 0 }, "is of step 2, not of step 4"],
+  ])("a checkpoint in the place of %s", async (name, key, message) => {
+    const copy = copied(name);
+    const place = join(copy, checkpointFile({ step: 4, member: 0 }));
+    cpSync(join(run, checkpointFile(key)), place);
+    await expect(predict(copy)).rejects.toThrow(`${place}: ${message}`);
+    await expect(predict(place)).rejects.toThrow(message);
+    // Of a folder of the user's own, only the numbers count.
+    const own = join(root, `own ${name}`);
+    cpSync(join(copy, checkpointFolder(4)), own, { recursive: true });
+    expect(await predict(own)).toHaveLength(1);
+  });
+
+  it.each([
+    ["actFn", '"relu"', '"gelu"'],
+    ["ropeBase", "30", "31"],
+    ["nHeads", "2", "4"],
+  ])("a description with another %s", async (key, value, other) => {
+    const copy = copied(key);
+    const path = join(copy, checkpointFolder(4), "config.json");
+    const text = readFileSync(path, "utf8");
+    writeFileSync(path, text.replace(`"${key}": ${value}`, `"${key}": ${other}`));
+    expect(readFileSync(path, "utf8")).not.toBe(text);
+    await expect(predict(copy)).rejects.toThrow(`${path}: damaged, it does not have its checksum`);
+  });
+});
+
 describe("predictions", () => {
   const predicted = async (path: string, text: string, which: "last" | "all" = "last") => {
     const found = await findCheckpoints(path);

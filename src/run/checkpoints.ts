@@ -1,6 +1,6 @@
 /** The checkpoints of a run directory: their contents, and which there are. */
 import { readdir, readFile } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import type { ParameterInfo } from "../core/layout.ts";
 import { requireFiniteTensor, type Safetensors, type Tensor } from "../safetensors.ts";
 import type { IvonCurvature } from "../training/ivon.ts";
@@ -84,10 +84,22 @@ export function readCheckpoint(
   return readTensors(place, identity, { step, member }, (saved) => parametersOf(saved, table));
 }
 
-/** The flat parameter vector of a file, of any run or of another program. @throws FileFault as `readCheckpoint` */
+/**
+ * The flat parameter vector of a file, of any run or of another program.
+ * @throws FileFault as `readCheckpoint`, and for one that is not where a run has it
+ */
 export function readParameters(path: string, table: readonly ParameterInfo[]): Promise<Float32Array> {
   const place = { directory: dirname(path), file: basename(path) };
-  return readTensors(place, null, {}, (saved) => parametersOf(saved, table));
+  return readTensors(place, null, keyAt(path), (saved) => parametersOf(saved, table));
+}
+
+/** Whose checkpoint a run has at this place: nobody's in a folder that is not called as that of a step. */
+function keyAt(path: string): Record<string, number> {
+  const [step, member] = [
+    CHECKPOINT_NAMES.step.exec(basename(dirname(resolve(path)))),
+    CHECKPOINT_NAMES.member.exec(basename(path)),
+  ];
+  return step && member ? { step: Number(step[1]), member: Number(member[1]) } : {};
 }
 
 /** What a member began with, as the run has kept it. @throws FileFault as `readCheckpoint` */

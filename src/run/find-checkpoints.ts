@@ -9,7 +9,7 @@ import { refuse } from "../validate.ts";
 import { listCheckpoints } from "./checkpoints.ts";
 import { named, nullIfAbsent } from "./errors.ts";
 import { CHECKPOINT_NAMES, checkpointFolder, MODEL_FILE } from "./files.ts";
-import { parseObject } from "./json.ts";
+import { openObject } from "./json.ts";
 
 /** One or more members of one model at one step. */
 export interface FoundCheckpoints {
@@ -60,7 +60,7 @@ export async function requireSameFunction(folder: string, shape: TransformerShap
   const path = join(folder, MODEL_FILE);
   const text = await readFile(path, "utf8").catch(named(path)).catch(nullIfAbsent);
   if (text === null) return;
-  const found = parseObject(text, { directory: folder, file: MODEL_FILE });
+  const found = openObject(text, { directory: folder, file: MODEL_FILE }, null);
   // A description by another program may have other words.
   const differing = BESIDE_SHAPES.filter((key) => found[key] !== undefined && found[key] !== shape[key]);
   if (differing.length > 0)
@@ -87,14 +87,8 @@ export async function readModel({ folder }: FoundCheckpoints): Promise<FoundMode
         `the model of a checkpoint is described in ${MODEL_FILE} beside it: ${messageOf(error)}`,
       );
     });
-  const {
-    task,
-    seed: _,
-    step: __,
-    run: ___,
-    sha256: ____,
-    ...shape
-  } = parseObject(text, { directory: folder, file: MODEL_FILE });
+  const place = { directory: folder, file: MODEL_FILE };
+  const { task, seed: _, step: __, ...shape } = openObject(text, place, null);
   const known = taskSchema.safeParse(task);
   if (!known.success) throw new UsageError(`${path}: task is none of this version`);
   const { modulus, variables, examples } = known.data;
