@@ -88,6 +88,29 @@ export function* partsOf(batch: Batch, sequences: number): Generator<Batch> {
  */
 export function sortedBatch(batch: Batch): Batch {
   const { tokens, targets, batchSize, length, positions } = batch;
+  const order = lexicographicOrder(tokens, batchSize, length);
+  const reordered = (values: Int32Array, width: number) => {
+    const out = new Int32Array(values.length);
+    for (let s = 0, to = 0; s < batchSize; s++)
+      for (let i = order[s] * width, end = i + width; i < end; i++) out[to++] = values[i];
+    return out;
+  };
+  return { ...batch, tokens: reordered(tokens, length), targets: reordered(targets, positions.length) };
+}
+
+/** Numbers of the sequences, equal ones in the order in which they came. */
+function lexicographicOrder(tokens: Int32Array, batchSize: number, length: number): ArrayLike<number> {
+  const base = tokens.reduce((most, token) => Math.max(most, token), 0) + 1;
+  if (base ** length * batchSize <= Number.MAX_SAFE_INTEGER) {
+    // Short sequences are digits of a number, and numbers are sorted without calling back.
+    const keys = new Float64Array(batchSize);
+    for (let s = 0, i = 0; s < batchSize; s++) {
+      let digits = 0;
+      for (const end = i + length; i < end; i++) digits = digits * base + tokens[i];
+      keys[s] = digits * batchSize + s;
+    }
+    return keys.sort().map((key) => key % batchSize);
+  }
   const compare = (a: number, b: number) => {
     for (let t = 0; t < length; t++) {
       const difference = tokens[a * length + t] - tokens[b * length + t];
@@ -95,13 +118,5 @@ export function sortedBatch(batch: Batch): Batch {
     }
     return a - b;
   };
-  const order = Int32Array.from({ length: batchSize }, (_, s) => s).sort(compare);
-  const reordered = (values: Int32Array, width: number) => {
-    const out = new Int32Array(values.length);
-    order.forEach((from, to) => {
-      out.set(values.subarray(from * width, (from + 1) * width), to * width);
-    });
-    return out;
-  };
-  return { ...batch, tokens: reordered(tokens, length), targets: reordered(targets, positions.length) };
+  return Int32Array.from({ length: batchSize }, (_, s) => s).sort(compare);
 }
