@@ -1,15 +1,31 @@
 /** The statistics of the scored benchmark: rankings, events and alarms, regressions, splits, temperatures. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 // @ts-expect-error a program, not part of the package
 import { alarmsAbove, chooseThreshold, summary } from "../experiments/diagnosis/alarms.mjs";
 // @ts-expect-error a program, not part of the package
+import { unseenFromCheckpoints } from "../experiments/diagnosis/checkpoints.mjs";
+// @ts-expect-error a program, not part of the package
+import { ensemblesOf } from "../experiments/diagnosis/ensembles.mjs";
+// @ts-expect-error a program, not part of the package
 import { firstSustained, lowestInRow, outcome, sustained } from "../experiments/diagnosis/events.mjs";
+// @ts-expect-error a program, not part of the package
+import { scoreIntervals } from "../experiments/diagnosis/intervals.mjs";
 // @ts-expect-error a program, not part of the package
 import { alarmOf, judged } from "../experiments/diagnosis/judge.mjs";
 // @ts-expect-error a program, not part of the package
-import { part, subsets } from "../experiments/diagnosis/predictions.mjs";
+import { labelsOf, part, predictionsAt } from "../experiments/diagnosis/predictions.mjs";
 // @ts-expect-error a program, not part of the package
-import { bootstrap, median, quantile, Ranking, riskCoverage } from "../experiments/diagnosis/ranking.mjs";
+import {
+  bootstrap,
+  intervalOver,
+  median,
+  quantile,
+  Ranking,
+  riskCoverage,
+} from "../experiments/diagnosis/ranking.mjs";
 // @ts-expect-error a program, not part of the package
 import { fitLinear, fitLogistic } from "../experiments/diagnosis/regression.mjs";
 // @ts-expect-error a program, not part of the package
@@ -19,7 +35,7 @@ import { singlePrompts } from "../experiments/diagnosis/single-prompts.mjs";
 // @ts-expect-error a program, not part of the package
 import { scoreWarning } from "../experiments/diagnosis/warning.mjs";
 import { answersOf } from "../src/diagnosis/estimators.ts";
-import { createConfig, Diagnosis, decompose, type EvaluationDiagnosis } from "../src/index.ts";
+import { createConfig, Diagnosis, decompose, type EvaluationDiagnosis, runEnsemble } from "../src/index.ts";
 import { normals, stream } from "../src/random.ts";
 
 type Said = Pick<EvaluationDiagnosis, "state" | "generalised" | "estimatedAccuracy">;
@@ -75,16 +91,53 @@ describe("rankings", () => {
   });
 });
 
-it("a bootstrap over runs has the spread of a mean", () => {
-  const values = [...noise(100)];
-  const [low, high] = bootstrap(
-    values.length,
-    (times: Int32Array) => values.reduce((sum, value, i) => sum + times[i] * value, 0) / values.length,
-  );
-  expect(high - low).toBeGreaterThan(0.3);
-  expect(high - low).toBeLessThan(0.5);
-  expect(quantile([4, 1, 3, 2], 0.25)).toBe(1.75);
-  expect(median([])).toBeNull();
+describe("intervals", () => {
+  const width = ([low, high]: [number, number]) => high - low;
+  const meanOf = (values: number[]) => (times: Int32Array) =>
+    values.reduce((sum, value, i) => sum + times[i] * value, 0) /
+    times.reduce((sum, count) => sum + count, 0);
+
+  it("over runs have the spread of a mean, and those for new runs have also theirs", () => {
+    const values = [...noise(100)];
+    const runs = values.map((_, i) => i);
+    const once = width(intervalOver(runs, 1, meanOf(values)));
+    expect(once).toBeGreaterThan(0.3);
+    expect(once).toBeLessThan(0.5);
+    expect(Math.abs(width(bootstrap(runs, meanOf(values))) / once - Math.SQRT2)).toBeLessThan(0.2);
+  });
+
+  it("over settings do not narrow with more seeds of each", () => {
+    const settings = [...noise(50)];
+    const seeds = settings.flatMap((value) => [value, value, value, value]);
+    const names = seeds.map(String);
+    const once = bootstrap(settings.map(String), meanOf(settings));
+    expect(width(bootstrap(names, meanOf(seeds)))).toBeCloseTo(width(once), 10);
+  });
+
+  it("hold other settings that are like the ones they are from", () => {
+    const runs = Array.from({ length: 24 }, (_, i) => {
+      const event = i % 3 === 0 ? 300 : null;
+      const generalised = [0, 100, 200, 300, 400, 500].map((step) => event !== null && step >= event);
+      return {
+        ...{ setting: String(i >> 1), event, censored: false, alarmStep: event, generalised },
+        evaluations: generalised.map((is, k) => ({
+          ...{ step: 100 * k, state: "memorising", generalised: Number(is), accuracy: Number(is) },
+          estimate: { value: Number(is), low: 0, high: 1 },
+        })),
+      };
+    });
+    const rows = scoreIntervals(runs.slice(0, 12), runs.slice(12), 5);
+    expect(rows.map(({ here }: { here: number }) => here)).toEqual([1, 1, 0, 0, 0, 0, 1]);
+    for (const { there, here, held } of rows) {
+      expect(there).toBe(here);
+      expect(held).toEqual([1, 1, 1]);
+    }
+  });
+
+  it("are of order statistics", () => {
+    expect(quantile([4, 1, 3, 2], 0.25)).toBe(1.75);
+    expect(median([])).toBeNull();
+  });
 });
 
 describe("events and alarms", () => {
@@ -202,14 +255,37 @@ it("the rule on kept estimates says what the diagnosis says", () => {
   }
 });
 
-it("subsets and parts are those of the members", () => {
-  expect(subsets([0, 1, 2], 2)).toEqual([
-    [0, 1],
-    [0, 2],
-    [1, 2],
-  ]);
+it("a part is of these members on these prompts", () => {
   const array = { shape: [2, 3, 2], data: Float32Array.from({ length: 12 }, (_, i) => i) };
-  expect([...part(array, [1], 2).data]).toEqual([6, 7, 8, 9]);
+  expect([...part(array, [1], [1, 3]).data]).toEqual([8, 9, 10, 11]);
+  expect(part(array, [1, 0])).toMatchObject({ shape: [2, 3, 2] });
+  expect([...part(array, [1, 0]).data]).toEqual([6, 7, 8, 9, 10, 11, 0, 1, 2, 3, 4, 5]);
+});
+
+it("checkpoints say on a run's own prompts what it kept, and its members make ensembles", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "epigrok-diagnosis-"));
+  const config = createConfig({
+    task: { modulus: 5, trainTasks: 3, promptPool: 24 },
+    model: { dModel: 16, nHeads: 2, nLayers: 1, dMlp: 16 },
+    training: { steps: 4, batchSize: 16, warmupSteps: 1 },
+    evaluation: { every: 4, prompts: 4 },
+    ensemble: { members: 2 },
+    checkpoints: { schedule: "evaluations" },
+  });
+  await runEnsemble(config, { out: folder, workers: 1 });
+  const { evaluations, labels } = await unseenFromCheckpoints(folder, 10);
+  expect(evaluations.map(({ step }: { step: number }) => step)).toEqual([0, 4]);
+  for (const { step, unseen } of evaluations) {
+    const kept = predictionsAt(folder, step).unseen;
+    expect(part(unseen, [0, 1], [0, 4]).data).toEqual(kept.data);
+  }
+  expect(labels.slice(0, 4)).toEqual(labelsOf(config).unseenTasks);
+  const ensembles = await ensemblesOf(folder);
+  // One of two members and two of one, on one lot of all prompts and four of each fewer, with and without seen tasks.
+  expect(ensembles.length).toBe(3 * (1 + 4 + 4 + 4) * 2);
+  const [{ members, prompts, evaluations: judgedOnes }] = ensembles;
+  expect([members, prompts, judgedOnes.length]).toEqual([2, 1024, 2]);
+  rmSync(folder, { recursive: true });
 });
 
 it("a temperature sets right what is too sure, and uncertainty tells errors", () => {

@@ -32,6 +32,17 @@ export function chooseThreshold(runs) {
   return best[Math.floor(best.length / 2)];
 }
 
+const share = (kind, other) => (outcomes) => {
+  const [some, rest] = [kind, other].map((each) => outcomes.filter((one) => one.kind === each).length);
+  return some + rest === 0 ? null : some / (some + rest);
+};
+export const missedShare = share("missed", "found");
+export const falseShare = share("false", "none due");
+
+/** Octaves between alarm and event, of alarms that are due and there. */
+export const medianOff = (outcomes) =>
+  median(outcomes.flatMap(({ kind, lead }) => (kind === "found" ? [Math.abs(lead)] : [])));
+
 /** Counts of outcomes, and leads in octaves: negative before the event. */
 export function summary(outcomes) {
   const leads = outcomes.flatMap(({ kind, lead }) => (kind === "found" ? [lead] : []));
@@ -45,7 +56,7 @@ export function summary(outcomes) {
     late: leads.filter((lead) => lead > FAR).length,
     medianLead: median(leads),
     quartiles: [quantile(leads, 0.25), quantile(leads, 0.75)],
-    medianOff: median(leads.map(Math.abs)),
+    medianOff: medianOff(outcomes),
     cost: mean(outcomes.map(cost)),
   };
 }

@@ -1,24 +1,22 @@
 /** The runs below directories, each measured once: what was measured is kept in files, until the rule or this changes. */
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { EVENT_LEVEL } from "../../dist/uncertainty/events.js";
 import { firstSustained, sustained } from "./events.mjs";
 import { alarmOf, judged } from "./judge.mjs";
 import { measure } from "./measure.mjs";
+import { remembered, versionOf } from "./remembered.mjs";
 import { inWords, settingsOf, splitOf } from "./settings.mjs";
 
-/** Of files whose text the measures depend on; the rule is applied to what was measured. */
-const version = createHash("sha256");
-for (const file of [
+/** Of what the measures depend on; the rule is applied to what was measured. */
+const VERSION = versionOf([
   ...["measure", "predictions", "single-prompts", "weights"].map((name) => `${name}.mjs`),
   ...["consensus", "estimators"].map((name) => `../../dist/diagnosis/${name}.js`),
-])
-  version.update(readFileSync(join(import.meta.dirname, file)));
-const VERSION = version.digest("hex");
+]);
 
 /** Run directories at or below each of these: of a run, of a sweep, or of sweeps. */
-function runDirectories(path) {
+export function runDirectories(path) {
   if (existsSync(join(path, "config.json"))) return [path];
   const folders = existsSync(join(path, "sweep.json")) ? join(path, "runs") : path;
   if (!existsSync(folders)) return [];
@@ -35,7 +33,6 @@ function runDirectories(path) {
  */
 export async function collect(paths, out, progress = () => {}) {
   const folder = join(out, "measured");
-  mkdirSync(folder, { recursive: true });
   const leftOut = [];
   const found = new Map();
   for (const directory of paths.flatMap((path) => runDirectories(resolve(path)))) {
@@ -68,7 +65,7 @@ export async function collect(paths, out, progress = () => {}) {
 }
 
 /** Of a run of a sweep, the sweep's name and the beginning of its hash. */
-function nameOf(directory) {
+export function nameOf(directory) {
   const parent = dirname(directory);
   return basename(parent) === "runs" && existsSync(join(dirname(parent), "sweep.json"))
     ? `${basename(dirname(parent))}/${basename(directory).slice(0, 8)}`
@@ -76,23 +73,17 @@ function nameOf(directory) {
 }
 
 async function measuredOf(directory, folder) {
+  return remembered(join(folder, `${hashOf(directory)}.json`), VERSION, () => measure(directory));
+}
+
+/** Of the run's configuration. */
+export function hashOf(directory) {
   const { hash, config } = JSON.parse(readFileSync(join(directory, "config.json"), "utf8"));
-  const file = join(
-    folder,
-    `${hash ?? createHash("sha256").update(JSON.stringify(config)).digest("hex")}.json`,
-  );
-  if (existsSync(file)) {
-    const kept = JSON.parse(readFileSync(file, "utf8"));
-    if (kept.version === VERSION) return kept.measured;
-  }
-  const measured = await measure(directory, splitOf(settingsOf(config)) === "test");
-  writeFileSync(`${file}.part`, JSON.stringify({ version: VERSION, measured }));
-  renameSync(`${file}.part`, file);
-  return measured;
+  return hash ?? createHash("sha256").update(JSON.stringify(config)).digest("hex");
 }
 
 /** Judged by the rule, and labelled: the steps of its events, and whether it has generalised at each evaluation. */
-function labelled({ sizes, ...run }) {
+function labelled(run) {
   const { config, scale, trainedScale, settings } = run;
   const { prompts } = config.evaluation;
   const by = { scale, classes: config.task.modulus };
@@ -103,7 +94,6 @@ function labelled({ sizes, ...run }) {
   const event = stepOf(solved);
   /** null where nobody knows yet. */
   const generalised = sustained(solved);
-  const all = { members: run.members, prompts, evaluations: run.evaluations };
   return {
     ...run,
     setting: JSON.stringify(settings),
@@ -113,12 +103,6 @@ function labelled({ sizes, ...run }) {
     ...{ evaluations, event, memorised: stepOf(trained), generalised },
     /** It may have been about to generalise when it ended. */
     censored: event === null && generalised.includes(null),
-    sizes: [all, ...sizes].flatMap((size) =>
-      [true, false].map((withSeen) => ({
-        ...{ ...size, withSeen },
-        evaluations: size.evaluations.map((each) => judged(each, { ...by, prompts: size.prompts, withSeen })),
-      })),
-    ),
   };
 }
 

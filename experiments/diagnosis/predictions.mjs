@@ -36,20 +36,13 @@ export function labelsOf({ task, seed, evaluation }) {
   );
 }
 
-/** Of the members, all subsets of a size. */
-export function subsets(members, size) {
-  if (size === 0) return [[]];
-  return members.flatMap((first, i) =>
-    subsets(members.slice(i + 1), size - 1).map((others) => [first, ...others]),
-  );
-}
-
-/** Of (members, prompts, classes), these members and the first so many prompts. */
-export function part({ shape: [, all, classes], data }, members, prompts) {
-  const chosen = new Float32Array(members.length * prompts * classes);
+/** Of (members, prompts, classes), these members on the prompts from `first` to before `end`. */
+export function part({ shape: [, all, classes], data }, members, [first, end] = [0, all]) {
+  const size = (end - first) * classes;
+  const chosen = new Float32Array(members.length * size);
   for (const [i, m] of members.entries()) {
-    const from = m * all * classes;
-    chosen.set(data.subarray(from, from + prompts * classes), i * prompts * classes);
+    const from = (m * all + first) * classes;
+    chosen.set(data.subarray(from, from + size), i * size);
   }
-  return { shape: [members.length, prompts, classes], data: chosen };
+  return { shape: [members.length, end - first, classes], data: chosen };
 }

@@ -1,4 +1,4 @@
-/** How well scores rank, and what resampled runs make of it. */
+/** How well scores rank, and what resampled settings make of it. */
 import { stream, uniformInt } from "../../dist/random.js";
 
 /** Scores, the higher the more likely to be labelled true, of items that belong to groups (runs). */
@@ -74,25 +74,34 @@ export const mean = (values) =>
 const RESAMPLES = 400;
 
 /**
- * 95 % interval of a statistic over resampled runs.
- * @param runs how many there are
- * @param statistic of the number of times that each is drawn; null where it has none
+ * 95 % interval of a statistic for a new grid of as many settings: settings are resampled with all their runs, once for
+ * those that this grid happens to have and once more for those of the new one.
+ * @param settings of each run
+ * @param statistic of the number of times that each run is drawn; null where it has none
  */
-export function bootstrap(runs, statistic) {
+export function bootstrap(settings, statistic) {
+  return intervalOver(settings, 2, statistic);
+}
+
+/** The same with as many draws from draws: 1 for a confidence interval, 0 for the statistic itself twice. */
+export function intervalOver(groups, draws, statistic) {
+  const names = [...new Set(groups)];
+  const places = groups.map((group) => names.indexOf(group));
   const rng = stream(0, 0, "evaluation", 0);
   const values = [];
   for (let i = 0; i < RESAMPLES; i++) {
-    const times = new Int32Array(runs);
-    for (let draw = 0; draw < runs; draw++) times[uniformInt(rng, runs)]++;
-    const value = statistic(times);
+    let drawn = names.map((_, name) => name);
+    for (let draw = 0; draw < draws; draw++) drawn = drawn.map(() => drawn[uniformInt(rng, drawn.length)]);
+    const times = new Int32Array(names.length);
+    for (const name of drawn) times[name]++;
+    const value = statistic(Int32Array.from(places, (place) => times[place]));
     if (value !== null) values.push(value);
   }
   return values.length === 0 ? null : [quantile(values, 0.025), quantile(values, 0.975)];
 }
 
-/** Median of values, each of which stands as often as its run was drawn. */
-export const resampledMedian = (values) => (times) =>
-  median(values.flatMap((value, i) => Array(times[i]).fill(value)));
+/** Values of runs, each as often as its run was drawn. */
+export const repeated = (values, times) => values.flatMap((value, i) => Array(times[i]).fill(value));
 
 /**
  * Risk and coverage of answers that are given in order of uncertainty, the surest first.

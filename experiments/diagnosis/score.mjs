@@ -10,6 +10,7 @@ import { parseArgs } from "node:util";
 import { RULE } from "../../dist/diagnosis/rule.js";
 import { collect } from "./collect.mjs";
 import { fitCombination } from "./combination.mjs";
+import { scoreIntervals } from "./intervals.mjs";
 import {
   failures,
   reliability,
@@ -17,7 +18,6 @@ import {
   scoreEstimates,
   scoreSignals,
   scoreSinglePrompts,
-  scoreSizes,
   scoreThresholds,
 } from "./scores.mjs";
 import { asMarkdown } from "./tables.mjs";
@@ -54,7 +54,7 @@ const byGroup = (score) =>
 const all = (split) => runs.filter((run) => run.split === split);
 
 const score = {
-  schema: "epigrok-diagnosis-score/1",
+  schema: "epigrok-diagnosis-score/2",
   rule: RULE,
   counts: Object.fromEntries(
     ["development", "test"].map((split) => [
@@ -70,7 +70,7 @@ const score = {
   estimates: byGroup((_, test) => scoreEstimates(test)),
   reliability: byGroup((_, test) => reliability(test)),
   singlePrompts: byGroup((_, test) => scoreSinglePrompts(test)),
-  sizes: byGroup((_, test) => scoreSizes(test)),
+  intervals: byGroup(scoreIntervals),
   warning: scoreWarning(all("development"), all("test")),
   failures: failures(all("test")),
   developmentAlarms: byGroup((development) => scoreAlarms(development, development).rule),

@@ -1,11 +1,19 @@
 /** The scores of the benchmark, each of runs as `collect` gives them. */
 import { ESTIMATOR_NAMES } from "../../dist/diagnosis/estimators.js";
-import { alarmsAbove, chooseThreshold, cost, FAR, summary } from "./alarms.mjs";
-import { solvedFlags } from "./collect.mjs";
-import { firstSustained, lowestInRow, outcome } from "./events.mjs";
-import { alarmOf } from "./judge.mjs";
-import { bootstrap, mean, median, quantile, Ranking } from "./ranking.mjs";
-import { SIGNALS, scoresOf } from "./signals.mjs";
+import {
+  alarmsAbove,
+  chooseThreshold,
+  cost,
+  FAR,
+  falseShare,
+  medianOff,
+  missedShare,
+  summary,
+} from "./alarms.mjs";
+import { outcome } from "./events.mjs";
+import { bootstrap, mean, median, quantile, repeated } from "./ranking.mjs";
+import { rankingsOf, withScores } from "./rankings.mjs";
+import { SIGNALS } from "./signals.mjs";
 import { UNCERTAINTIES } from "./single-prompts.mjs";
 
 const NAMES = Object.keys(SIGNALS);
@@ -13,50 +21,29 @@ const NAMES = Object.keys(SIGNALS);
 const FAR_ESTIMATE = 0.1;
 const THRESHOLDS = [0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95];
 
-const stepsOf = ({ evaluations }) => evaluations.map(({ step }) => step);
-
-/** Runs that have the signal, with it. */
-const withScores = (name, runs) =>
-  runs.flatMap((run) => {
-    const scores = scoresOf(name, run);
-    return scores ? [{ ...run, scores, steps: stepsOf(run) }] : [];
-  });
-
 /** Rankings of evaluations, of those after memorising, and of runs. */
 export function scoreSignals(runs) {
   return Object.fromEntries(
     NAMES.map((name) => {
       const having = withScores(name, runs);
-      const items = having.flatMap(({ scores, generalised, memorised, steps }, group) =>
-        scores.flatMap((score, i) =>
-          generalised[i] === null
-            ? []
-            : [{ score, label: generalised[i], group, late: memorised !== null && steps[i] >= memorised }],
-        ),
-      );
-      const evaluations = new Ranking(items);
-      const late = new Ranking(items.filter((item) => item.late));
-      const whole = new Ranking(
-        having.flatMap(({ scores, event, censored }, group) =>
-          censored ? [] : [{ score: Math.max(...lowestInRow(scores)), label: event !== null, group }],
-        ),
-      );
+      const settings = having.map(({ setting }) => setting);
+      const { evaluations, memorised, whole } = rankingsOf(having);
       return [
         name,
         {
           runs: having.length,
           evaluations: {
             auroc: evaluations.auroc(),
-            interval: bootstrap(having.length, (times) => evaluations.auroc(times)),
+            interval: bootstrap(settings, (times) => evaluations.auroc(times)),
             averagePrecision: evaluations.averagePrecision(),
           },
           memorised: {
-            auroc: late.auroc(),
-            interval: bootstrap(having.length, (times) => late.auroc(times)),
+            auroc: memorised.auroc(),
+            interval: bootstrap(settings, (times) => memorised.auroc(times)),
           },
           whole: {
             auroc: whole.auroc(),
-            interval: bootstrap(having.length, (times) => whole.auroc(times)),
+            interval: bootstrap(settings, (times) => whole.auroc(times)),
             averagePrecision: whole.averagePrecision(),
           },
         },
@@ -78,17 +65,16 @@ export function scoreAlarms(development, test) {
       const outcomes = own
         ? having.map((run) => outcome(own(run), run.event))
         : alarmsAbove(threshold ?? Infinity, having);
-      const far = outcomes.map((each) => (each.kind === "found" ? Math.abs(each.lead) : null));
+      const settings = having.map(({ setting }) => setting);
+      const over = (statistic) => bootstrap(settings, (times) => statistic(repeated(outcomes, times)));
       return [
         name,
         {
           ...{ runs: having.length, threshold, ...summary(outcomes) },
-          interval: bootstrap(having.length, (times) =>
-            median(far.flatMap((value, i) => (value === null ? [] : Array(times[i]).fill(value)))),
-          ),
-          costInterval: bootstrap(having.length, (times) =>
-            mean(outcomes.flatMap((each, i) => Array(times[i]).fill(cost(each)))),
-          ),
+          interval: over(medianOff),
+          missedInterval: over(missedShare),
+          falseInterval: over(falseShare),
+          costInterval: over((drawn) => mean(drawn.map(cost))),
         },
       ];
     }),
@@ -111,11 +97,13 @@ export function scoreEstimates(runs) {
   const late = ({ evaluations, memorised }) =>
     memorised === null ? [] : evaluations.filter(({ step }) => step >= memorised);
   const overRuns = (of) => {
-    const values = runs.map(of).filter((value) => value !== null);
+    const having = runs.filter((run) => of(run) !== null);
+    const values = having.map(of);
     return {
       value: mean(values),
-      interval: bootstrap(values.length, (times) =>
-        mean(values.flatMap((value, i) => Array(times[i]).fill(value))),
+      interval: bootstrap(
+        having.map(({ setting }) => setting),
+        (times) => mean(repeated(values, times)),
       ),
     };
   };
@@ -212,63 +200,6 @@ export function scoreSinglePrompts(runs) {
       ];
     }),
   );
-}
-
-/** By number of members and prompts, with and without labels of seen tasks: means over all subsets. */
-export function scoreSizes(runs) {
-  const sized = runs.flatMap((run) =>
-    run.sizes.map((size) => ({
-      ...{ ...size, run, event: eventOf(size.evaluations, run.scale) },
-      prompts: size.prompts === run.config.evaluation.prompts ? "all" : size.prompts,
-    })),
-  );
-  const keys = [
-    ...new Set(sized.map(({ members, prompts, withSeen }) => JSON.stringify({ members, prompts, withSeen }))),
-  ];
-  return keys
-    .map((key) => {
-      const wanted = JSON.parse(key);
-      const own = sized.filter(
-        ({ members, prompts, withSeen }) =>
-          members === wanted.members && prompts === wanted.prompts && withSeen === wanted.withSeen,
-      );
-      const rows = own.flatMap(({ evaluations }) => evaluations);
-      const items = own.flatMap(({ evaluations, run }) =>
-        evaluations.flatMap(({ generalised, state }, i) =>
-          run.generalised[i] === null
-            ? []
-            : [
-                {
-                  score: state === "untrained" ? -Infinity : generalised,
-                  label: run.generalised[i],
-                  group: 0,
-                },
-              ],
-        ),
-      );
-      const outcomes = own.map(({ evaluations, event }) => outcome(alarmOf(evaluations), event));
-      return {
-        ...{ ...wanted, runs: new Set(own.map(({ run }) => run.name)).size, ensembles: own.length },
-        auroc: new Ranking(items).auroc(),
-        error: mean(rows.map(({ estimate, accuracy }) => Math.abs(estimate.value - accuracy))),
-        coverage: mean(
-          rows.map(({ estimate: { low, high }, accuracy }) => Number(low <= accuracy && accuracy <= high)),
-        ),
-        ...summary(outcomes),
-      };
-    })
-    .sort(
-      (a, b) =>
-        b.members - a.members ||
-        (promptsOf(a) === promptsOf(b) ? 0 : promptsOf(b) - promptsOf(a)) ||
-        Number(b.withSeen) - Number(a.withSeen),
-    );
-}
-
-const promptsOf = ({ prompts }) => (prompts === "all" ? Infinity : prompts);
-
-function eventOf(evaluations, scale) {
-  return evaluations[firstSustained(solvedFlags(evaluations, scale))]?.step ?? null;
 }
 
 /** Runs on which the rule is wrong, one by one, the worst first. */

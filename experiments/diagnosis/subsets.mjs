@@ -1,67 +1,152 @@
 /**
- * What the diagnosis of a run would have been with fewer members, fewer prompts of unseen tasks, and without labels of
- * seen tasks: means over all subsets of the members of a size, as rows of a table.
+ * The diagnosis with fewer members and fewer prompts of unseen tasks, and with members that train on resamples, of runs
+ * that kept a checkpoint of every evaluation. Writes members.md, which it prints.
  *
- *     node experiments/diagnosis/subsets.mjs RUN...
+ *     node experiments/diagnosis/subsets.mjs --out DIR SWEEP_OR_RUN...
  */
-import { Diagnosis, readRun } from "../../dist/index.js";
-import { firstSustained, outcome } from "./events.mjs";
-import { labelsOf, part, predictionsAt, subsets } from "./predictions.mjs";
-import { mean } from "./ranking.mjs";
+import { writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { readRun } from "../../dist/index.js";
+import { summary } from "./alarms.mjs";
+import { hashOf, nameOf, runDirectories } from "./collect.mjs";
+import { ensemblesOf, MEMBERS, PROMPTS, VERSION } from "./ensembles.mjs";
+import { outcome } from "./events.mjs";
+import { intervalOver, mean, median } from "./ranking.mjs";
+import { rankingsOf, withScores } from "./rankings.mjs";
+import { remembered } from "./remembered.mjs";
+import { settingsOf } from "./settings.mjs";
+import { SIGNALS } from "./signals.mjs";
+import { fixed, percent, range, table } from "./tables.mjs";
 
-const SIZES = [
-  { members: 4, prompts: 256 },
-  { members: 4, prompts: 64 },
-  { members: 4, prompts: 16 },
-  { members: 3, prompts: 256 },
-  { members: 2, prompts: 256 },
-  { members: 1, prompts: 256 },
-];
+/** Of members that train on resamples there are so many; they are compared by as many prompts as there are. */
+const RESAMPLED = { members: 4, prompts: PROMPTS[0], withSeen: true };
+const BESIDE = ["difference", "confidence", "agreement", "mutualInformation"];
 
-/** First of three evaluations in a row with nine tenths of the way from chance to the ceiling, by labels. */
-function solvedStep(evaluations, { chance, ceiling }) {
-  const solved = evaluations.map(({ accuracy }) => accuracy >= chance + 0.9 * (ceiling - chance));
-  return evaluations[firstSustained(solved)]?.step ?? null;
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { out: { type: "string" } },
+});
+if (!values.out || positionals.length === 0) throw new Error("usage: subsets.mjs --out DIR SWEEP_OR_RUN...");
+
+const ensembles = [];
+for (const directory of positionals.flatMap((path) => runDirectories(resolve(path)))) {
+  const { config } = await readRun(directory);
+  const { "ensemble.bootstrap": resampling = "none", ...setting } = settingsOf(config);
+  const file = join(values.out, "ensembles", `${hashOf(directory)}.json`);
+  const measured = await remembered(file, VERSION, () => {
+    console.error(directory);
+    return ensemblesOf(directory);
+  });
+  const from = { run: nameOf(directory), setting: JSON.stringify(setting), resampling };
+  ensembles.push(...measured.map((each) => ({ ...each, ...from })));
 }
 
-function lead(alarm, solved) {
-  const { kind, lead } = outcome(alarm, solved);
-  return kind === "found" ? lead.toFixed(2) : kind;
+/** AUROC of a signal, with its interval over the runs that the ensembles are of. */
+function ranked(name, own, of) {
+  const ranking = rankingsOf(withScores(name, own))[of];
+  const interval = intervalOver(
+    own.map(({ run }) => run),
+    1,
+    (times) => ranking.auroc(times),
+  );
+  return fixed(ranking.auroc()) + range(interval);
 }
 
-console.log("| run | members | prompts | seen | error | in the interval | alarms, octaves after the event |");
-console.log("|---|---|---|---|---|---|---|");
-for (const path of process.argv.slice(2)) {
-  const run = await readRun(path);
-  const labels = labelsOf(run.config);
-  const all = run.records.map(({ step }) => ({ step, ...predictionsAt(run.directory, step) }));
-  const [members, most] = all[0].unseen.shape;
-  for (const size of SIZES.filter((each) => each.members <= members && each.prompts <= most))
-    for (const withSeen of [true, false]) {
-      const results = subsets([...Array(members).keys()], size.members).map((chosen) => {
-        const diagnosis = new Diagnosis(run.references.unseenTasks);
-        for (const { step, unseen, seen } of all)
-          diagnosis.push({
-            step,
-            predictions: part(unseen, chosen, size.prompts),
-            labels: labels.unseenTasks.slice(0, size.prompts),
-            ...(withSeen && {
-              seen: { predictions: part(seen, chosen, most), labels: labels.seenTasks },
-            }),
-          });
-        return diagnosis.result;
-      });
-      const rows = results.flatMap(({ evaluations }) => evaluations);
-      const error = mean(
-        rows.map(({ estimatedAccuracy, accuracy }) => Math.abs(estimatedAccuracy.value - accuracy)),
-      );
-      const inside = mean(
-        rows.map(({ estimatedAccuracy: { low, high }, accuracy }) =>
-          Number(low <= accuracy && accuracy <= high),
-        ),
-      );
-      const leads = results.map((result) => lead(result.alarmStep, solvedStep(result.evaluations, result)));
-      const cells = [run.name, size.members, size.prompts, withSeen ? "yes" : "no", error.toFixed(3)];
-      console.log(`| ${[...cells, `${Math.round(100 * inside)} %`, leads.join(", ")].join(" | ")} |`);
-    }
+const beside = (own) => BESIDE.map((name) => fixed(rankingsOf(withScores(name, own)).evaluations.auroc()));
+const labelsOf = (names) => names.map((name) => SIGNALS[name].label);
+
+/** Of the alarms of the rule, or of the detector. */
+function alarmCells(own, stepOf) {
+  const known = own.filter(({ censored }) => !censored);
+  const {
+    missed,
+    due,
+    false: wrong,
+    notDue,
+    medianLead,
+    medianOff,
+  } = summary(known.map((each) => outcome(stepOf(each), each.event)));
+  return [`${missed} of ${due}`, `${wrong} of ${notDue}`, fixed(medianLead, 2), fixed(medianOff, 2)];
 }
+
+const ofRule = ({ alarmStep }) => alarmStep;
+const ofDetector = ({ collapseStep }) => collapseStep;
+
+function accuracyCells(own) {
+  const rows = own.flatMap(({ evaluations }) => evaluations);
+  const holds = ({ estimate: { low, high }, accuracy }) => Number(low <= accuracy && accuracy <= high);
+  return [
+    fixed(mean(rows.map(({ estimate, accuracy }) => Math.abs(estimate.value - accuracy)))),
+    percent(mean(rows.map(holds))),
+    fixed(mean(rows.map(({ estimate: { low, high } }) => high - low)), 2),
+  ];
+}
+
+const ALARMS = ["missed", "false", "octaves", "off"];
+
+function sizesTable() {
+  const rows = MEMBERS.flatMap((members) =>
+    PROMPTS.flatMap((prompts) =>
+      [true, false].flatMap((withSeen) => {
+        const own = ensembles.filter(
+          (each) =>
+            each.resampling === "none" &&
+            each.members === members &&
+            each.prompts === prompts &&
+            each.withSeen === withSeen,
+        );
+        if (own.length === 0) return [];
+        return [
+          [
+            ...[members, prompts, withSeen ? "yes" : "no", own.length, ranked("rule", own, "evaluations")],
+            ...[...accuracyCells(own), ...alarmCells(own, ofRule), ...beside(own)],
+          ],
+        ];
+      }),
+    ),
+  );
+  const head = ["members", "prompts", "seen", "ensembles", "AUROC", "error", "in the interval", "its width"];
+  return table([...head, ...ALARMS, ...labelsOf(BESIDE)], rows);
+}
+
+/** Of settings that have runs of each kind. */
+function resamplingTable() {
+  const own = ensembles.filter((each) =>
+    Object.entries(RESAMPLED).every(([key, value]) => each[key] === value),
+  );
+  const kinds = [...new Set(own.map(({ resampling }) => resampling))];
+  if (kinds.length < 2) return "";
+  const compared = own.filter(({ setting }) =>
+    kinds.every((kind) => own.some((each) => each.setting === setting && each.resampling === kind)),
+  );
+  const rows = kinds.map((kind) => {
+    const these = compared.filter(({ resampling }) => resampling === kind);
+    const events = these.flatMap(({ event }) => (event === null ? [] : [event]));
+    return [
+      ...[kind, these.length, events.length, median(events) ?? ""],
+      ...[ranked("rule", these, "evaluations"), ranked("rule", these, "whole")],
+      ...[ranked("mutualInformation", these, "evaluations"), ranked("mutualInformation", these, "whole")],
+      ...[ranked("agreement", these, "evaluations"), ...accuracyCells(these).slice(0, 2)],
+      ...[...alarmCells(these, ofRule), ...alarmCells(these, ofDetector)],
+    ];
+  });
+  return table(
+    [
+      ...["resampled", "ensembles", "grok", "median step"],
+      ...["AUROC of the rule", "over ensembles", "AUROC of less MI", "over ensembles", "AUROC of GDE"],
+      ...["error", "in the interval", ...ALARMS, ...ALARMS.map((name) => `collapse: ${name}`)],
+    ],
+    rows,
+  );
+}
+
+const settings = new Set(ensembles.map(({ setting }) => setting)).size;
+const runs = new Set(ensembles.map(({ run }) => run)).size;
+const text = `${[
+  `${runs} runs of ${settings} settings.`,
+  `## Members and prompts\n\n${sizesTable()}`,
+  `## Resampled\n\n${resamplingTable()}`,
+].join("\n\n")}\n`;
+writeFileSync(join(values.out, "members.md"), text);
+process.stdout.write(text);

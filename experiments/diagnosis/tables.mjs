@@ -1,14 +1,17 @@
 /** The score as tables. */
 import { ESTIMATORS } from "../../dist/diagnosis/estimators.js";
+import { KINDS } from "./intervals.mjs";
 import { SIGNALS } from "./signals.mjs";
 
-const fixed = (value, digits = 3) =>
+export const fixed = (value, digits = 3) =>
   value === null || value === undefined ? "" : (Object.is(value, -0) ? 0 : value).toFixed(digits);
-const percent = (share) => (share === null ? "" : `${(100 * share).toFixed(0)} %`);
-const range = (interval, digits) =>
+export const percent = (share) => (share === null ? "" : `${(100 * share).toFixed(0)} %`);
+export const range = (interval, digits) =>
   interval ? ` (${fixed(interval[0], digits)} to ${fixed(interval[1], digits)})` : "";
 
-function table(head, rows) {
+const shares = (interval) => (interval ? ` (${percent(interval[0])} to ${percent(interval[1])})` : "");
+
+export function table(head, rows) {
   return [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 }
 
@@ -29,7 +32,7 @@ export function asMarkdown(score) {
     ...groups.map((group) => [`${TITLES[group]}: accuracy`, estimatesTable(score.estimates[group])]),
     ...groups.map((group) => [`${TITLES[group]}: probability`, reliabilityTable(score.reliability[group])]),
     ...groups.map((group) => [`${TITLES[group]}: single prompts`, singlesTable(score.singlePrompts[group])]),
-    ...groups.map((group) => [`${TITLES[group]}: members and prompts`, sizesTable(score.sizes[group])]),
+    ...groups.map((group) => [`${TITLES[group]}: intervals`, intervalsTable(score.intervals[group])]),
     ["Early warning", warningTables(score.warning)],
   ];
   return `${sections.map(([title, text]) => `## ${title}\n\n${text}`).join("\n\n")}\n`;
@@ -114,20 +117,15 @@ function signalsTable(signals) {
 function alarmsTable(alarms) {
   const rows = Object.entries(alarms)
     .sort(([, a], [, b]) => a.cost - b.cost)
-    .map(
-      ([
-        name,
-        { missed, due, false: wrong, notDue, early, late, medianLead, quartiles, medianOff, interval, cost },
-      ]) => [
-        SIGNALS[name].label,
-        `${missed} of ${due}`,
-        `${wrong} of ${notDue}`,
-        `${early}, ${late}`,
-        `${fixed(medianLead, 2)}${range(quartiles, 2)}`,
-        `${fixed(medianOff, 2)}${range(interval, 2)}`,
-        fixed(cost, 2),
-      ],
-    );
+    .map(([name, alarm]) => [
+      SIGNALS[name].label,
+      `${alarm.missed} of ${alarm.due}${shares(alarm.missedInterval)}`,
+      `${alarm.false} of ${alarm.notDue}${shares(alarm.falseInterval)}`,
+      `${alarm.early}, ${alarm.late}`,
+      `${fixed(alarm.medianLead, 2)}${range(alarm.quartiles, 2)}`,
+      `${fixed(alarm.medianOff, 2)}${range(alarm.interval, 2)}`,
+      fixed(alarm.cost, 2),
+    ]);
   return table(
     [
       "signal",
@@ -160,8 +158,7 @@ function estimatesTable({ errors, coverage, width }) {
       fixed(all.value) + range(all.interval),
       fixed(memorised.value) + range(memorised.interval),
     ]);
-  const held = ({ value, interval }) =>
-    `${percent(value)} (${percent(interval[0])} to ${percent(interval[1])})`;
+  const held = ({ value, interval }) => percent(value) + shares(interval);
   return `${table(["estimate", "mean absolute error", "once memorised"], rows)}\n\nThe interval of the rule holds the accuracy at ${held(coverage.all)} of the evaluations, ${held(coverage.memorised)} once memorised; it is ${fixed(width, 2)} wide.`;
 }
 
@@ -231,42 +228,19 @@ const NAMES = {
   confidence: "1 - confidence",
 };
 
-function sizesTable(sizes) {
-  const rows = sizes.map(
-    ({
-      members,
-      prompts,
-      withSeen,
-      runs,
-      auroc,
-      error,
-      coverage,
-      missed,
-      due,
-      false: wrong,
-      notDue,
-      medianLead,
-      medianOff,
-    }) => [
-      ...[members, prompts, withSeen ? "yes" : "no", runs, fixed(auroc), fixed(error), percent(coverage)],
-      ...[`${missed} of ${due}`, `${wrong} of ${notDue}`, fixed(medianLead, 2), fixed(medianOff, 2)],
-    ],
-  );
+function intervalsTable(rows) {
+  const kinds = Object.keys(KINDS);
   return table(
     [
-      "members",
-      "prompts",
-      "seen",
-      "runs",
-      "AUROC, evaluations",
-      "error",
-      "in the interval",
-      "missed",
-      "false",
-      "octaves",
-      "off",
+      ...["of the rule", "development", "test"],
+      ...kinds.map((kind) => `from development, resampling ${kind}`),
+      ...kinds.map((kind) => `holds the other half, ${kind}`),
     ],
-    rows,
+    rows.map(({ name, here, there, intervals, held }) => [
+      ...[name, fixed(here), fixed(there)],
+      ...intervals.map((interval) => range(interval).trim().slice(1, -1)),
+      ...held.map(percent),
+    ]),
   );
 }
 

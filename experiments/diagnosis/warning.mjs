@@ -2,7 +2,7 @@
  * Early warning: while an ensemble has memorised and does not yet grok, the step at which it will, and whether it will
  * within an octave, from what needs no labels of unseen tasks. All is fitted on development runs.
  */
-import { bootstrap, mean, median, quantile, Ranking, resampledMedian } from "./ranking.mjs";
+import { bootstrap, mean, median, quantile, Ranking, repeated } from "./ranking.mjs";
 import { fitLinear, fitLogistic } from "./regression.mjs";
 
 const QUARTERS = [0.25, 0.5, 0.75];
@@ -172,7 +172,10 @@ export function scoreWarning(development, test) {
       return {
         ...{ share, name, runs: cases.length },
         ...{ median: median(event), quartiles: [quantile(event, 0.25), quantile(event, 0.75)] },
-        interval: bootstrap(event.length, resampledMedian(event)),
+        interval: bootstrap(
+          cases.map(({ run }) => run.setting),
+          (times) => median(repeated(event, times)),
+        ),
         remaining: median(remaining),
       };
     });
@@ -228,7 +231,10 @@ function withinOctave(development, test, law) {
       return {
         name,
         auroc: ranking.auroc(),
-        interval: bootstrap(test.length, (times) => ranking.auroc(times)),
+        interval: bootstrap(
+          test.map(({ setting }) => setting),
+          (times) => ranking.auroc(times),
+        ),
         averagePrecision: ranking.averagePrecision(),
       };
     }),
