@@ -18,14 +18,7 @@ import { alarmOf, judged } from "../experiments/diagnosis/judge.mjs";
 // @ts-expect-error a program, not part of the package
 import { labelsOf, part, predictionsAt } from "../experiments/diagnosis/predictions.mjs";
 // @ts-expect-error a program, not part of the package
-import {
-  bootstrap,
-  intervalOver,
-  median,
-  quantile,
-  Ranking,
-  riskCoverage,
-} from "../experiments/diagnosis/ranking.mjs";
+import * as ranking from "../experiments/diagnosis/ranking.mjs";
 // @ts-expect-error a program, not part of the package
 import { fitLinear, fitLogistic } from "../experiments/diagnosis/regression.mjs";
 // @ts-expect-error a program, not part of the package
@@ -37,6 +30,8 @@ import { scoreWarning } from "../experiments/diagnosis/warning.mjs";
 import { answersOf } from "../src/diagnosis/estimators.ts";
 import { createConfig, Diagnosis, decompose, type EvaluationDiagnosis, runEnsemble } from "../src/index.ts";
 import { normals, stream } from "../src/random.ts";
+
+const { bootstrap, intervalOver, median, quantile, Ranking, riskCoverage } = ranking;
 
 type Said = Pick<EvaluationDiagnosis, "state" | "generalised" | "estimatedAccuracy">;
 

@@ -83,9 +83,10 @@ export function bootstrap(settings, statistic) {
   return intervalOver(settings, 2, statistic);
 }
 
-/** The same with as many draws from draws: 1 for a confidence interval, 0 for the statistic itself twice. */
+/** The same of any groups, with as many draws from draws: 1 for a confidence interval. null of one group. */
 export function intervalOver(groups, draws, statistic) {
   const names = [...new Set(groups)];
+  if (names.length < 2) return null;
   const places = groups.map((group) => names.indexOf(group));
   const rng = stream(0, 0, "evaluation", 0);
   const values = [];

@@ -65,16 +65,23 @@ export function scoreAlarms(development, test) {
       const outcomes = own
         ? having.map((run) => outcome(own(run), run.event))
         : alarmsAbove(threshold ?? Infinity, having);
-      const settings = having.map(({ setting }) => setting);
-      const over = (statistic) => bootstrap(settings, (times) => statistic(repeated(outcomes, times)));
+      /** Of outcomes of these kinds, which may all be of one setting. */
+      const over = (kinds, statistic) => {
+        const those = having
+          .map(({ setting }, i) => ({ setting, ...outcomes[i] }))
+          .filter(({ kind }) => kinds.includes(kind));
+        return bootstrap(
+          those.map(({ setting }) => setting),
+          (times) => statistic(repeated(those, times)),
+        );
+      };
       return [
         name,
         {
           ...{ runs: having.length, threshold, ...summary(outcomes) },
-          interval: over(medianOff),
-          missedInterval: over(missedShare),
-          falseInterval: over(falseShare),
-          costInterval: over((drawn) => mean(drawn.map(cost))),
+          interval: over(["found"], medianOff),
+          missedInterval: over(["found", "missed"], missedShare),
+          falseInterval: over(["none due", "false"], falseShare),
         },
       ];
     }),

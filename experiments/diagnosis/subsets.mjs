@@ -15,7 +15,7 @@ import { outcome } from "./events.mjs";
 import { intervalOver, mean, median } from "./ranking.mjs";
 import { rankingsOf, withScores } from "./rankings.mjs";
 import { remembered } from "./remembered.mjs";
-import { settingsOf } from "./settings.mjs";
+import { inWords, settingsOf } from "./settings.mjs";
 import { SIGNALS } from "./signals.mjs";
 import { fixed, percent, range, table } from "./tables.mjs";
 
@@ -53,7 +53,13 @@ function ranked(name, own, of) {
   return fixed(ranking.auroc()) + range(interval);
 }
 
-const beside = (own) => BESIDE.map((name) => fixed(rankingsOf(withScores(name, own)).evaluations.auroc()));
+/** Of one member there is no disagreement. */
+const beside = (own) =>
+  BESIDE.map((name) =>
+    name === "mutualInformation" && own[0].members === 1
+      ? ""
+      : fixed(rankingsOf(withScores(name, own)).evaluations.auroc()),
+  );
 const labelsOf = (names) => names.map((name) => SIGNALS[name].label);
 
 /** Of the alarms of the rule, or of the detector. */
@@ -85,13 +91,15 @@ function accuracyCells(own) {
 
 const ALARMS = ["missed", "false", "octaves", "off"];
 
+/** Of runs that have all sizes. */
 function sizesTable() {
+  const whole = new Set(ensembles.filter(({ members }) => members === MEMBERS[0]).map(({ run }) => run));
   const rows = MEMBERS.flatMap((members) =>
     PROMPTS.flatMap((prompts) =>
       [true, false].flatMap((withSeen) => {
         const own = ensembles.filter(
           (each) =>
-            each.resampling === "none" &&
+            whole.has(each.run) &&
             each.members === members &&
             each.prompts === prompts &&
             each.withSeen === withSeen,
@@ -110,32 +118,39 @@ function sizesTable() {
   return table([...head, ...ALARMS, ...labelsOf(BESIDE)], rows);
 }
 
-/** Of settings that have runs of each kind. */
+/** Of settings that have runs with and without. */
 function resamplingTable() {
   const own = ensembles.filter((each) =>
     Object.entries(RESAMPLED).every(([key, value]) => each[key] === value),
   );
-  const kinds = [...new Set(own.map(({ resampling }) => resampling))];
-  if (kinds.length < 2) return "";
-  const compared = own.filter(({ setting }) =>
-    kinds.every((kind) => own.some((each) => each.setting === setting && each.resampling === kind)),
-  );
-  const rows = kinds.map((kind) => {
-    const these = compared.filter(({ resampling }) => resampling === kind);
-    const events = these.flatMap(({ event }) => (event === null ? [] : [event]));
-    return [
-      ...[kind, these.length, events.length, median(events) ?? ""],
-      ...[ranked("rule", these, "evaluations"), ranked("rule", these, "whole")],
-      ...[ranked("mutualInformation", these, "evaluations"), ranked("mutualInformation", these, "whole")],
-      ...[ranked("agreement", these, "evaluations"), ...accuracyCells(these).slice(0, 2)],
-      ...[...alarmCells(these, ofRule), ...alarmCells(these, ofDetector)],
-    ];
+  const settings = [...new Set(own.map(({ setting }) => setting))];
+  const words = inWords(settings.map((setting) => JSON.parse(setting)));
+  const rows = settings.flatMap((setting, i) => {
+    const those = own.filter((each) => each.setting === setting);
+    const kinds = [...new Set(those.map(({ resampling }) => resampling))];
+    return kinds.length < 2 ? [] : kinds.map((kind) => resamplingRow(words[i], kind, those));
   });
+  return rows.length === 0 ? "none" : resamplingOf(rows);
+}
+
+function resamplingRow(words, kind, those) {
+  const these = those.filter(({ resampling }) => resampling === kind);
+  const events = these.flatMap(({ event }) => (event === null ? [] : [event]));
+  return [
+    ...[words, kind, new Set(these.map(({ run }) => run)).size, these.length, events.length],
+    ...[median(events) ?? "", ranked("rule", these, "evaluations")],
+    ...[ranked("mutualInformation", these, "evaluations"), ranked("agreement", these, "evaluations")],
+    ...accuracyCells(these).slice(0, 2),
+    ...[...alarmCells(these, ofRule), ...alarmCells(these, ofDetector)],
+  ];
+}
+
+function resamplingOf(rows) {
   return table(
     [
-      ...["resampled", "ensembles", "grok", "median step"],
-      ...["AUROC of the rule", "over ensembles", "AUROC of less MI", "over ensembles", "AUROC of GDE"],
-      ...["error", "in the interval", ...ALARMS, ...ALARMS.map((name) => `collapse: ${name}`)],
+      ...["setting", "resampled", "runs", "ensembles", "grok", "median step"],
+      ...["AUROC of the rule", "of less MI", "of GDE", "error", "in the interval", ...ALARMS],
+      ...ALARMS.map((name) => `collapse: ${name}`),
     ],
     rows,
   );
