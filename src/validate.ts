@@ -122,6 +122,14 @@ export function requireCount(name: string, value: number, max = Number.MAX_SAFE_
   return requireInteger(name, value, 1, max);
 }
 
+/** Of draws, chains or random vectors, a result for each of which is kept: more would not fit into memory. */
+const MOST_KEPT = 2 ** 24;
+
+/** An integer from 1 to as many as can be kept. */
+export function requireKept(name: string, value: number): number {
+  return requireCount(name, value, MOST_KEPT);
+}
+
 /** An integer from 0 to `max`. */
 export function requireWhole(name: string, value: number, max = Number.MAX_SAFE_INTEGER): number {
   return requireInteger(name, value, 0, max);

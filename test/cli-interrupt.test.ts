@@ -47,7 +47,18 @@ const memberStep = (out: string, member: number): number => {
 
 /** Signals that stop a run, and its exit codes then. */
 const STOPS = (
-  ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGALRM", "SIGPWR"] as const
+  [
+    "SIGINT",
+    "SIGTERM",
+    "SIGHUP",
+    "SIGQUIT",
+    "SIGUSR1",
+    "SIGUSR2",
+    "SIGXCPU",
+    "SIGALRM",
+    "SIGVTALRM",
+    "SIGPWR",
+  ] as const
 )
   .filter((signal) => signal in constants.signals)
   .map((signal): [NodeJS.Signals, number] => [signal, 128 + constants.signals[signal]]);

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import * as epigrok from "../src/index.ts";
-import { matrixOperator, stream } from "../src/posterior/index.ts";
+import { estimateLearningCoefficient, matrixOperator, stream } from "../src/posterior/index.ts";
 import { fakeConfig } from "./fixtures/fake-trainer.ts";
 import { temporaryDirectory } from "./fixtures/temporary.ts";
 
@@ -12,6 +12,15 @@ const out = join(root, "run");
 const lib = epigrok as any;
 const config = fakeConfig(2);
 const noModel = { dVocab: 5, nCtx: 5, dModel: 8, nHeads: 2, nLayers: 1, dMlp: 8 };
+
+const chains = { trainingTerms: 10, localisation: 1, stepSize: 0.01, burnIn: 0, draws: 1, seed: 0 };
+const coefficient = (options: typeof chains & { chains?: number }) =>
+  estimateLearningCoefficient(
+    Float64Array.of(1),
+    1,
+    () => ({ loss: 1, gradient: Float64Array.of(0) }),
+    options,
+  );
 
 describe("an argument that is missing, or of another kind, is named", () => {
   it.each<[string, () => unknown, string]>([
@@ -74,6 +83,21 @@ describe("an argument that is missing, or of another kind, is named", () => {
       "no matrix",
       () => matrixOperator({} as Float64Array, 2),
       "matrix: got Object, must be of type Float64Array",
+    ],
+    [
+      "more draws than memory",
+      () => coefficient({ ...chains, draws: 2 ** 40 }),
+      "draws: got 1099511627776, must be an integer from 1 to 16777216",
+    ],
+    [
+      "more chains than memory",
+      () => coefficient({ ...chains, chains: 2 ** 40 }),
+      "chains: got 1099511627776, must be an integer from 1 to 16777216",
+    ],
+    [
+      "more inputs than memory",
+      () => lib.theory.sampleSpectra({ d: 1e6, N: 1e6, draws: 1 }),
+      "N: got 1000000, must be at most 134 with d = 1000000",
     ],
     ["no size", () => matrixOperator(Float64Array.of(1), undefined!), "n: got undefined, must be an integer"],
     ["a purpose", () => stream(0, 0, "bogus" as "theoryTeacher"), "purpose: got bogus, must be one of"],

@@ -21,6 +21,7 @@ import { predictPrompts } from "../src/analysis/predict.ts";
 import { askSavedPosterior, readPosterior, savePosterior } from "../src/analysis/saved-posteriors.ts";
 import { selectSteps, thin } from "../src/analysis/selection.ts";
 import type { SpectrumRecord } from "../src/analysis/spectrum-job.ts";
+import { firstMembers } from "../src/commands/checkpoint-options.ts";
 import { namesIn, stepChoice } from "../src/commands/flags.ts";
 import { configSchema } from "../src/config/schema.ts";
 import { loadCoreModule } from "../src/core/build.ts";
@@ -34,12 +35,14 @@ import { findCheckpoints, readModel } from "../src/run/find-checkpoints.ts";
 import { runHash } from "../src/run/identity.ts";
 import { encodeLine, encodeObject } from "../src/run/json.ts";
 import type { MetricsRecord } from "../src/run/records.ts";
+import { runEnsemble } from "../src/run/run.ts";
 import { createProbeSets } from "../src/tasks/probes.ts";
 import { parsePrompts } from "../src/tasks/prompt-text.ts";
 import { transformerShape } from "../src/training/model.ts";
 import { ensembleMeasures } from "../src/uncertainty/measures.ts";
 import { epigrok } from "./fixtures/cli.ts";
 import { FRESH_ASSIGNMENTS, freshConfig } from "./fixtures/config.ts";
+import { fakeConfig, fakePool } from "./fixtures/fake-trainer.ts";
 import { temporaryDirectory } from "./fixtures/temporary.ts";
 
 const root = temporaryDirectory();
@@ -47,6 +50,15 @@ const root = temporaryDirectory();
 /** All members that have a checkpoint there. */
 const evaluatedAt = (kept: readonly CheckpointStep[]) =>
   new Map(kept.map(({ step, members }) => [step, members]));
+
+it("takes two members unless told, and one of a run that has one", async () => {
+  for (const members of [1, 2, 3]) {
+    const out = join(root, `of${members}`);
+    await runEnsemble(fakeConfig(members), { out, workers: 1, createPool: () => fakePool() });
+    expect(await firstMembers(out, 2)).toBe(String(Math.min(2, members)));
+  }
+  expect(await firstMembers(join(root, "absent"), 2)).toBe("2");
+});
 
 describe("the choice of checkpoints", () => {
   const kept = [0, 100, 200, 400, 800, 1600, 3200].map((step) => ({

@@ -70,6 +70,29 @@ describe("extremeEigenpairs", () => {
     expect(Math.abs(dot(eigenvectors[0], eigenvectors[1]))).toBeLessThan(1e-12);
   });
 
+  /** All eigenvalues far from 0 and near each other: what is left of a locked vector would grow at every step. */
+  const near = (values: number[], count: number) => [
+    ...values,
+    ...Array.from({ length: count }, (_, i) => Math.min(...values) - 0.01 - i / 100),
+  ];
+  it.each<[string, number[], number, "largest" | "smallest"]>([
+    ["two pairs", near([9, 9, 8, 8], 50), 4, "largest"],
+    ["two pairs among many", near([9, 9, 8, 8], 300), 4, "largest"],
+    ["one by one", near([12], 60), 3, "largest"],
+    ["three below 0", near([9, 9, 9], 40).map((x) => -x), 3, "smallest"],
+    ["a shift of a thousand", near([2, 2, 2], 40).map((x) => x + 1000), 3, "largest"],
+  ])("finds what is near each other and far from 0: %s", (_, spectrum, k, which) => {
+    const values = Float64Array.from(spectrum);
+    const operator = { size: values.length, matvec: (v: Float64Array) => v.map((x, i) => values[i] * x) };
+    const { eigenvalues, eigenvectors } = extremeEigenpairs(operator, { k, which, rng: rng() });
+    const sign = which === "largest" ? 1 : -1;
+    const expected = spectrum.toSorted((a, b) => sign * (b - a)).slice(0, k);
+    expected.forEach((value, i) => {
+      expect(eigenvalues[i] / value).toBeCloseTo(1, 5);
+      for (let j = 0; j < i; j++) expect(Math.abs(dot(eigenvectors[i], eigenvectors[j]))).toBeLessThan(1e-10);
+    });
+  });
+
   it("goes beyond the rank of a low-rank matrix", () => {
     const { operator } = randomMatrix(4, [3, 1, ...new Array<number>(10).fill(0)]);
     const { eigenvalues, iterations } = extremeEigenpairs(operator, { k: 4, rng: rng() });

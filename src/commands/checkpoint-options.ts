@@ -17,7 +17,8 @@ export interface CheckpointArguments {
 interface CheckpointDefaults {
   steps: string;
   checkpoints: number;
-  members: string;
+  /** Absent: the command finds out. */
+  members?: string;
   aboutMembers: string;
   aboutJson: string;
 }
@@ -62,4 +63,11 @@ export function checkpointChoice(args: CheckpointArguments): CheckpointChoice {
     members: memberCount(args.members),
     workers: workerCount(args.workers),
   };
+}
+
+/** The default of --members: so many, or as many as the run has. */
+export async function firstMembers(run: string, count: number): Promise<string> {
+  const { readManifest } = await import("../run/read.ts");
+  const manifest = await readManifest(run);
+  return String(Math.min(count, manifest?.config.ensemble.members ?? count));
 }

@@ -5,10 +5,11 @@ import type { KeyedJob, PosteriorSettings } from "../analysis/posteriors.ts";
 import { UsageError } from "../errors.ts";
 import type { PriorStructure } from "../posterior/gaussian/prior.ts";
 import { requireOpenFractionFloat32 } from "../validate.ts";
-import { type CheckpointArguments, checkpointOptions } from "./checkpoint-options.ts";
+import { type CheckpointArguments, checkpointOptions, firstMembers } from "./checkpoint-options.ts";
 import { asUsage, namesIn, positiveInteger } from "./flags.ts";
 
-interface PosteriorArguments extends CheckpointArguments {
+interface PosteriorArguments extends Omit<CheckpointArguments, "members"> {
+  members?: string;
   methods?: string;
   samples?: number;
   data?: number;
@@ -19,7 +20,8 @@ interface PosteriorArguments extends CheckpointArguments {
   load?: string;
 }
 
-const AROUND = { steps: "grok", checkpoints: 7, members: "2" };
+const AROUND = { steps: "grok", checkpoints: 7 };
+const FIRST_MEMBERS = 2;
 
 export const posteriorCommand: CommandModule<object, PosteriorArguments> = {
   command: "posterior <run>",
@@ -38,7 +40,7 @@ export const posteriorCommand: CommandModule<object, PosteriorArguments> = {
     const width = Math.max(...POSTERIOR_METHODS.map((name) => name.length));
     return checkpointOptions(yargs, {
       ...AROUND,
-      aboutMembers: "fit around the first N members, or all; the ensemble always takes all",
+      aboutMembers: `fit around the first N members, or all; the ensemble always takes all  [default: ${FIRST_MEMBERS}, or as many as there are]`,
       aboutJson: "print the comparison as one JSON object",
     })
       .option("methods", {
@@ -96,25 +98,29 @@ export const posteriorCommand: CommandModule<object, PosteriorArguments> = {
     if (args.load !== undefined) requireNothingToFit(args);
     const { askSavedPosterior, savePosterior } = await import("../analysis/saved-posteriors.ts");
     const { analyse } = await import("./analyse.ts");
-    await analyse<KeyedJob, PosteriorRecord>(args, {
-      schema: "epigrok-posterior/1",
-      run: (options) => {
-        if (args.load !== undefined)
-          return askSavedPosterior(args.run, args.load, { ...options, samples: args.samples });
-        const choice = { ...options, methods, settings };
-        return args.save === undefined
-          ? runPosteriors(args.run, choice)
-          : savePosterior(args.run, args.save, choice);
+    const members = args.members ?? (await firstMembers(args.run, FIRST_MEMBERS));
+    await analyse<KeyedJob, PosteriorRecord>(
+      { ...args, members },
+      {
+        schema: "epigrok-posterior/1",
+        run: (options) => {
+          if (args.load !== undefined)
+            return askSavedPosterior(args.run, args.load, { ...options, samples: args.samples });
+          const choice = { ...options, methods, settings };
+          return args.save === undefined
+            ? runPosteriors(args.run, choice)
+            : savePosterior(args.run, args.save, choice);
+        },
+        results: (records) => comparison(args.run, records),
+        kindOf: methodOf,
+        seconds: ({ fitSeconds, predictSeconds }) => fitSeconds + predictSeconds,
+        describe: ({ method, step, member, sets }) => {
+          const information = sets.unseenTasks?.mutualInformation;
+          const who = member === null ? "" : `, member ${member}`;
+          return `${method} at step ${step}${who}: MI ${information?.toFixed(3) ?? "-"} nats`;
+        },
       },
-      results: (records) => comparison(args.run, records),
-      kindOf: methodOf,
-      seconds: ({ fitSeconds, predictSeconds }) => fitSeconds + predictSeconds,
-      describe: ({ method, step, member, sets }) => {
-        const information = sets.unseenTasks?.mutualInformation;
-        const who = member === null ? "" : `, member ${member}`;
-        return `${method} at step ${step}${who}: MI ${information?.toFixed(3) ?? "-"} nats`;
-      },
-    });
+    );
   },
 };
 

@@ -9,6 +9,7 @@ import {
   requireCount,
   requireFunction,
   requireInteger,
+  requireKept,
   requireKeys,
   requireLength,
   requireList,
@@ -73,8 +74,9 @@ class LanczosProcess {
     const q = this.#next;
     const w = this.#project(q);
     const m = this.basis.push(q);
-    orthogonalise(w, this.#locked);
-    orthogonalise(w, this.basis);
+    // Of both together: what is left of the locked ones in q would otherwise come back with it, larger at every step by
+    // the eigenvalues over their spread.
+    orthogonalise(w, [...this.#locked, ...this.basis]);
     const beta = norm(w);
     this.#largest = Math.max(this.#largest, Math.abs(this.#rows[m - 1][m - 1]));
     const whole = m + this.#locked.length === this.#operator.size;
@@ -312,7 +314,7 @@ export function spectralDensity(
   requireOperator(operator);
   requireKeys("spectralDensity", options, ["probes", "steps", "rng"]);
   const { probes, steps, rng } = options;
-  requireCount("probes", probes);
+  requireKept("probes", probes);
   requireCount("steps", steps);
   const start = new Float64Array(operator.size);
   const quadratures = Array.from({ length: probes }, () => {

@@ -7,9 +7,9 @@ import { stream } from "../random.ts";
 import {
   keysOf,
   requireAbove,
-  requireCount,
   requireFinite,
   requireFunction,
+  requireKept,
   requireKeys,
   requireLength,
   requireNonNegativeFloat32,
@@ -110,9 +110,9 @@ export function estimateLearningCoefficient(
   requireTerms("trainingTerms", requireAbove("trainingTerms", trainingTerms, 1));
   const nBeta = requirePositiveFloat32("nBeta", options.nBeta ?? trainingTerms / Math.log(trainingTerms));
   requireNonNegativeFloat32("localisation", localisation);
-  requireCount("chains", chains);
+  requireKept("chains", chains);
   requireWhole("burnIn", burnIn);
-  requireCount("draws", draws);
+  requireKept("draws", draws);
   const losses = Array.from({ length: chains }, (_, c) => {
     const rng = stream(seed, member, "learningCoefficient", c);
     const chain = new LangevinChain(centre, {

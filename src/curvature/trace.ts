@@ -1,6 +1,6 @@
 /** Stochastic estimates of the trace and the diagonal of a matrix known by its products. */
 import { nextInteger, type RandomGenerator } from "../random.ts";
-import { refuse, requireCount, requireKeys } from "../validate.ts";
+import { refuse, requireCount, requireKept, requireKeys } from "../validate.ts";
 import { meanWithError } from "./lanczos.ts";
 import { type LinearOperator, requireOperator } from "./operators.ts";
 import { dot, norm, orthogonalise, scale } from "./vector.ts";
@@ -69,7 +69,7 @@ export function complementTrace(
   basis: readonly Float64Array[],
   { samples, rng }: { samples: number; rng: RandomGenerator },
 ): TraceEstimate {
-  requireCount("samples", samples);
+  requireKept("samples", samples);
   return meanWithError(
     Array.from({ length: samples }, () => {
       const z = rademacher(rng, operator.size);

@@ -3,7 +3,7 @@
 import { type Batch, type PredictiveModel, requireModel, softmaxRows } from "../curvature/model.ts";
 import type { RandomGenerator } from "../random.ts";
 import type { Safetensors } from "../safetensors.ts";
-import { refuse, requireCount, requireKeys } from "../validate.ts";
+import { refuse, requireKept, requireKeys } from "../validate.ts";
 
 /** How often to draw from a posterior, and from which generator. */
 export interface PredictOptions {
@@ -57,7 +57,7 @@ export function predictWith(model: PredictiveModel, parameters: Float32Array, ba
 /** @throws RangeError for a number of draws that is none, and options there are none of */
 export function requirePredictOptions(options: PredictOptions): PredictOptions {
   requireKeys("predict", options, ["nSamples", "rng"]);
-  requireCount("nSamples", options.nSamples);
+  requireKept("nSamples", options.nSamples);
   return options;
 }
 

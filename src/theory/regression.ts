@@ -11,6 +11,7 @@ import {
   keysOf,
   refuse,
   requireCount,
+  requireKept,
   requireKeys,
   requireLength,
   requireList,
@@ -84,7 +85,7 @@ export async function trainRegression(input: RegressionInput): Promise<Simulatio
   requirePositiveFloat32("u0", p.u0);
   for (const name of ["w2", "k2", "sn2", "sig2"] as const) requireNonNegativeFloat32(name, p[name]);
   if (p.wp2 !== Infinity) requirePositiveFloat32("wp2", p.wp2);
-  const draws = requireCount("draws", input.draws ?? 5);
+  const draws = requireKept("draws", input.draws ?? 5);
   const segments = stepPlan(input.times, input.eta, lambda, noise === "fixed" ? p.sig2 : 0, p.wp2);
   const core = await loadCoreModule(input.math ?? "fast");
   const results = Array.from({ length: draws }, (_, draw) => {

@@ -8,6 +8,7 @@ import {
   keysOf,
   refuse,
   requireCount,
+  requireKept,
   requireKeys,
   requireLength,
   requireList,
@@ -93,7 +94,7 @@ export function simulate(input: SimulationInput): Simulation {
   requireList("t", input.t);
   const d = requireCount("d", input.d);
   const N = requireCount("N", input.N);
-  const draws = requireCount("draws", input.draws ?? 5);
+  const draws = requireKept("draws", input.draws ?? 5);
   const noise = requireOneOf("noise", input.noise, noiseModes);
   for (const time of input.t) requireNonNegative("t", time);
   const lambda = d / N;
@@ -146,16 +147,20 @@ export function sampleSpectra(input: { d: number; N: number; draws: number; seed
   requireKeys("sampleSpectra", input, ["d", "N", "draws", "seed"]);
   const d = requireCount("d", input.d);
   const N = requireCount("N", input.N);
-  return Array.from({ length: requireCount("draws", input.draws) }, (_, draw) =>
+  return Array.from({ length: requireKept("draws", input.draws) }, (_, draw) =>
     sampleSpectrum(d, N, input.seed ?? 0, draw),
   );
 }
+
+/** Of one draw: 1 GiB. */
+const MOST_INPUTS = 2 ** 27;
 
 /**
  * One draw of X, of shape (N, d) with standard normal entries. It is stored along its short side, as X' (d, N) for
  * d <= N and as X (N, d) otherwise; (n, i) are the strides of a point and of a coordinate.
  */
 export function drawInputs(d: number, N: number, seed: number, draw: number) {
+  if (d * N > MOST_INPUTS) refuse("N", N, `at most ${Math.floor(MOST_INPUTS / d)} with d = ${d}`);
   const values = new Float64Array(d * N);
   normals(stream(seed, draw, "theoryInputs"), values);
   return { values, n: d <= N ? 1 : d, i: d <= N ? N : 1 };

@@ -10,6 +10,7 @@ import {
   refuse,
   requireCount,
   requireFinite,
+  requireKept,
   requireKeys,
   requireLength,
   requireObject,
@@ -181,7 +182,7 @@ export class LaplacePosterior implements Posterior {
   predict(model: PredictiveModel, batch: Batch, options: LaplacePredictOptions): Float32Array[] {
     requireKeys("predict", options, ["nSamples", "rng", "predType", "linkApprox"]);
     const { nSamples, rng, predType = "glm", linkApprox = "mc" } = options;
-    requireCount("nSamples", nSamples);
+    requireKept("nSamples", nSamples);
     requireSameModel(this, model);
     requireOneOf("predType", predType, ["glm", "nn"]);
     requireOneOf("linkApprox", linkApprox, ["mc", "probit"]);

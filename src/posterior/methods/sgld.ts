@@ -11,6 +11,7 @@ import {
   refuse,
   requireCount,
   requireFunction,
+  requireKept,
   requireKeys,
   requireNonNegativeFloat32,
   requirePositiveFloat32,
@@ -66,7 +67,7 @@ export function fitSgld(
   requireWhole("burnIn", burnIn);
   if (options.preconditioned) requireCount("burnIn of a preconditioned chain", burnIn);
   requireCount("thinning", thinning);
-  requireCount("draws", draws);
+  requireKept("draws", draws);
   const chain = new LangevinChain(start, {
     stepSize: options.stepSize,
     lossWeight: trainingTerms / temperature,
