@@ -30,6 +30,8 @@ function trained(data) {
 /** What has to be equal of a file; null if nothing has: times, speeds, places and commands differ. */
 function compared(name, data) {
   if (/^(environment\.json|timing\.jsonl|report\.html)$/.test(name)) return null;
+  // The state before the last one is of wherever a signal last stopped the run.
+  if (name.endsWith(".previous.safetensors")) return null;
   if (name.startsWith(`state${sep}`)) return trained(data);
   if (name === "config.json") {
     const { sha256: _, commandLine: __, ...settings } = JSON.parse(data);
