@@ -6,6 +6,7 @@ import { z } from "zod";
 import { commandWords, refuseMistakenSwitches } from "../src/commands/arguments.ts";
 import { proposalsFor } from "../src/commands/completion.ts";
 import { distinctPaths } from "../src/commands/flags.ts";
+import { linesOfFile } from "../src/commands/follow.ts";
 import { configJsonSchema } from "../src/config/json-schema.ts";
 import { configKeys } from "../src/config/keys.ts";
 import { environmentLayers, fileLayer, overrideLayer } from "../src/config/load.ts";
@@ -34,6 +35,32 @@ function messageFrom(action: () => unknown): string {
   }
   throw new Error("nothing was thrown");
 }
+
+describe("lines that are followed", () => {
+  const lines = async (bytes: Buffer) => {
+    const path = join(root, "followed.jsonl");
+    writeFileSync(path, bytes);
+    const stop = new AbortController();
+    const found: string[] = [];
+    for await (const line of linesOfFile(path, stop.signal)) {
+      found.push(line);
+      if (line === "end") stop.abort();
+    }
+    return found;
+  };
+
+  it.each([
+    ["Latin-1", Buffer.from("caf\xe9\nend\n", "latin1")],
+    ["UTF-16", Buffer.from("\ufeffa\nend\n", "utf16le")],
+    ["a byte that begins nothing", Buffer.from([0x61, 0x0a, 0x80, 0x0a])],
+  ])("are refused by the name of their file: %s", async (_, bytes) => {
+    await expect(lines(bytes)).rejects.toThrow(`${join(root, "followed.jsonl")}: it is not text in UTF-8`);
+  });
+
+  it("may end as on Windows, and begin with a mark", async () => {
+    expect(await lines(Buffer.from("\ufeffé\r\n\nend\n"))).toEqual(["é", "", "end"]);
+  });
+});
 
 describe("empty values", () => {
   it.each<[string[], string]>([
