@@ -132,7 +132,11 @@ describe("epigrok verify", () => {
   it.each<[string[], string]>([
     [["--members", "2"], "--members: got 2, must be left out without --recompute"],
     [["--until", "4"], "--until: got 4, must be left out without --recompute"],
-    [["--recompute", "--members", "1e300"], "members: got 1e+300, must be an integer from 1 to 2"],
+    [["--recompute", "--members", "3"], "members: got 3, must be an integer from 1 to 2"],
+    [
+      ["--recompute", "--members", "1e300"],
+      "--members: got 1e+300, must be a positive integer and below 2^53",
+    ],
   ])("refuses %j", async (args, message) => {
     const { code, stdout, stderr } = await epigrok(["verify", whole, ...args]);
     expect({ code, stdout, stderr }).toEqual({ code: 2, stdout: "", stderr: `epigrok: ${message}\n` });
