@@ -110,6 +110,9 @@ describe("SWAG", () => {
     expect(() => collector.collect(new Float64Array(2))).toThrow(/length of parameters: got 2, must be 6/);
     expect(() => new SwagCollector(n, -1)).toThrow(/maxRank: got -1/);
     expect(() => new SwagCollector(n, 1)).toThrow(/maxRank: got 1/);
+    expect(() => new SwagCollector(2 ** 45)).toThrow(
+      /parameterCount: got 35184372088832, must be an integer from 1 to 1073741824/,
+    );
     expect(() => new SwagPosterior(new Float32Array(2), new Float64Array(2), [new Float32Array(2)])).toThrow(
       /deviations: got 1/,
     );

@@ -20,6 +20,9 @@ import { WeightPosterior } from "../posterior.ts";
 import { parametersOf } from "../saved.ts";
 import type { FitInput, MethodDefinition } from "./method.ts";
 
+/** More do not fit into the memory of a core. */
+const MOST_PARAMETERS = 2 ** 30;
+
 /** Of a single deviation no covariance follows. */
 function requireRank(name: string, rank: number): number {
   return rank === 1 ? refuse(name, rank, "0 (diagonal) or at least 2") : requireWhole(name, rank);
@@ -40,7 +43,7 @@ export class SwagCollector {
    * @throws RangeError for a K of 1, of which no covariance follows
    */
   constructor(parameterCount: number, maxRank = 20) {
-    requireCount("parameterCount", parameterCount);
+    requireCount("parameterCount", parameterCount, MOST_PARAMETERS);
     this.#maxRank = requireRank("maxRank", maxRank);
     this.#mean = new Float64Array(parameterCount);
     this.#squares = new Float64Array(parameterCount);
