@@ -37,7 +37,7 @@ describe("simulation", () => {
       const [spectrumCount, counts] =
         d === 100
           ? [100, { fixed: 100, residual: 100, elbo: 40 }]
-          : [6, { fixed: 60, residual: 12, elbo: 12 }];
+          : [4, { fixed: 40, residual: 8, elbo: 8 }];
       const spectra = theory.sampleSpectra({ d, N, draws: spectrumCount, seed: 3 });
       const run = (noise: (typeof noiseModes)[number]) =>
         theory.simulate({
