@@ -211,16 +211,20 @@ function resultsOf(directory) {
 
 const statusOf = (directory) => JSON.parse(epigrok("sweep", "status", directory, "--json"));
 
-/** Steps that take so many seconds of processor time, whatever else the machine does. */
+/** Steps that take so many seconds of processor time, whatever else the machine does; without what starting takes. */
 function stepsOf(seconds) {
-  const steps = 8000;
+  const [few, many] = [4000, 24000];
+  return Math.round((seconds * (many - few)) / (secondsOf(many) - secondsOf(few)));
+}
+
+function secondsOf(steps) {
   const { set, settings } = sweep(steps);
   writeFileSync(join(root, "one.yaml"), JSON.stringify({ set, settings: settings.slice(0, 1) }));
-  const timed = `TIMEFORMAT=%U; time "$0" "$1" sweep one.yaml --out one --quiet >/dev/null`;
+  const timed = `TIMEFORMAT=%U; time "$0" "$1" sweep one.yaml --out one-${steps} --quiet >/dev/null`;
   const { stderr } = spawnSync("bash", ["-c", timed, process.execPath, cli], {
     ...{ cwd: root, env: environment, encoding: "utf8" },
   });
-  return Math.round((steps * seconds) / Number(stderr.trim().split("\n").at(-1)));
+  return Number(stderr.trim().split("\n").at(-1));
 }
 
 /**

@@ -355,6 +355,8 @@ describe.skipIf(process.platform === "win32")("a submission", () => {
     const flags = ["--backend", "slurm", "--per-task", "1", "--time", time];
     expect(await sweep(slurm(), "grid.yaml", "--out", out, ...flags)).toMatchObject({ code: 0 });
     expect(scriptOf(out, "tasks-0.sh")).toContain(`#SBATCH --signal=B:USR2@${lead}\n`);
+    // Which may come before the command listens.
+    expect(scriptOf(out, "tasks-0.sh")).toContain("\ntrap '' USR2\nexec ");
   });
 });
 

@@ -35,9 +35,7 @@ describe("simulation", () => {
       const lambda = d / N;
       // At d = 400 each spectrum meets several teachers: the eigen-decompositions dominate the cost.
       const [spectrumCount, counts] =
-        d === 100
-          ? [100, { fixed: 100, residual: 100, elbo: 40 }]
-          : [4, { fixed: 40, residual: 8, elbo: 8 }];
+        d === 100 ? [100, { fixed: 100, residual: 100, elbo: 40 }] : [4, { fixed: 40, residual: 8, elbo: 8 }];
       const spectra = theory.sampleSpectra({ d, N, draws: spectrumCount, seed: 3 });
       const run = (noise: (typeof noiseModes)[number]) =>
         theory.simulate({

@@ -166,13 +166,16 @@ const placement = ({ partition, time }: Pick<SlurmOptions, "partition" | "time">
   ...(time === undefined ? [] : [`--time=${time}`]),
 ];
 
-/** The command takes the place of the shell, so that it gets the signals that are for the job. */
+/**
+ * The command takes the place of the shell, so that it gets the signals that are for the job. Slurm may send USR2 up to a
+ * minute early, to a job that has just begun: what comes before the command listens is passed over, and does not end it.
+ */
 async function writeScript(
   path: string,
   { directives, command }: { directives: string[]; command: string },
 ): Promise<string> {
   const lines = ["#!/bin/bash", ...directives.map((each) => `#SBATCH ${each}`), "#SBATCH --open-mode=append"];
-  await writeWhole(path, `${[...lines, "", `exec ${command}`].join("\n")}\n`);
+  await writeWhole(path, `${[...lines, "", "trap '' USR2", `exec ${command}`].join("\n")}\n`);
   await chmod(path, 0o755);
   return path;
 }
