@@ -3,7 +3,7 @@ import { messageOf } from "../errors.ts";
 import { runJobs } from "../pool/jobs.ts";
 import type { RecordFile } from "../run/json.ts";
 import { readRecordLines } from "../run/read.ts";
-import { keysOf, requireCount, requireObject, requireSignal } from "../validate.ts";
+import { keysOf, requireCount, requireKeys, requireObject, requireSignal } from "../validate.ts";
 import { InputHashes } from "./inputs.ts";
 import { type OpenRun, withWorkers } from "./open-run.ts";
 
@@ -40,12 +40,14 @@ export interface RunnerOptions<Job, Record> {
   observer?: JobObserver<Job, Record>;
 }
 
-export const RUNNER_OPTIONS = keysOf<RunnerOptions<never, never>>({
+const RUNNER_OPTIONS = keysOf<RunnerOptions<never, never>>({
   ...{ workers: true, signal: true, observer: true },
 });
 
-/** @throws RangeError for an entry outside its range */
-export function requireRunner({ workers, signal, observer }: RunnerOptions<never, never>): void {
+/** @throws RangeError for options that are neither a runner's nor named by `own`, or a runner's outside their range */
+export function requireRunnerOptions(options: RunnerOptions<never, never>, own: readonly string[]): void {
+  requireKeys("options", options, [...own, ...RUNNER_OPTIONS]);
+  const { workers, signal, observer } = options;
   requireCount("workers", workers);
   if (signal !== undefined) requireSignal(signal);
   if (observer !== undefined) requireObject("observer", observer);

@@ -15,13 +15,7 @@ import {
   requirePath,
 } from "../validate.ts";
 import { posteriorFiles } from "./inputs.ts";
-import {
-  type JobsOutcome,
-  RUNNER_OPTIONS,
-  type RunnerOptions,
-  requireRunner,
-  runOpenJobs,
-} from "./job-runner.ts";
+import { type JobsOutcome, type RunnerOptions, requireRunnerOptions, runOpenJobs } from "./job-runner.ts";
 import { batchesFor, type OpenRun, requireMemoryFor, settingsHash, withRun } from "./open-run.ts";
 import type {
   PosteriorJob,
@@ -119,16 +113,13 @@ export interface PosteriorChoice extends CheckpointSelection {
 /** Which posteriors `runPosteriors` fits, at which checkpoints, and how the work is done. */
 export interface PosteriorOptions extends PosteriorChoice, RunnerOptions<KeyedJob, PosteriorRecord> {}
 
-const POSTERIOR_OPTIONS = [
-  ...keysOf<PosteriorChoice>({
-    steps: true,
-    checkpoints: true,
-    members: true,
-    methods: true,
-    settings: true,
-  }),
-  ...RUNNER_OPTIONS,
-];
+const POSTERIOR_OPTIONS = keysOf<PosteriorChoice>({
+  steps: true,
+  checkpoints: true,
+  members: true,
+  methods: true,
+  settings: true,
+});
 
 /**
  * Fits the posteriors that `posteriors.jsonl` does not hold yet and appends each as it is done.
@@ -140,8 +131,7 @@ export async function runPosteriors(
   options: PosteriorOptions,
 ): Promise<JobsOutcome<PosteriorRecord>> {
   requirePath("runDir", runDir);
-  requireKeys("options", options, POSTERIOR_OPTIONS);
-  requireRunner(options);
+  requireRunnerOptions(options, POSTERIOR_OPTIONS);
   requireChoice(options);
   return withRun(runDir, (run) => fitJobs(run, chosenJobs(run, options), options));
 }

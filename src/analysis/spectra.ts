@@ -3,22 +3,9 @@ import type { Config } from "../config/schema.ts";
 import { GROUPINGS, type Grouping } from "../curvature/groups.ts";
 import { UsageError } from "../errors.ts";
 import { type CheckpointStep, readCheckpoint } from "../run/checkpoints.ts";
-import {
-  keysOf,
-  requireCount,
-  requireKeys,
-  requireNonEmpty,
-  requireOneOf,
-  requirePath,
-} from "../validate.ts";
+import { keysOf, requireCount, requireNonEmpty, requireOneOf, requirePath } from "../validate.ts";
 import { spectrumFiles } from "./inputs.ts";
-import {
-  type JobsOutcome,
-  RUNNER_OPTIONS,
-  type RunnerOptions,
-  requireRunner,
-  runOpenJobs,
-} from "./job-runner.ts";
+import { type JobsOutcome, type RunnerOptions, requireRunnerOptions, runOpenJobs } from "./job-runner.ts";
 import { batchesFor, requireMemoryFor, settingsHash, withRun } from "./open-run.ts";
 import { SPECTRA } from "./records.ts";
 import {
@@ -50,13 +37,10 @@ export interface SpectrumOptions
   by?: Grouping;
 }
 
-const SPECTRUM_OPTIONS = [
-  ...keysOf<Omit<SpectrumOptions, keyof RunnerOptions<never, never>>>({
-    ...{ steps: true, checkpoints: true, members: true, operators: true, data: true, k: true, llc: true },
-    by: true,
-  }),
-  ...RUNNER_OPTIONS,
-];
+const SPECTRUM_OPTIONS = keysOf<Omit<SpectrumOptions, keyof RunnerOptions<never, never>>>({
+  ...{ steps: true, checkpoints: true, members: true, operators: true, data: true, k: true, llc: true },
+  by: true,
+});
 
 export type KeyedSpectrumJob = SpectrumJob & Pick<SpectrumRecord, "settings" | "inputs">;
 
@@ -96,8 +80,7 @@ export async function runSpectra(
   options: SpectrumOptions,
 ): Promise<JobsOutcome<SpectrumRecord>> {
   requirePath("runDir", runDir);
-  requireKeys("options", options, SPECTRUM_OPTIONS);
-  requireRunner(options);
+  requireRunnerOptions(options, SPECTRUM_OPTIONS);
   requireSelection(options);
   requireNonEmpty("operators", options.operators);
   for (const operator of options.operators) requireOneOf("operator", operator, OPERATORS);

@@ -7,7 +7,7 @@ import { UsageError } from "../errors.ts";
 const NUMBER = "-?(?:\\d+\\.?\\d*|\\.\\d+)(?:e[-+]?\\d+)?";
 const RANGE = new RegExp(`^(?:(lin|log):)?(${NUMBER})\\.\\.(${NUMBER})(?::(\\d+))?$`, "i");
 
-/** So many runs take hours to check, and gigabytes to list: more are never meant. */
+/** So many runs take an hour to check, and gigabytes to list: more are never meant. */
 export const MOST_MEANT = 1_000_000;
 
 /** Digits that a value between the ends of a range keeps: so it can be read, and is the same everywhere. */
