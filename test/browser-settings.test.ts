@@ -221,17 +221,33 @@ describe("predictions that are kept for a notebook", () => {
       predictions: (["unseenTasks", "seenTasks"] as const).map((set) => ({
         set,
         probabilities: Float32Array.of(0.5, 0.5, p, 1 - p),
+        ...(set === "unseenTasks" && { cycle: Float32Array.of(1 - p, p) }),
       })),
     });
     kept.add(0, [part(0, 0.25), part(1, 0.75)]);
     kept.add(50, [part(0, 0.25)]);
     const labels = Int32Array.of(1);
-    const archive = unzipSync(kept.npz({ seenLabels: labels, unseenLabels: labels }));
+    const archive = unzipSync(kept.npz({ cycleLabels: labels, seenLabels: labels, unseenLabels: labels }));
     const numbers = (name: string) => {
       const bytes = archive[name];
       return new Float32Array(bytes.slice(10 + Buffer.from(bytes).readUInt16LE(8)).buffer);
     };
     expect(numbers("predictions.npy")).toEqual(Float32Array.of(0.25, 0.75, 0.75, 0.25));
     expect(Buffer.from(archive["predictions.npy"]).toString("latin1")).toContain("(1, 2, 1, 2,)");
+    expect(numbers("cycle.npy")).toEqual(Float32Array.of(0.75, 0.25, 0.25, 0.75));
+  });
+
+  it("have no prompts asked back where a prompt has one example", () => {
+    const kept = new KeptPredictions(1, { positions: 1, classes: 2 });
+    const predictions = (["unseenTasks", "seenTasks"] as const).map((set) => ({
+      set,
+      probabilities: Float32Array.of(0.5, 0.5),
+    }));
+    kept.add(0, [{ member: 0, step: 0, tokens: 0, loss: 0, gradientNorm: 0, predictions }]);
+    const [none, labels] = [new Int32Array(), Int32Array.of(1)];
+    const archive = unzipSync(kept.npz({ cycleLabels: none, seenLabels: labels, unseenLabels: labels }));
+    expect(Object.keys(archive).sort()).toEqual(
+      ["predictions", "seen", "seenLabels", "steps", "unseenLabels"].map((name) => `${name}.npy`),
+    );
   });
 });

@@ -90,7 +90,7 @@ describe("of a file", () => {
     [["--predictions", numpy("README.md")], /README\.md: not a valid safetensors file/],
     [["--predictions", numpy("float64.npy"), "--ceiling", "2"], /ceiling: got 2, must be from 0 to 1/],
     [[run, "--logits"], /--logits goes with --predictions: a run says it itself/],
-    [["--follow", "--report", "x.html"], /--report, --seen and --steps do not go with it/],
+    [["--follow", "--report", "x.html"], /--report, --cycle, --seen and --steps do not go with it/],
   ])("refuses %j", async (args, message) => {
     const { code, stdout, stderr } = await epigrok(["diagnose", ...args]);
     expect([code, stdout]).toEqual([2, ""]);

@@ -188,10 +188,12 @@ describe("files of predictions", () => {
       "labels.npy": npy(header("2,", "<i4"), 2),
     });
     const read = await readPredictions(numpy("float16.npy"), {
-      seenPath: saved(seen),
-      stepsPath: saved(npy(header("2,"), 2)),
+      seen: saved(seen),
+      cycle: saved(seen),
+      steps: saved(npy(header("2,"), 2)),
     });
-    expect(read.seen).toEqual({ predictions: exact, labels: Float64Array.of(0, 0) });
+    const labelled = { predictions: exact, labels: Float64Array.of(0, 0) };
+    expect(read).toMatchObject({ seen: labelled, cycle: labelled });
     expect(read.steps).toEqual(Float32Array.of(0, 0));
   });
 
@@ -212,6 +214,11 @@ describe("files of predictions", () => {
       "seen tasks without their labels",
       zipSync({ "predictions.npy": bytesOf("float64.npy"), "seen.npy": bytesOf("float64.npy") }),
       /seen, go with their labels, seenLabels/,
+    ],
+    [
+      "labels of prompts asked back without predictions",
+      zipSync({ "predictions.npy": bytesOf("float64.npy"), "cycleLabels.npy": npy(header("2,", "<i4"), 2) }),
+      /on prompts asked back, cycle, go with their labels, cycleLabels/,
     ],
   ])("of %s are refused by name", async (_, bytes, message) => {
     const path = saved(bytes);

@@ -30,6 +30,7 @@ import { scoreWarning } from "../experiments/diagnosis/warning.mjs";
 import { answersOf } from "../src/diagnosis/estimators.ts";
 import { createConfig, Diagnosis, decompose, type EvaluationDiagnosis, runEnsemble } from "../src/index.ts";
 import { normals, stream } from "../src/random.ts";
+import { drawProbePrompts } from "../src/tasks/probe-prompts.ts";
 
 const { bootstrap, intervalOver, median, quantile, Ranking, riskCoverage } = ranking;
 
@@ -228,15 +229,21 @@ it("the rule on kept estimates says what the diagnosis says", () => {
     return { shape: [members, prompts, classes], data };
   };
   const scale = { chance: 0.1, ceiling: 0.95 };
-  for (const withSeen of [true, false]) {
-    const whole = new Diagnosis({ ...scale, logits: true });
+  for (const known of ["cycle", "seen", "nothing"]) {
+    const settings = { ...scale, cycleChance: 0.2, cycleCeiling: 0.8, logits: true };
+    const whole = new Diagnosis(settings);
     const kept = [0, 1, 2, 4, 6, 6, 6, 6].map((insight, step) => {
+      const predictions = arrayOf(insight);
       const seen = { predictions: arrayOf(insight + 1), labels };
-      whole.push({ step, predictions: arrayOf(insight), ...(withSeen && { seen }) });
-      const once = new Diagnosis({ logits: true });
-      return once.push({ step, predictions: arrayOf(insight), seen });
+      const cycle = { predictions: arrayOf(insight + 2), labels };
+      whole.push({
+        ...{ step, predictions },
+        ...(known === "cycle" && { cycle }),
+        ...(known !== "nothing" && { seen }),
+      });
+      return new Diagnosis(settings).push({ step, predictions, cycle, seen });
     });
-    const said = kept.map((each) => judged(each, { prompts, classes, scale, withSeen }));
+    const said = kept.map((each) => judged(each, { prompts, classes, scale, known }));
     const brief = ({ state, generalised, estimatedAccuracy }: Said) => [
       state,
       generalised,
@@ -268,16 +275,20 @@ it("checkpoints say on a run's own prompts what it kept, and its members make en
     checkpoints: { schedule: "evaluations" },
   });
   await runEnsemble(config, { out: folder, workers: 1 });
-  const { evaluations, labels } = await unseenFromCheckpoints(folder, 10);
+  const { evaluations, labels, cycle: asked } = await unseenFromCheckpoints(folder, 10);
   expect(evaluations.map(({ step }: { step: number }) => step)).toEqual([0, 4]);
-  for (const { step, unseen } of evaluations) {
-    const kept = predictionsAt(folder, step).unseen;
-    expect(part(unseen, [0, 1], [0, 4]).data).toEqual(kept.data);
+  for (const { step, unseen, cycle } of evaluations) {
+    const kept = predictionsAt(folder, step);
+    expect(part(unseen, [0, 1], [0, 4]).data).toEqual(kept.unseen.data);
+    expect(part(cycle, [0, 1], [0, 4]).data).toEqual(kept.cycle.data);
   }
+  // z of the first example of each prompt, as x z x.
+  const probes = drawProbePrompts(config.task, config.seed, 4)[1];
+  expect(asked.labels.slice(0, 4)).toEqual(probes.batch.tokens.filter((_, i) => i % 3 === 1));
   expect(labels.slice(0, 4)).toEqual(labelsOf(config).unseenTasks);
   const ensembles = await ensemblesOf(folder);
-  // One of two members and two of one, on one lot of all prompts and four of each fewer, with and without seen tasks.
-  expect(ensembles.length).toBe(3 * (1 + 4 + 4 + 4) * 2);
+  // One of two members and two of one, on one lot of all prompts and four of each fewer, with three kinds of knowledge.
+  expect(ensembles.length).toBe(3 * (1 + 4 + 4 + 4) * 3);
   const [{ members, prompts, evaluations: judgedOnes }] = ensembles;
   expect([members, prompts, judgedOnes.length]).toEqual([2, 1024, 2]);
   rmSync(folder, { recursive: true });

@@ -145,7 +145,9 @@ describe("what there is to go by", () => {
     });
     for (const { estimates, seenAccuracy, step } of result.evaluations) {
       expect(Object.keys(estimates)).toEqual(ESTIMATOR_NAMES);
-      for (const value of Object.values(estimates)) expect(value).not.toBeNull();
+      const { cycle, ...others } = estimates;
+      expect(cycle).toBeNull();
+      for (const value of Object.values(others)) expect(value).not.toBeNull();
       if (step > 0) expect(seenAccuracy).toBe(1);
     }
     expect(result.alarmStep).toBe(1000);
@@ -250,6 +252,131 @@ describe("the consensus of members", () => {
   });
 });
 
+describe("prompts asked back", () => {
+  const [members, prompts, classes] = [3, 400, 10];
+  const labels = Int32Array.from({ length: prompts }, (_, b) => b % classes);
+  /** Predictions that are sure of (member, prompt) -> class. */
+  const sure = (answer: (m: number, b: number) => number) => {
+    const data = new Float64Array(members * prompts * classes);
+    for (let m = 0; m < members; m++)
+      for (let b = 0; b < prompts; b++) data[(m * prompts + b) * classes + answer(m, b)] = 1;
+    return { shape: [members, prompts, classes], data };
+  };
+  const wrong = (b: number) => (labels[b] + 1 + (b % 7)) % classes;
+  const diagnosisOf = (
+    answer: (m: number, b: number) => number,
+    back: (m: number, b: number) => number,
+    settings = {},
+  ) => {
+    const diagnosis = new Diagnosis(settings);
+    const seen = { predictions: sure((_, b) => labels[b]), labels };
+    return diagnosis.push({
+      ...{ step: 0, predictions: sure(answer), seen },
+      cycle: { predictions: sure(back), labels },
+    });
+  };
+
+  it("tell members that are wrong in the same way", () => {
+    const same = diagnosisOf(
+      (_, b) => wrong(b),
+      (_, b) => wrong(b),
+    );
+    expect(same.estimates.consensusDifference).toBeGreaterThan(0.99);
+    expect(same).toMatchObject({ state: "memorising", estimatedAccuracy: { value: 1 / classes } });
+    expect(same.estimatedAccuracy.high).toBeLessThan(0.25);
+    const right = diagnosisOf(
+      (_, b) => labels[b],
+      (_, b) => labels[b],
+    );
+    expect(right).toMatchObject({ state: "generalising", estimatedAccuracy: { value: 1, high: 1 } });
+  });
+
+  it("give the accuracy where prompts are solved both ways or not at all, or each way by itself", () => {
+    const rng = stream(5, 0, "evaluation", 0);
+    const ways = [0, 1].map(() => Float64Array.from({ length: prompts }, () => uniform(rng)));
+    for (const share of [0.3, 0.6, 0.9]) {
+      const solves = (way: number, b: number) => ways[way][b] < share;
+      const accuracy = ways[0].filter((z) => z < share).length / prompts;
+      for (const way of [0, 1]) {
+        const { estimatedAccuracy } = diagnosisOf(
+          (_, b) => (solves(0, b) ? labels[b] : wrong(b)),
+          // From a wrong answer nobody comes back.
+          (_, b) => (solves(0, b) && solves(way, b) ? labels[b] : wrong(b)),
+          { chance: 0, ceiling: 1 },
+        );
+        expect(Math.abs(estimatedAccuracy.value - accuracy)).toBeLessThan(0.14);
+        expect(estimatedAccuracy.low).toBeLessThan(accuracy);
+        expect(estimatedAccuracy.high).toBeGreaterThan(accuracy);
+      }
+    }
+  });
+
+  it("take the mean of those that give the answer", () => {
+    // All give it and two come back; then one comes back that gives another.
+    const one = diagnosisOf(
+      (_, b) => labels[b],
+      (m, b) => (m === 1 ? wrong(b) : labels[b]),
+    );
+    expect(one.estimatedAccuracy.value).toBe(1);
+    const lonely = diagnosisOf(
+      (m, b) => (m === 1 ? labels[b] : wrong(b)),
+      (m, b) => (m === 1 ? labels[b] : wrong(b)),
+    );
+    expect(lonely.estimatedAccuracy.value).toBe(1 / classes);
+  });
+
+  it("do not count what comes back by chance", () => {
+    const rng = stream(6, 0, "evaluation", 0);
+    const guesses = Int32Array.from({ length: members * prompts }, () => uniformInt(rng, classes));
+    const guessing = diagnosisOf(
+      (_, b) => wrong(b),
+      (m, b) => guesses[m * prompts + b],
+    );
+    // A tenth comes back.
+    expect(guessing.estimatedAccuracy.value).toBeLessThan(0.2);
+    expect(guessing.estimatedAccuracy.low).toBeLessThan(0.12);
+  });
+
+  it("can come back as often as their ceiling says", () => {
+    const some = (b: number) => (b % 5 === 0 ? wrong(b) : labels[b]);
+    const settings = { ceiling: 0.9, cycleCeiling: 0.8 };
+    const open = diagnosisOf(
+      (_, b) => labels[b],
+      (_, b) => some(b),
+      settings,
+    );
+    expect(open.estimatedAccuracy.value).toBeCloseTo(0.9, 12);
+    const same = diagnosisOf(
+      (_, b) => labels[b],
+      (_, b) => some(b),
+      { ceiling: 0.8 },
+    );
+    expect(same.estimatedAccuracy.value).toBeCloseTo(0.8, 12);
+  });
+
+  it("make one member's word count", () => {
+    const part = ({ data }: ReturnType<typeof sure>) => ({
+      shape: [1, prompts, classes],
+      data: data.subarray(0, prompts * classes),
+    });
+    const cycle = { predictions: part(sure((_, b) => labels[b])), labels };
+    const predictions = part(sure((_, b) => labels[b]));
+    const diagnosis = new Diagnosis();
+    for (const step of [0, 1, 2]) diagnosis.push({ step, predictions, cycle });
+    expect(diagnosis.result).toMatchObject({ state: "generalising", alarmStep: 0 });
+  });
+
+  it("may be in a line of a stream, with their labels", () => {
+    const line = { step: 1, predictions: [[[1, 0]]], cycle: [[[0, 1]]], cycleLabels: [1] };
+    expect(parseEvaluation(JSON.stringify(line)).cycle).toEqual({
+      predictions: { shape: [1, 1, 2], data: Float64Array.of(0, 1) },
+      labels: [1],
+    });
+    const { cycleLabels, ...without } = line;
+    expect(() => parseEvaluation(JSON.stringify(without))).toThrow(/with cycle and cycleLabels/);
+  });
+});
+
 describe("refusals", () => {
   const flat = (shape: number[], value = 1 / shape[shape.length - 1]) => ({
     shape,
@@ -304,6 +431,36 @@ describe("refusals", () => {
       "seen tasks of other classes",
       { predictions: flat([2, 2, 2, 4]), seen: { predictions: flat([2, 2, 2, 3]), labels: [0, 0] } },
       /^classes of seen: got 3, must be 4/,
+    ],
+    [
+      "prompts asked back of other members",
+      { predictions: flat([2, 2, 2, 4]), cycle: { predictions: flat([2, 1, 2, 4]), labels: [0, 0] } },
+      /^members of cycle: got 1, must be 2, as those of predictions: each is asked back/,
+    ],
+    [
+      "other prompts asked back",
+      { predictions: flat([2, 2, 2, 4]), cycle: { predictions: flat([2, 2, 1, 4]), labels: [0] } },
+      /^prompts of cycle: got 1, must be 2/,
+    ],
+    [
+      "prompts asked back at other steps",
+      { predictions: flat([2, 2, 2, 4]), cycle: { predictions: flat([1, 2, 2, 4]), labels: [0, 0] } },
+      /^steps of cycle: got 1, must be 2/,
+    ],
+    [
+      "NaN among prompts asked back",
+      { ...changed(0, 0.25), cycle: { ...changed(5, Number.NaN), labels: [0, 0] } },
+      /^cycle\[0,0,1,1\]: got NaN/,
+    ],
+    [
+      "a label of prompts asked back that is no class",
+      { predictions: flat([2, 2, 2, 4]), cycle: { predictions: flat([2, 2, 2, 4]), labels: [0, 4] } },
+      /^cycleLabels\[1\]: got 4, must be an integer from 0 to 3/,
+    ],
+    [
+      "more that come back than all",
+      { predictions: flat([1, 2, 2, 4]), cycleCeiling: 1.5 },
+      /^cycleCeiling: got 1.5, must be from 0 to 1/,
     ],
     [
       "too few labels",

@@ -155,9 +155,16 @@ describe("npz", () => {
   it("is diagnosed as the run is", async () => {
     const path = await exported(run, { format: "npz" });
     const data = await readRun(run);
-    const { chance, ceiling } = data.references.unseenTasks!;
     const expected = (await diagnoseRun(data))!.result;
-    expect(diagnose({ ...(await readPredictions(path)), chance, ceiling })).toEqual(expected);
+    const { ceilingByPosition, ...scale } = data.references.unseenTasks!;
+    expect(expected).toMatchObject({
+      ...{ chance: scale.chance, ceiling: scale.ceiling, cycleChance: ceilingByPosition[0] },
+      cycleCeiling: expect.closeTo(1, 1),
+    });
+    expect(expected.evaluations.every(({ estimates }) => estimates.cycle !== null)).toBe(true);
+    const { chance, ceiling, cycleChance, cycleCeiling } = expected;
+    const settings = { chance, ceiling, cycleChance: cycleChance!, cycleCeiling: cycleCeiling! };
+    expect(diagnose({ ...(await readPredictions(path)), ...settings })).toEqual(expected);
     expect(readFileSync(await exported(run, { format: "npz" }))).toEqual(readFileSync(path));
   });
 

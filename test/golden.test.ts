@@ -107,9 +107,9 @@ describe("golden bytes", () => {
         "checkpoints": "8456e617134fd905",
         "metrics": "cde1c38f197b73ab",
         "metricsAsVersion0": "08833370c62b6596",
-        "predictions": "68368a07d7a81f7c",
+        "predictions": "7392f9d4819d6d4e",
         "summary": "ff4a09bf6e4c69cb",
-        "tensors": "ff6e06ca8d83f5c2",
+        "tensors": "0f74cf72736fde72",
       }
     `);
     const posteriors = await runPosteriors(out, {
@@ -196,9 +196,9 @@ describe("golden bytes", () => {
         "checkpoints": "ee7caf74c3430ce2",
         "metrics": "209786c5a58daf86",
         "metricsAsVersion0": "4c26a5bf89b32365",
-        "predictions": "034071ef3fd30e78",
+        "predictions": "0cac06a928e79d74",
         "summary": "42b2197b3d69f792",
-        "tensors": "f70077f06913c2db",
+        "tensors": "c0d038fdcf1cd597",
       }
     `);
   });

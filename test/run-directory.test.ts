@@ -242,7 +242,13 @@ describe("a member's state", () => {
         tokens: 0,
         loss: Number.NaN,
         gradientNorm: Number.NaN,
-        predictions: [{ set: "unseenTasks" as const, probabilities: new Float32Array([0.25, 0.75]) }],
+        predictions: [
+          {
+            set: "unseenTasks" as const,
+            probabilities: new Float32Array([0.25, 0.75]),
+            cycle: new Float32Array([1, 0]),
+          },
+        ],
       },
       {
         member: 3,

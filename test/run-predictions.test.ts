@@ -15,10 +15,11 @@ function evaluationOf(member: number): MemberEvaluation {
       return 1000 * member + 100 * prompts + row;
     }),
   });
+  const cycle = Float32Array.from({ length: 4 * classes }, (_, i) => 1000 * member + i);
   return {
     member,
     step: 5,
-    predictions: [set("unseenTasks", 4), set("trainPrompts", 2)],
+    predictions: [{ ...set("unseenTasks", 4), cycle }, set("trainPrompts", 2)],
   } as MemberEvaluation;
 }
 
@@ -33,4 +34,18 @@ it("keeps all prompts of each probe set, of which that of a small pool has fewer
   expect([...pool.data]).toEqual([201, 203, 1201, 1203].flatMap((value) => [value, value, value]));
   const all = decodeSafetensors(encodePredictions(5, members, "all", { positions, classes }, "a run"));
   expect(all.tensors.get("trainPrompts")!.shape).toEqual([2, 2, 2, 3]);
+});
+
+it("keeps what prompts say that are asked back, if all members were asked", () => {
+  const members = [0, 1].map(evaluationOf);
+  const encoded = (which: "last" | "all", parts: MemberEvaluation[]) =>
+    decodeSafetensors(encodePredictions(5, parts, which, { positions, classes }, "a run")).tensors;
+  for (const which of ["last", "all"] as const) {
+    const kept = encoded(which, members).get("unseenTasksCycle")!;
+    expect(kept.shape).toEqual([2, 4, 3]);
+    expect([...kept.data]).toEqual([0, 1000].flatMap((m) => Array.from({ length: 12 }, (_, i) => m + i)));
+  }
+  const [{ predictions, ...rest }, other] = members;
+  const older = { ...rest, predictions: predictions.map(({ cycle, ...each }) => each) };
+  expect([...encoded("last", [older, other]).keys()]).toEqual(["unseenTasks", "trainPrompts"]);
 });

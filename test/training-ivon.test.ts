@@ -18,14 +18,18 @@ import type { MetricsRecord } from "../src/run/records.ts";
 import { type RunOptions, runEnsemble } from "../src/run/run.ts";
 import { sealedTensors } from "../src/run/tensors.ts";
 import { decodeSafetensors } from "../src/safetensors.ts";
+import { askedBack } from "../src/tasks/cycle.ts";
 import { drawProbePrompts } from "../src/tasks/probe-prompts.ts";
 import { createProbeSets } from "../src/tasks/probes.ts";
 import { estimateCost } from "../src/training/cost.ts";
+import { createMemberModel } from "../src/training/member-model.ts";
 import type { ProbePrediction, SegmentRequest, SegmentResult } from "../src/training/messages.ts";
 import { transformerShape } from "../src/training/model.ts";
+import { predict } from "../src/training/predict.ts";
 import { trainSegment } from "../src/training/segment.ts";
 import { decompose } from "../src/uncertainty/decompose.ts";
 import { posteriorMeasures } from "../src/uncertainty/measures.ts";
+import { argmax } from "../src/uncertainty/rows.ts";
 import { freshConfig } from "./fixtures/config.ts";
 import { testStream } from "./fixtures/rng.ts";
 import { resultHashes, temporaryDirectory } from "./fixtures/temporary.ts";
@@ -236,6 +240,25 @@ describe("a member with dropout", () => {
     expect(numbers(segment(both, 12, { state: cut.state, carried: cut.sums }))).toEqual(numbers(whole));
     expect(on(whole, "unseenTasks").posterior).toBeDefined();
   });
+});
+
+it.each([
+  ["weights", miniature()],
+  ["sampled weights", ivonConfig({}, { posteriorSamples: 4 })],
+  ["masks", dropoutConfig({ posteriorSamples: 4 })],
+])("prompts are asked back with a member's own answers and the same %s", (_, config) => {
+  const { state, predictions } = segment(config, 20);
+  const unseen = drawProbePrompts(config.task, config.seed, 32)[1];
+  const answers = Int32Array.from({ length: 32 }, (_, b) =>
+    argmax(on({ predictions } as SegmentResult, "unseenTasks").probabilities, (3 * b + 2) * 7, 7),
+  );
+  const model = createMemberModel(config, core);
+  model.transformer.setParameters(state.parameters);
+  model.transformer.setMoments({ first: state.firstMoment, second: state.secondMoment });
+  const back = { ...unseen, name: "seenTasks" as const, batch: askedBack(unseen.batch, 1, answers) };
+  const [{ probabilities, cycle }] = predict(model, [back], config, 1, 20)!;
+  expect(cycle).toBeUndefined();
+  expect(predictions.map((each) => each.cycle)).toEqual([undefined, probabilities]);
 });
 
 describe("the spread of a member's posterior", () => {

@@ -155,6 +155,14 @@ class Prompts:
         return tokens[:, :-1], z.reshape(-1, self.n)
 
 
+def ask_back(tokens, answers):
+    """The last input and its answer in the place of the first example, whose input becomes the last one."""
+    back = tokens.clone()
+    back[:, :2], back[:, -2:] = tokens[:, -2:], tokens[:, :2]
+    back[:, 2] = answers
+    return back
+
+
 def learning_rate(step, o):
     """Linear warm-up from 0, then a cosine to a tenth."""
     if step <= o.warmup:
@@ -177,16 +185,17 @@ class Recorder:
 
     def __init__(self, path, limit, **labels):
         self.path, self.limit, self.labels = path, limit, labels
-        self.steps, self.predictions, self.seen = [], [], []
+        self.steps, self.predictions, self.cycle, self.seen = [], [], [], []
 
-    def add(self, step, predictions, seen):
+    def add(self, step, predictions, cycle, seen):
         """False where the file had grown to its limit: every second evaluation is then given up, but not this one."""
         self.steps.append(step)
         self.predictions.append(predictions)
+        self.cycle.append(cycle)
         self.seen.append(seen)
-        fits = len(self.steps) * (predictions.nbytes + seen.nbytes) <= self.limit
+        fits = len(self.steps) * (predictions.nbytes + cycle.nbytes + seen.nbytes) <= self.limit
         if not fits:
-            for kept in (self.steps, self.predictions, self.seen):
+            for kept in (self.steps, self.predictions, self.cycle, self.seen):
                 del kept[-2::-2]
         self.write()
         return fits
@@ -198,6 +207,7 @@ class Recorder:
                 file,
                 predictions=np.stack(self.predictions),
                 steps=np.array(self.steps),
+                cycle=np.stack(self.cycle),
                 seen=np.stack(self.seen),
                 **self.labels,
             )
@@ -263,23 +273,24 @@ def main():
     optimizers = [create_optimizer(model, o, device) for model in models]
     forward = [torch.compile(model) if o.compile else model for model in models]
 
-    recorder = Recorder(
-        o.out, 14 * MEBIBYTE, seenLabels=seen_z[:, -1].cpu().numpy(), unseenLabels=unseen_z[:, -1].cpu().numpy()
-    )
+    labels = {"cycleLabels": unseen_z[:, 0], "seenLabels": seen_z[:, -1], "unseenLabels": unseen_z[:, -1]}
+    recorder = Recorder(o.out, 14 * MEBIBYTE, **{name: z.cpu().numpy() for name, z in labels.items()})
     every, losses = o.every, torch.zeros(o.members, device=device)
     since = 0
 
     @torch.no_grad()
-    def predict(tokens):
-        """(members, prompts, classes)"""
+    def predict(*tokens):
+        """(members, prompts, classes), of the same prompts for all members or of each one's own"""
         with amp:
-            logits = [model(tokens, last)[:, -1] for model in models]
+            own = tokens * len(models) if len(tokens) == 1 else tokens
+            logits = [model(prompts, last)[:, -1] for model, prompts in zip(models, own)]
         return torch.stack([values.float().softmax(-1) for values in logits])
 
     def evaluate(step):
         nonlocal every, since
         of_unseen, of_seen = predict(unseen), predict(seen)
-        if not recorder.add(step, *(p.half().cpu().numpy() for p in (of_unseen, of_seen))):
+        cycle = predict(*(ask_back(unseen, p.argmax(-1)) for p in of_unseen))
+        if not recorder.add(step, *(p.half().cpu().numpy() for p in (of_unseen, cycle, of_seen))):
             every *= 2
 
         def accuracy(p, z):

@@ -11,8 +11,8 @@ import { inWords, settingsOf, splitOf } from "./settings.mjs";
 
 /** Of what the measures depend on; the rule is applied to what was measured. */
 const VERSION = versionOf([
-  ...["measure", "predictions", "single-prompts", "weights"].map((name) => `${name}.mjs`),
-  ...["consensus", "estimators"].map((name) => `../../dist/diagnosis/${name}.js`),
+  ...["measure", "asked-back", "predictions", "single-prompts", "weights"].map((name) => `${name}.mjs`),
+  ...["consensus", "cycle", "estimators"].map((name) => `../../dist/diagnosis/${name}.js`),
 ]);
 
 /** Run directories at or below each of these: of a run, of a sweep, or of sweeps. */
@@ -47,6 +47,10 @@ export async function collect(paths, out, progress = () => {}) {
     }
     progress(name);
     const measured = await measuredOf(directory, folder);
+    if (measured.evaluations.some(({ estimates }) => estimates.cycle === null)) {
+      leftOut.push({ name, reason: "nothing asked back" });
+      continue;
+    }
     if (measured.members < 2) {
       leftOut.push({ name, reason: "one member" });
       continue;
@@ -87,7 +91,11 @@ function labelled(run) {
   const { config, scale, trainedScale, settings } = run;
   const { prompts } = config.evaluation;
   const by = { scale, classes: config.task.modulus };
-  const evaluations = run.evaluations.map((each) => judged(each, { ...by, prompts }));
+  const withoutCycle = run.evaluations.map((each) => judged(each, { ...by, prompts, known: "seen" }));
+  const evaluations = run.evaluations.map((each, i) => ({
+    ...judged(each, { ...by, prompts }),
+    withoutCycle: withoutCycle[i],
+  }));
   const solved = solvedFlags(evaluations, scale);
   const trained = evaluations.map(({ trainedAccuracy }) => isNear(trainedAccuracy, trainedScale));
   const stepOf = (flags) => evaluations[firstSustained(flags)]?.step ?? null;
@@ -99,7 +107,7 @@ function labelled(run) {
     setting: JSON.stringify(settings),
     split: splitOf(settings),
     group: config.task.promptPool > 0 ? "pool" : "fresh",
-    alarmStep: alarmOf(evaluations),
+    ...{ alarmStep: alarmOf(evaluations), withoutCycleAlarmStep: alarmOf(withoutCycle) },
     ...{ evaluations, event, memorised: stepOf(trained), generalised },
     /** It may have been about to generalise when it ended. */
     censored: event === null && generalised.includes(null),

@@ -1,10 +1,10 @@
-/** A rule in place of the one there is: a logistic regression on development runs, of what can be printed. */
+/** In place of the rule without prompts asked back: a logistic regression on development runs, of what can be printed. */
 import { fitLogistic } from "./regression.mjs";
 
 const RIDGE = 1e-3;
 
 /** The estimate, as a share of the way from chance to the ceiling, and the share of pairs of members that agree. */
-const featuresOf = ({ estimate, estimates }, { chance, ceiling }) => [
+const featuresOf = ({ withoutCycle: { estimate }, estimates }, { chance, ceiling }) => [
   (estimate.value - chance) / (ceiling - chance),
   estimates.agreement,
 ];

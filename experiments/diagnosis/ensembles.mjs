@@ -4,7 +4,7 @@ import { GrokkingDetector } from "../../dist/index.js";
 import { unseenFromCheckpoints } from "./checkpoints.mjs";
 import { solvedFlags } from "./collect.mjs";
 import { sustained } from "./events.mjs";
-import { alarmOf, judged } from "./judge.mjs";
+import { alarmOf, judged, KNOWN } from "./judge.mjs";
 import { predictionOf } from "./measure.mjs";
 import { labelsOf, part } from "./predictions.mjs";
 import { mean } from "./ranking.mjs";
@@ -18,11 +18,13 @@ export const PROMPTS = [1024, 256, 64, 16];
 const LOTS = 4;
 
 export const VERSION = versionOf([
-  ...["ensembles", "checkpoints", "judge", "predictions", "measure"].map((name) => `${name}.mjs`),
-  ...["consensus", "estimators", "rule"].map((name) => `../../dist/diagnosis/${name}.js`),
+  ...["ensembles", "asked-back", "checkpoints", "judge", "predictions", "measure"].map(
+    (name) => `${name}.mjs`,
+  ),
+  ...["consensus", "cycle", "estimators", "rule"].map((name) => `../../dist/diagnosis/${name}.js`),
 ]);
 
-/** Like the runs of `collect`, each with and without labels of seen tasks; no two of a size share a member. */
+/** Like the runs of `collect`, each with all that can be known and with less; no two of a size share a member. */
 export async function ensemblesOf(directory) {
   const kept = await unseenFromCheckpoints(directory, PROMPTS[0]);
   const all = [...Array(kept.config.ensemble.members).keys()];
@@ -31,7 +33,7 @@ export async function ensemblesOf(directory) {
   );
 }
 
-function judgedOn({ config, evaluations, labels, scale }, members) {
+function judgedOn({ config, evaluations, labels, scale, cycle: asked }, members) {
   const seenLabels = labelsOf(config).seenTasks;
   const truth = evaluations.map(({ unseen }) => accuracyOf(predictionOf(part(unseen, members), labels)));
   const seen = evaluations.map((each) => predictionOf(part(each.seen, members), seenLabels));
@@ -39,12 +41,17 @@ function judgedOn({ config, evaluations, labels, scale }, members) {
     slices(labels.length, prompts)
       .slice(0, LOTS)
       .flatMap((lot) => {
-        const measured = evaluations.map(({ step, unseen }, i) => ({
-          ...{ step, members: members.length, accuracy: truth[i] },
-          ...measuredOf(predictionOf(part(unseen, members, lot), labels.subarray(...lot)), seen[i]),
-        }));
-        return [true, false].map((withSeen) =>
-          labelled(measured, { prompts, classes: config.task.modulus, scale, withSeen }),
+        const of = (predictions, targets) =>
+          predictionOf(part(predictions, members, lot), targets.subarray(...lot));
+        const measured = evaluations.map(({ step, unseen, cycle }, i) => {
+          const back = { ...of(cycle, asked.labels), scale: asked.scale };
+          return {
+            ...{ step, members: members.length, accuracy: truth[i] },
+            ...measuredOf(of(unseen, labels), { seen: seen[i], cycle: back }, scale),
+          };
+        });
+        return Object.keys(KNOWN).map((known) =>
+          labelled(measured, { prompts, classes: config.task.modulus, scale, known }),
         );
       }),
   );
@@ -54,9 +61,9 @@ function judgedOn({ config, evaluations, labels, scale }, members) {
 const slices = (all, size) =>
   Array.from({ length: Math.floor(all / size) }, (_, i) => [i * size, (i + 1) * size]);
 
-function measuredOf(unseen, seen) {
+function measuredOf(unseen, evidence, scale) {
   return {
-    estimates: estimatesOf(unseen, seen),
+    estimates: estimatesOf(unseen, evidence, scale),
     statistics: Object.fromEntries(STATISTICS.map((name) => [name, mean([...unseen[name]])])),
   };
 }
@@ -67,7 +74,7 @@ function labelled(measured, by) {
   const generalised = sustained(solved);
   const event = evaluations[generalised.indexOf(true)]?.step ?? null;
   return {
-    ...{ members: measured[0].members, prompts: by.prompts, withSeen: by.withSeen },
+    ...{ members: measured[0].members, prompts: by.prompts, known: by.known },
     ...{ evaluations, generalised, event, censored: event === null && generalised.includes(null) },
     ...{ alarmStep: alarmOf(evaluations), collapseStep: collapseOf(evaluations, by) },
   };

@@ -3,8 +3,9 @@
  * beside the truth, what the baselines score, and single prompts.
  */
 import { accuracyOf, answersOf, estimatesOf } from "../../dist/diagnosis/estimators.js";
-import { decompose, GrokkingDetector, readRun } from "../../dist/index.js";
+import { createProbeSets, decompose, GrokkingDetector, readRun } from "../../dist/index.js";
 import { UNLABELLED_STATISTICS } from "../../dist/uncertainty/statistics.js";
+import { askedOf } from "./asked-back.mjs";
 import { labelsOf, predictionsAt } from "./predictions.mjs";
 import { mean } from "./ranking.mjs";
 import { singlePrompts } from "./single-prompts.mjs";
@@ -16,12 +17,15 @@ export async function measure(directory) {
   const trained = references.trainPrompts ?? references.seenTasks;
   const classes = config.task.modulus;
   const labels = labelsOf(config);
+  const unseenTasks = createProbeSets(config).find(({ name }) => name === "unseenTasks");
+  const asked = askedOf(config.task, unseenTasks);
   const detector = new GrokkingDetector();
   const evaluations = [];
   for (const { step, members, ensemble } of records) {
     const kept = predictionsAt(directory, step);
     const unseen = predictionOf(kept.unseen, labels.unseenTasks);
     const seen = predictionOf(kept.seen, labels.seenTasks);
+    const cycle = kept.cycle && { ...predictionOf(kept.cycle, asked.labels), scale: asked.scale };
     const statistics = Object.fromEntries(
       UNLABELLED_STATISTICS.map((name) => [name, ensemble.unseenTasks[name]]),
     );
@@ -30,7 +34,7 @@ export async function measure(directory) {
       ...{ step, members: unseen.members, statistics },
       ...{ accuracy: accuracyOf(unseen), seenAccuracy: accuracyOf(seen) },
       trainedAccuracy: (ensemble.trainPrompts ?? ensemble.seenTasks).accuracy,
-      estimates: estimatesOf(unseen, seen),
+      estimates: estimatesOf(unseen, { seen, cycle }, { chance, ceiling }),
       collapsed: detector.state.collapseStep !== null,
       memberEntropy: members[0].sets.unseenTasks.entropy,
       loss: members.some(({ loss }) => loss === null) ? null : mean(members.map(({ loss }) => loss)),
@@ -51,11 +55,12 @@ export async function measure(directory) {
 export function predictionOf({ shape: [members, prompts, classes], data }, targets) {
   const parts = decompose(data, { members, prompts, classes });
   const size = prompts * classes;
+  const memberProbabilities = Array.from({ length: members }, (_, m) =>
+    data.subarray(m * size, (m + 1) * size),
+  );
   return {
-    ...{ ...parts, members, classes, targets },
-    memberAnswers: Array.from({ length: members }, (_, m) =>
-      answersOf(data.subarray(m * size, (m + 1) * size), classes),
-    ),
+    ...{ ...parts, members, classes, targets, memberProbabilities },
+    memberAnswers: memberProbabilities.map((p) => answersOf(p, classes)),
     answers: answersOf(parts.mean, classes),
   };
 }

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { decodeSafetensors } from "../../dist/index.js";
+import { CYCLE_TENSOR } from "../../dist/run/predictions.js";
 import { drawProbePrompts } from "../../dist/tasks/probe-prompts.js";
 
 /** As the run keeps them: predictions/step-00000000.safetensors. */
@@ -11,6 +12,8 @@ export function predictionsAt(directory, step) {
   return {
     unseen: atLastPosition(tensors.get("unseenTasks")),
     seen: atLastPosition(tensors.get("seenTasks")),
+    /** null of a run that has asked nothing back. */
+    cycle: tensors.get(CYCLE_TENSOR) ?? null,
   };
 }
 

@@ -52,8 +52,12 @@ export function scoreSignals(runs) {
   );
 }
 
-/** The rule and the detector have alarms of their own; of the others thresholds are chosen on development runs. */
-const OWN_ALARMS = { rule: ({ alarmStep }) => alarmStep, collapse: ({ collapseStep }) => collapseStep };
+/** Rules and the detector have alarms of their own; of the others thresholds are chosen on development runs. */
+const OWN_ALARMS = {
+  rule: ({ alarmStep }) => alarmStep,
+  withoutCycle: ({ withoutCycleAlarmStep }) => withoutCycleAlarmStep,
+  collapse: ({ collapseStep }) => collapseStep,
+};
 
 export function scoreAlarms(development, test) {
   return Object.fromEntries(

@@ -12,6 +12,7 @@ import { summary } from "./alarms.mjs";
 import { hashOf, nameOf, runDirectories } from "./collect.mjs";
 import { ensemblesOf, MEMBERS, PROMPTS, VERSION } from "./ensembles.mjs";
 import { outcome } from "./events.mjs";
+import { KNOWN } from "./judge.mjs";
 import { intervalOver, mean, median } from "./ranking.mjs";
 import { rankingsOf, withScores } from "./rankings.mjs";
 import { remembered } from "./remembered.mjs";
@@ -20,7 +21,7 @@ import { SIGNALS } from "./signals.mjs";
 import { fixed, percent, range, table } from "./tables.mjs";
 
 /** Of members that train on resamples there are so many; they are compared by as many prompts as there are. */
-const RESAMPLED = { members: 4, prompts: PROMPTS[0], withSeen: true };
+const RESAMPLED = { members: 4, prompts: PROMPTS[0], known: "cycle" };
 const BESIDE = ["difference", "confidence", "agreement", "mutualInformation"];
 
 const { values, positionals } = parseArgs({
@@ -96,25 +97,25 @@ function sizesTable() {
   const whole = new Set(ensembles.filter(({ members }) => members === MEMBERS[0]).map(({ run }) => run));
   const rows = MEMBERS.flatMap((members) =>
     PROMPTS.flatMap((prompts) =>
-      [true, false].flatMap((withSeen) => {
+      Object.entries(KNOWN).flatMap(([known, { label }]) => {
         const own = ensembles.filter(
           (each) =>
             whole.has(each.run) &&
             each.members === members &&
             each.prompts === prompts &&
-            each.withSeen === withSeen,
+            each.known === known,
         );
         if (own.length === 0) return [];
         return [
           [
-            ...[members, prompts, withSeen ? "yes" : "no", own.length, ranked("rule", own, "evaluations")],
+            ...[members, prompts, label, own.length, ranked("rule", own, "evaluations")],
             ...[...accuracyCells(own), ...alarmCells(own, ofRule), ...beside(own)],
           ],
         ];
       }),
     ),
   );
-  const head = ["members", "prompts", "seen", "ensembles", "AUROC", "error", "in the interval", "its width"];
+  const head = ["members", "prompts", "known", "ensembles", "AUROC", "error", "in the interval", "its width"];
   return table([...head, ...ALARMS, ...labelsOf(BESIDE)], rows);
 }
 

@@ -22,7 +22,7 @@ export function asMarkdown(score) {
   const sections = [
     ["Runs", runsTable(score)],
     ["Failures of the rule", failuresTable(score.failures)],
-    ["Estimate and agreement, fitted", combinationText(score.combination)],
+    ["Estimate without prompts asked back and agreement, fitted", combinationText(score.combination)],
     ...groups.map((group) => [`${TITLES[group]}: rankings`, signalsTable(score.signals[group])]),
     ...groups.map((group) => [`${TITLES[group]}: alarms`, alarmsTable(score.alarms[group])]),
     ...groups.map((group) => [

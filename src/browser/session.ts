@@ -70,6 +70,7 @@ export class Session {
   /** As an archive that `epigrok diagnose` reads. */
   get predictions(): Uint8Array<ArrayBuffer> {
     return this.#predictions.npz({
+      cycleLabels: this.#evaluator.cycleLabels,
       seenLabels: this.#evaluator.targets("seenTasks"),
       unseenLabels: this.#evaluator.targets("unseenTasks"),
     });

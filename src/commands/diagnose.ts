@@ -9,10 +9,13 @@ interface DiagnoseArguments {
   dir?: string;
   predictions?: string;
   steps?: string;
+  cycle?: string;
   seen?: string;
   logits: boolean;
   chance?: number;
   ceiling?: number;
+  cycleChance?: number;
+  cycleCeiling?: number;
   follow: boolean;
   json: boolean;
   report?: string;
@@ -37,6 +40,12 @@ export const diagnoseCommand: CommandModule<object, DiagnoseArguments> = {
         requiresArg: true,
         describe: "step of each evaluation, such as 0,500,1000, or an .npy file  [default: array steps]",
       })
+      .option("cycle", {
+        type: "string",
+        requiresArg: true,
+        describe:
+          "file of predictions on prompts asked back, with labels  [default: arrays cycle, cycleLabels]",
+      })
       .option("seen", {
         type: "string",
         requiresArg: true,
@@ -53,6 +62,16 @@ export const diagnoseCommand: CommandModule<object, DiagnoseArguments> = {
         requiresArg: true,
         describe: "best accuracy there can be on unseen tasks  [default: 1]",
       })
+      .option("cycle-chance", {
+        type: "number",
+        requiresArg: true,
+        describe: "accuracy of a guess on prompts asked back  [default: as chance]",
+      })
+      .option("cycle-ceiling", {
+        type: "number",
+        requiresArg: true,
+        describe: "best accuracy there can be on prompts asked back  [default: as ceiling]",
+      })
       .option("follow", {
         type: "boolean",
         default: false,
@@ -61,8 +80,8 @@ export const diagnoseCommand: CommandModule<object, DiagnoseArguments> = {
       .option("json", { type: "boolean", default: false, describe: "print JSON" })
       .option("report", { type: "string", requiresArg: true, describe: "write an HTML file, too" })
       .epilogue(
-        "The array is called predictions in .npz and .safetensors; steps, seen, seenLabels and unseenLabels may be\n" +
-          "there. Labels of unseen tasks are shown for comparison and not used. A line to follow:\n" +
+        "The array is called predictions in .npz and .safetensors; steps, cycle, cycleLabels, seen, seenLabels and\n" +
+          "unseenLabels may be there. Labels of unseen tasks are shown for comparison and not used. A line to follow:\n" +
           '{"step": 100, "predictions": [[[0.2, 0.8], ...], ...]}, members x prompts x classes.\n' +
           "How often the rule is wrong: docs/diagnosis.md.",
       ) as unknown as Argv<DiagnoseArguments>,
@@ -88,10 +107,15 @@ export const diagnoseCommand: CommandModule<object, DiagnoseArguments> = {
 };
 
 /** What a run itself says. */
-const OF_FILES = ["steps", "seen", "logits", "chance", "ceiling", "follow"] as const;
+const OF_FILES = {
+  ...{ steps: "steps", cycle: "cycle", seen: "seen", logits: "logits", chance: "chance", ceiling: "ceiling" },
+  ...{ cycleChance: "cycle-chance", cycleCeiling: "cycle-ceiling", follow: "follow" },
+} as const satisfies Partial<Record<keyof DiagnoseArguments, string>>;
 
 function refuseWithRun(args: DiagnoseArguments): void {
-  const given = OF_FILES.find((name) => args[name] !== undefined && args[name] !== false);
+  const names = Object.keys(OF_FILES) as (keyof typeof OF_FILES)[];
+  const name = names.find((each) => args[each] !== undefined && args[each] !== false);
+  const given = name && OF_FILES[name];
   if (given) throw new UsageError(`--${given} goes with --predictions: a run says it itself`);
 }
 
@@ -105,11 +129,11 @@ async function ofRun(dir: string): Promise<Diagnosis> {
   throw withoutPredictions(run);
 }
 
-async function ofFile(path: string, { steps, seen, ...args }: DiagnoseArguments): Promise<Diagnosis> {
+async function ofFile(path: string, { steps, cycle, seen, ...args }: DiagnoseArguments): Promise<Diagnosis> {
   const { readPredictions } = await import("../diagnosis/files.ts");
   const { runDiagnosis } = await import("../diagnosis/diagnose.ts");
   const listed = steps === undefined ? undefined : stepsIn(steps);
-  const read = await readPredictions(path, { seenPath: seen, stepsPath: listed ? undefined : steps });
+  const read = await readPredictions(path, { cycle, seen, steps: listed ? undefined : steps });
   try {
     return runDiagnosis({ ...read, ...(listed && { steps: listed }), ...settingsOf(args) });
   } catch (error) {
@@ -127,10 +151,8 @@ function stepsIn(text: string): number[] | undefined {
   });
 }
 
-const settingsOf = ({ logits, chance, ceiling }: DiagnosisSettings): DiagnosisSettings => ({
-  logits,
-  chance,
-  ceiling,
+const settingsOf = ({ logits, chance, ceiling, cycleCeiling }: DiagnosisSettings): DiagnosisSettings => ({
+  ...{ logits, chance, ceiling, cycleCeiling },
 });
 
 async function inText(result: DiagnosisResult): Promise<string> {
@@ -157,12 +179,15 @@ async function followLines({
   predictions,
   json,
   report,
+  cycle,
   seen,
   steps,
   ...args
 }: DiagnoseArguments): Promise<void> {
-  if (report || seen || steps)
-    throw new UsageError("--follow prints as lines come: --report, --seen and --steps do not go with it");
+  if (report || cycle || seen || steps)
+    throw new UsageError(
+      "--follow prints as lines come: --report, --cycle, --seen and --steps do not go with it",
+    );
   const { Diagnosis } = await import("../diagnosis/diagnose.ts");
   const { parseEvaluation } = await import("../diagnosis/stream.ts");
   const { diagnosisWords } = await import("../diagnosis/words.ts");

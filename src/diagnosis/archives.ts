@@ -2,38 +2,62 @@
 import { decodeSafetensors, type TensorData } from "../safetensors.ts";
 import { refuse } from "../validate.ts";
 import type { NumberArray } from "./arrays.ts";
-import type { DiagnoseOptions } from "./diagnose.ts";
+import type { DiagnoseOptions, Labelled } from "./diagnose.ts";
 import { decodeNpy, isNpy } from "./npy.ts";
 import { decodeNpz, isZip } from "./npz.ts";
 
 /** What `diagnose` takes of files. */
-export type PredictionArrays = Pick<DiagnoseOptions, "predictions" | "steps" | "seen" | "labels">;
+export type PredictionArrays = Pick<DiagnoseOptions, "predictions" | "steps" | "cycle" | "seen" | "labels">;
 
 /** The arrays there may be in an archive; others are left alone. */
-const NAMES = ["predictions", "steps", "seen", "seenLabels", "unseenLabels", "labels"] as const;
+const NAMES = [
+  "predictions",
+  "steps",
+  "cycle",
+  "cycleLabels",
+  "seen",
+  "seenLabels",
+  "unseenLabels",
+  "labels",
+] as const;
+
+/** Predictions with labels, and what they are on. */
+const LABELLED = { cycle: "prompts asked back", seen: "seen tasks" } as const;
+
+export type LabelledName = keyof typeof LABELLED;
 
 export type Arrays = Partial<Record<(typeof NAMES)[number], NumberArray>>;
 
 /**
- * @param bytes of an array `predictions`, or of an archive that has one and may have `steps`, `seen` with `seenLabels`, and
- *   `unseenLabels`
- * @param seen in place of those of the archive
+ * @param bytes of an array `predictions`, or of an archive that has one and may have `steps`, `cycle` with `cycleLabels`,
+ *   `seen` with `seenLabels`, and `unseenLabels`
+ * @param others in place of those of the archive
  * @throws RangeError saying what is wrong with them
  */
-export function predictionsIn(bytes: Uint8Array, seen?: DiagnoseOptions["seen"]): PredictionArrays {
-  const { predictions, steps, unseenLabels, ...own } = arraysIn(bytes, "predictions");
+export function predictionsIn(
+  bytes: Uint8Array,
+  others: Partial<Record<LabelledName, Labelled>> = {},
+): PredictionArrays {
+  const { predictions, steps, unseenLabels, labels, ...own } = arraysIn(bytes, "predictions");
   if (!predictions) throw new RangeError("it has no array predictions");
-  return { predictions, steps: steps?.data, seen: seen ?? seenOf(own), labels: unseenLabels?.data };
+  return {
+    ...{ predictions, steps: steps?.data, labels: unseenLabels?.data },
+    cycle: others.cycle ?? labelledIn(own, "cycle"),
+    seen: others.seen ?? labelledIn(own, "seen"),
+  };
 }
 
-/** @throws RangeError for predictions without labels, or labels without predictions */
-export function seenOf({ seen, predictions, seenLabels, labels }: Arrays): DiagnoseOptions["seen"] {
-  const of = seen ?? predictions;
-  const answers = seenLabels ?? labels;
-  if (!of && !answers) return undefined;
-  if (!of || !answers)
-    throw new RangeError("predictions on seen tasks, seen, go with their labels, seenLabels");
-  return { predictions: of, labels: answers.data };
+/**
+ * Those with the name, or else `predictions` and `labels`.
+ * @throws RangeError for predictions without labels, or labels without predictions
+ */
+export function labelledIn(arrays: Arrays, name: LabelledName): Labelled | undefined {
+  const predictions = arrays[name] ?? arrays.predictions;
+  const labels = arrays[`${name}Labels`] ?? arrays.labels;
+  if (!predictions && !labels) return undefined;
+  if (!predictions || !labels)
+    throw new RangeError(`predictions on ${LABELLED[name]}, ${name}, go with their labels, ${name}Labels`);
+  return { predictions, labels: labels.data };
 }
 
 /**

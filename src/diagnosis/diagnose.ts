@@ -15,14 +15,8 @@ import {
   requireObject,
 } from "../validate.ts";
 import { distributions, type NumberArray, requireShape } from "./arrays.ts";
-import {
-  accuracyOf,
-  answersOf,
-  type EnsemblePrediction,
-  type Estimates,
-  estimatesOf,
-  type LabelledPrediction,
-} from "./estimators.ts";
+import type { CyclePrediction, EnsemblePrediction, LabelledPrediction } from "./ensemble.ts";
+import { accuracyOf, answersOf, type Estimates, estimatesOf } from "./estimators.ts";
 import {
   type AccuracyEstimate,
   ALARM,
@@ -41,6 +35,15 @@ export interface DiagnosisSettings {
   chance?: number;
   /** The best accuracy there can be on unseen tasks, where a context leaves an answer open. Default 1. */
   ceiling?: number;
+  /** Share of the prompts asked back that a guess is right on, and that the best predictor is. Default: as these. */
+  cycleChance?: number;
+  cycleCeiling?: number;
+}
+
+/** Predictions, and a class for each of their prompts. */
+export interface Labelled {
+  predictions: NumberArray;
+  labels: ArrayLike<number>;
 }
 
 /** The predictions of an ensemble at one step of training. */
@@ -48,8 +51,14 @@ export interface Evaluation {
   step: number;
   /** On prompts of unseen tasks, the same at every step: (members, prompts, classes). */
   predictions: NumberArray;
+  /**
+   * On the same prompts asked back, (members, prompts, classes): the query and the member's own most probable answer in
+   * the place of an example, and the input of that example as the query. Its output, which the prompt shows, is the
+   * label. No answer is needed that the prompts do not have themselves.
+   */
+  cycle?: Labelled;
   /** On prompts of seen tasks, and their answers: two more estimates of the accuracy on unseen tasks come of them. */
-  seen?: { predictions: NumberArray; labels: ArrayLike<number> };
+  seen?: Labelled;
   /** The answers on unseen tasks, if they are known: the diagnosis does not use them, its table shows the accuracy. */
   labels?: ArrayLike<number>;
 }
@@ -90,6 +99,9 @@ export interface DiagnosisResult {
   classes: number;
   chance: number;
   ceiling: number;
+  /** Of prompts asked back; null where none were, at the newest evaluation. */
+  cycleChance: number | null;
+  cycleCeiling: number | null;
   evaluations: EvaluationDiagnosis[];
   /** In words. */
   rule: string;
@@ -102,15 +114,20 @@ export class Diagnosis {
   readonly #evaluations: EvaluationDiagnosis[] = [];
   #shape: { prompts: number; classes: number } | null = null;
   #scale: AccuracyScale = { chance: 0, ceiling: 1 };
+  #cycleScale: AccuracyScale | null = null;
   #alarmStep: number | null = null;
 
   /** @throws RangeError for chance and ceiling outside 0 to 1, or not in this order */
   constructor(settings: DiagnosisSettings = {}) {
-    requireKeys("settings", settings, ["logits", "chance", "ceiling"]);
-    const { chance = 0, ceiling = 1 } = settings;
+    requireKeys("settings", settings, [...["logits", "chance", "ceiling", "cycleChance", "cycleCeiling"]]);
+    const { chance = 0, ceiling = 1, cycleChance = chance, cycleCeiling = ceiling } = settings;
     requireFraction("chance", chance);
     requireFraction("ceiling", ceiling);
+    requireFraction("cycleChance", cycleChance);
+    requireFraction("cycleCeiling", cycleCeiling);
     if (chance >= ceiling) refuse("chance", chance, `below the ceiling, ${ceiling}`);
+    if (cycleChance >= cycleCeiling)
+      refuse("cycleChance", cycleChance, `below the ceiling there, ${cycleCeiling}`);
     this.#settings = settings;
   }
 
@@ -127,16 +144,20 @@ export class Diagnosis {
   }
 
   /** @internal @param lead indices before those of members, in messages */
-  take({ step, predictions, seen, labels }: Evaluation, lead: readonly number[]): EvaluationDiagnosis {
+  take(
+    { step, predictions, cycle: asked, seen, labels }: Evaluation,
+    lead: readonly number[],
+  ): EvaluationDiagnosis {
     const unseen = this.#ensemble("predictions", predictions, lead);
     const { members, classes } = unseen;
     const prompts = predictions.shape[1];
     this.#requireSame(prompts, classes);
-    const labelledSeen = seen === undefined ? undefined : this.#seen(seen, classes, lead);
+    const labelledSeen = seen === undefined ? null : this.#labelled("seen", seen, classes, lead);
     if (labels) requireLabels("labels", labels, prompts, classes);
     const { chance = 1 / classes, ceiling = 1 } = this.#settings;
     if (chance >= ceiling) refuse("ceiling", ceiling, `above the chance of a guess, ${chance}`);
     const scale = { chance, ceiling };
+    const cycle = asked === undefined ? null : this.#cycle(asked, predictions.shape, scale, lead);
     const statistics = Object.fromEntries(
       UNLABELLED_STATISTICS.map((name) => [
         name,
@@ -146,10 +167,11 @@ export class Diagnosis {
     this.#detector.push({ ...statistics, step, members, classes });
     this.#shape = { prompts, classes };
     this.#scale = scale;
+    this.#cycleScale = cycle?.scale ?? null;
 
-    const estimates = estimatesOf(unseen, labelledSeen ?? null);
+    const estimates = estimatesOf(unseen, { seen: labelledSeen, cycle }, scale);
     const estimatedAccuracy = combine(estimates, prompts, scale);
-    const confirmed = members > 1 || seen !== undefined;
+    const confirmed = members > 1 || seen !== undefined || asked !== undefined;
     const generalised = generalisedProbability(estimatedAccuracy, scale, confirmed);
     const result = {
       ...{ step, members, state: stateOf(generalised, statistics.expectedEntropy / Math.log(classes)) },
@@ -189,6 +211,8 @@ export class Diagnosis {
       ...{ uncertaintyPeakStep, collapseStep },
       ...this.#shape!,
       ...this.#scale,
+      cycleChance: this.#cycleScale?.chance ?? null,
+      cycleCeiling: this.#cycleScale?.ceiling ?? null,
       evaluations: [...this.#evaluations],
       rule: RULE,
     };
@@ -208,16 +232,41 @@ export class Diagnosis {
     );
     const parts = decomposeMembers(each, prompts, classes, String);
     const memberAnswers = each.map((p) => answersOf(p, classes));
-    return { ...parts, members, classes, memberAnswers, answers: answersOf(parts.mean, classes) };
+    const answers = answersOf(parts.mean, classes);
+    return { ...parts, members, classes, memberProbabilities: each, memberAnswers, answers };
   }
 
-  #seen(seen: NonNullable<Evaluation["seen"]>, classes: number, lead: readonly number[]): LabelledPrediction {
-    const { predictions, labels } = requireObject("seen", seen);
-    const ensemble = this.#ensemble("seen", predictions, lead);
+  #labelled(
+    name: "seen" | "cycle",
+    labelled: Labelled,
+    classes: number,
+    lead: readonly number[],
+  ): LabelledPrediction {
+    const { predictions, labels } = requireObject(name, labelled);
+    const ensemble = this.#ensemble(name, predictions, lead);
     if (ensemble.classes !== classes)
-      refuse("classes of seen", ensemble.classes, `${classes}, as those of predictions`);
-    requireLabels("seenLabels", labels, predictions.shape[1], classes);
+      refuse(`classes of ${name}`, ensemble.classes, `${classes}, as those of predictions`);
+    requireLabels(`${name}Labels`, labels, predictions.shape[1], classes);
     return { ...ensemble, targets: labels };
+  }
+
+  /** @param scale the accuracies', in place of what is not given */
+  #cycle(
+    cycle: Labelled,
+    [members, prompts, classes]: readonly number[],
+    scale: AccuracyScale,
+    lead: readonly number[],
+  ): CyclePrediction {
+    const back = this.#labelled("cycle", cycle, classes, lead);
+    const [ownMembers, ownPrompts] = cycle.predictions.shape;
+    if (ownMembers !== members)
+      refuse("members of cycle", ownMembers, `${members}, as those of predictions: each is asked back`);
+    if (ownPrompts !== prompts)
+      refuse("prompts of cycle", ownPrompts, `${prompts}, as those of predictions: each is asked back`);
+    const { cycleChance = scale.chance, cycleCeiling = scale.ceiling } = this.#settings;
+    if (cycleChance >= cycleCeiling)
+      refuse("cycleCeiling", cycleCeiling, `above the chance of a guess, ${cycleChance}`);
+    return { ...back, scale: { chance: cycleChance, ceiling: cycleCeiling } };
   }
 
   #requireSame(prompts: number, classes: number): void {
@@ -244,8 +293,13 @@ export interface DiagnoseOptions extends DiagnosisSettings {
   predictions: NumberArray;
   /** Of training, ascending. Default: 0, 1, 2 ... */
   steps?: ArrayLike<number>;
+  /**
+   * On the same prompts asked back, (steps, members, prompts, classes), and what the prompts show there, (prompts): see
+   * `Evaluation`.
+   */
+  cycle?: Labelled;
   /** On prompts of seen tasks, (steps, members, prompts, classes), and the answers to these, (prompts). */
-  seen?: { predictions: NumberArray; labels: ArrayLike<number> };
+  seen?: Labelled;
   /** The answers on unseen tasks, (prompts), for comparison only. */
   labels?: ArrayLike<number>;
 }
@@ -261,25 +315,31 @@ export function diagnose(options: DiagnoseOptions): DiagnosisResult {
 }
 
 /** `diagnose` with what else is known in the end. */
-export function runDiagnosis({ predictions, steps, seen, labels, ...settings }: DiagnoseOptions): Diagnosis {
+export function runDiagnosis({
+  predictions,
+  steps,
+  cycle,
+  seen,
+  labels,
+  ...settings
+}: DiagnoseOptions): Diagnosis {
   const axes = ["steps", "members", "prompts", "classes"];
   requireShape("predictions", predictions, axes);
   const count = predictions.shape[0];
   if (steps) requireLength("steps", steps, count, "as many as predictions have");
-  if (seen) {
-    requireShape("seen", seen.predictions, axes);
-    if (seen.predictions.shape[0] !== count)
-      refuse("steps of seen", seen.predictions.shape[0], `${count}, as those of predictions`);
+  for (const [name, labelled] of Object.entries({ cycle, seen })) {
+    if (!labelled) continue;
+    requireShape(name, labelled.predictions, axes);
+    const own = labelled.predictions.shape[0];
+    if (own !== count) refuse(`steps of ${name}`, own, `${count}, as those of predictions`);
   }
+  const at = (labelled: Labelled | undefined, s: number) =>
+    labelled && { ...labelled, predictions: part(labelled.predictions, s) };
   const diagnosis = new Diagnosis(settings);
   for (let s = 0; s < count; s++) {
-    const evaluation = {
-      step: steps ? Number(steps[s]) : s,
-      predictions: part(predictions, s),
-      ...(seen && { seen: { predictions: part(seen.predictions, s), labels: seen.labels } }),
-      labels,
-    };
-    diagnosis.take(evaluation, [s]);
+    const step = steps ? Number(steps[s]) : s;
+    const evaluation = { step, predictions: part(predictions, s), labels };
+    diagnosis.take({ ...evaluation, cycle: at(cycle, s), seen: at(seen, s) }, [s]);
   }
   return diagnosis;
 }

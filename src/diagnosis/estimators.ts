@@ -2,40 +2,41 @@
  * Estimates of the accuracy on prompts without labels, of an ensemble's mean prediction. An entry of the table is all
  * that an estimate needs: rows, tables, figures and the help follow from it.
  */
-import type { Decomposition } from "../uncertainty/decompose.ts";
+import type { AccuracyScale } from "../uncertainty/events.ts";
 import { argmax, mean } from "../uncertainty/rows.ts";
 import { consensusAccuracy } from "./consensus.ts";
+import { accuracyOfShare, returnedShare } from "./cycle.ts";
+import type { CyclePrediction, EnsemblePrediction, LabelledPrediction } from "./ensemble.ts";
 
-/** What an ensemble predicts for B prompts. */
-export interface EnsemblePrediction extends Decomposition {
-  members: number;
-  classes: number;
-  /** The most probable class, (B): of each member, and of their mean. */
-  memberAnswers: Int32Array[];
-  answers: Int32Array;
-}
-
-/** Predictions for prompts whose answers are known. */
-export interface LabelledPrediction extends EnsemblePrediction {
-  targets: ArrayLike<number>;
+/** What there is besides predictions on unseen tasks. */
+export interface Evidence {
+  seen: LabelledPrediction | null;
+  cycle: CyclePrediction | null;
 }
 
 interface AccuracyEstimator {
   label: string;
   /** In a sentence: what it is, and its source. */
   about: string;
-  /** What it cannot do without, besides the predictions: members to compare, labelled prompts of seen tasks. */
-  needs: readonly ("members" | "seen")[];
-  estimate(unseen: EnsemblePrediction, seen: LabelledPrediction | null): number;
+  /** What it cannot do without, besides the predictions: members to compare, prompts asked back, labels of seen tasks. */
+  needs: readonly ("members" | keyof Evidence)[];
+  estimate(unseen: EnsemblePrediction, evidence: Evidence, scale: AccuracyScale): number;
 }
 
 /** The diagnosis takes the first that there is; the others are shown beside it. */
 export const ESTIMATORS = {
+  cycle: {
+    label: "cycle",
+    about:
+      "share of answers from which the members that give them come back to what the prompt shows, asked for an example in exchange for the query; half-way to its square root",
+    needs: ["cycle"],
+    estimate: (unseen, { cycle }, scale) => accuracyOfShare(returnedShare(unseen, cycle!), scale),
+  },
   consensusDifference: {
     label: "cons. & seen",
     about: "consensus on unseen tasks, less what it overstates on seen tasks",
     needs: ["members", "seen"],
-    estimate: (unseen, seen) => moved(seen!, consensusOf(unseen), consensusOf(seen!)),
+    estimate: (unseen, { seen }) => moved(seen!, consensusOf(unseen), consensusOf(seen!)),
   },
   consensus: {
     label: "consensus",
@@ -49,7 +50,7 @@ export const ESTIMATORS = {
     about:
       "accuracy on seen tasks, less by how much confidence is lower on unseen tasks (Guillory et al. 2021)",
     needs: ["seen"],
-    estimate: (unseen, seen) => moved(seen!, meanConfidence(unseen), meanConfidence(seen!)),
+    estimate: (unseen, { seen }) => moved(seen!, meanConfidence(unseen), meanConfidence(seen!)),
   },
   confidence: {
     label: "confidence",
@@ -70,7 +71,7 @@ export const ESTIMATORS = {
     about:
       "share of prompts with less entropy than the threshold that gives the right accuracy on seen tasks (Garg et al. 2022)",
     needs: ["seen"],
-    estimate: (unseen, seen) => thresholdedShare(unseen, seen!),
+    estimate: (unseen, { seen }) => thresholdedShare(unseen, seen!),
   },
 } as const satisfies Record<string, AccuracyEstimator>;
 
@@ -81,12 +82,12 @@ export const ESTIMATOR_NAMES = Object.keys(ESTIMATORS) as EstimatorName[];
 /** null: it needs what is not there. */
 export type Estimates = Record<EstimatorName, number | null>;
 
-export function estimatesOf(unseen: EnsemblePrediction, seen: LabelledPrediction | null): Estimates {
-  const has = { members: unseen.members > 1, seen: seen !== null };
+export function estimatesOf(unseen: EnsemblePrediction, evidence: Evidence, scale: AccuracyScale): Estimates {
+  const has = { members: unseen.members > 1, seen: evidence.seen !== null, cycle: evidence.cycle !== null };
   return Object.fromEntries(
     ESTIMATOR_NAMES.map((name) => {
       const { needs, estimate }: AccuracyEstimator = ESTIMATORS[name];
-      return [name, needs.every((need) => has[need]) ? estimate(unseen, seen) : null];
+      return [name, needs.every((need) => has[need]) ? estimate(unseen, evidence, scale) : null];
     }),
   ) as Estimates;
 }

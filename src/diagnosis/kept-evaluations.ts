@@ -4,9 +4,11 @@ import { UsageError } from "../errors.ts";
 import { MissingFileError } from "../run/errors.ts";
 import { predictionsFile } from "../run/files.ts";
 import { identityOf } from "../run/manifest.ts";
+import { CYCLE_TENSOR } from "../run/predictions.ts";
 import { type RunData, readManifest } from "../run/read.ts";
 import { readTensors } from "../run/tensors.ts";
 import type { Tensor } from "../safetensors.ts";
+import { CYCLE_SET, shownFirst } from "../tasks/cycle.ts";
 import { drawProbePrompts } from "../tasks/probe-prompts.ts";
 import type { ProbeSetName } from "../tasks/probe-sets.ts";
 import { requireTypedArray } from "../validate.ts";
@@ -21,6 +23,8 @@ export interface KeptEvaluation {
   members: number[];
   predictions: KeptArray;
   seen: { predictions: KeptArray; labels: Int32Array };
+  /** Of the prompts of unseen tasks asked back, and what they themselves show there; not of runs of older versions. */
+  cycle?: { predictions: KeptArray; labels: Int32Array };
   /** On unseen tasks. */
   labels: Int32Array;
 }
@@ -40,12 +44,9 @@ export async function* keptEvaluations({
   records,
 }: EvaluatedRun): AsyncGenerator<KeptEvaluation> {
   const manifest = await readManifest(directory);
-  const labels = new Map(
-    drawProbePrompts(config.task, config.seed, config.evaluation.prompts).map(({ name, batch }) => [
-      name,
-      lastOf(batch.targets, batch.batchSize),
-    ]),
-  );
+  const probes = drawProbePrompts(config.task, config.seed, config.evaluation.prompts);
+  const labels = new Map(probes.map(({ name, batch }) => [name, lastOf(batch.targets, batch.batchSize)]));
+  const { batch } = probes.find(({ name }) => name === CYCLE_SET)!;
   for (const { step } of records) {
     const place = { directory, file: predictionsFile(step) };
     const saved = await readTensors(place, manifest && identityOf(manifest), { step }, (file) => file).catch(
@@ -55,14 +56,16 @@ export async function* keptEvaluations({
       },
     );
     if (!saved) continue;
-    const on = (set: ProbeSetName) =>
+    const on = (set: ProbeSetName | typeof CYCLE_TENSOR) =>
       atLastPosition(saved.tensors.get(set), join(directory, place.file), set);
     const predictions = on("unseenTasks");
+    const cycle = saved.tensors.has(CYCLE_TENSOR) && on(CYCLE_TENSOR);
     yield {
       step,
       members: JSON.parse(saved.metadata.members ?? "null") ?? [...Array(predictions.shape[0]).keys()],
       predictions,
       seen: { predictions: on("seenTasks"), labels: labels.get("seenTasks")! },
+      ...(cycle && { cycle: { predictions: cycle, labels: shownFirst(batch, config.task.variables) } }),
       labels: labels.get("unseenTasks")!,
     };
   }
@@ -84,7 +87,7 @@ const lastOf = (values: Int32Array, rows: number) => {
 };
 
 /** (members, prompts, positions, classes) or without positions -> (members, prompts, classes) of the last one. */
-function atLastPosition(tensor: Tensor | undefined, path: string, set: ProbeSetName): KeptArray {
+function atLastPosition(tensor: Tensor | undefined, path: string, set: string): KeptArray {
   if (!tensor) throw new UsageError(`${path}: it has no predictions on ${set}`);
   const { shape, data } = tensor;
   requireTypedArray(set, data as Float32Array, "Float32Array");

@@ -1,7 +1,8 @@
 /** From estimates of the accuracy on unseen tasks to the state of an ensemble: the rule, and its words. */
 import { erf } from "../theory/special.ts";
 import { type AccuracyScale, EVENT_LEVEL } from "../uncertainty/events.ts";
-import { ESTIMATOR_NAMES, type Estimates } from "./estimators.ts";
+import { cycleRange } from "./cycle.ts";
+import { ESTIMATOR_NAMES, type Estimates, type EstimatorName } from "./estimators.ts";
 
 export type State = "untrained" | "memorising" | "generalising" | "undecided";
 
@@ -30,21 +31,32 @@ const DOUBT = { below: 2, above: 1 / 2 };
 const Z = 1.96;
 
 /** As it is printed. */
-export const RULE = `Estimate: the first there is of ${ESTIMATOR_NAMES.slice(0, 4).join(", ")}. Interval: from the estimate e less ${DOUBT.below} (1 - e), or from chance where one member has no labels of seen tasks, to e + (1 - e) ${DOUBT.above}, both with 95 % Wilson bounds for so many prompts, and rounded away from e to whole prompts. Probability: that the accuracy is at least ${EVENT_LEVEL} of the way from chance to the ceiling, for a normal error as wide as the interval; at most 1/2 for one member without labels of seen tasks. State: untrained where the members' mean entropy is at least ${UNTRAINED_SHARE} log C, generalising from a probability of 2/3 on, memorising up to 1/3, undecided between. Alarm: the first of three evaluations in a row that are not untrained and have a probability above 1/2.`;
+export const RULE = `Estimate: the first there is of ${ESTIMATOR_NAMES.slice(0, 5).join(", ")}. Interval: of cycle from the share of answers that come back to its square root; else from the estimate e less ${DOUBT.below} (1 - e), or from chance where one member has no labels of seen tasks, to e + (1 - e) ${DOUBT.above}; with 95 % Wilson bounds for so many prompts, and rounded away from e to whole prompts. Probability: that the accuracy is at least ${EVENT_LEVEL} of the way from chance to the ceiling, for a normal error as wide as the interval; at most 1/2 for one member without labels of seen tasks or prompts asked back. State: untrained where the members' mean entropy is at least ${UNTRAINED_SHARE} log C, generalising from a probability of 2/3 on, memorising up to 1/3, undecided between. Alarm: the first of three evaluations in a row that are not untrained and have a probability above 1/2.`;
 
 /** @param prompts how many they were estimated on */
-export function combine(estimates: Estimates, prompts: number, { chance }: AccuracyScale): AccuracyEstimate {
+export function combine(estimates: Estimates, prompts: number, scale: AccuracyScale): AccuracyEstimate {
   const name = ESTIMATOR_NAMES.find((each) => estimates[each] !== null)!;
   const value = estimates[name]!;
+  const bound = (share: number, side: 1 | -1) => wilson(share, prompts, side);
+  const [low, high] =
+    name === "cycle" ? cycleRange(value, scale, bound) : doubtRange(value, name, scale, bound);
+  return {
+    value,
+    low: Math.floor(prompts * low) / prompts,
+    high: Math.ceil(prompts * high) / prompts,
+  };
+}
+
+function doubtRange(
+  value: number,
+  name: EstimatorName,
+  { chance }: AccuracyScale,
+  bound: (share: number, side: 1 | -1) => number,
+): [number, number] {
   // A member's own word for it is worth nothing.
   const lowest =
     name === "confidence" ? Math.min(chance, value) : Math.max(0, value - DOUBT.below * (1 - value));
-  const highest = value + DOUBT.above * (1 - value);
-  return {
-    value,
-    low: Math.floor(prompts * wilson(lowest, prompts, -1)) / prompts,
-    high: Math.ceil(prompts * wilson(highest, prompts, 1)) / prompts,
-  };
+  return [bound(lowest, -1), bound(value + DOUBT.above * (1 - value), 1)];
 }
 
 /** The bound of Wilson (1927) on a share that was found among n. */
@@ -56,7 +68,8 @@ function wilson(share: number, n: number, side: 1 | -1): number {
 
 /**
  * That the accuracy is so near the ceiling that the tasks count as solved.
- * @param confirmed whether there is more than a member's own confidence: others, or labels of seen tasks
+ * @param confirmed whether there is more than a member's own confidence: others, prompts asked back, or labels of seen
+ *   tasks
  */
 export function generalisedProbability(
   { value, low, high }: AccuracyEstimate,

@@ -2,27 +2,34 @@
 import { messageOf } from "../errors.ts";
 import { refuse, requireKeys } from "../validate.ts";
 import type { NumberArray } from "./arrays.ts";
-import type { Evaluation } from "./diagnose.ts";
+import type { Evaluation, Labelled } from "./diagnose.ts";
+
+const KEYS = ["step", "predictions", "cycle", "cycleLabels", "seen", "seenLabels", "unseenLabels"];
 
 /**
- * An evaluation from `{"step": 100, "predictions": [[[...]]]}`, members by prompts by classes, with `seen` of the same
- * form and `seenLabels`, or `unseenLabels`, if there are any.
+ * An evaluation from `{"step": 100, "predictions": [[[...]]]}`, members by prompts by classes, with `cycle` and `seen` of
+ * the same form and `cycleLabels` and `seenLabels`, or `unseenLabels`, if there are any.
  *
  * @throws RangeError for what is none, naming the first part of an array that is not as long as those before it
  */
 export function parseEvaluation(line: string): Evaluation {
   const value = parseObject(line);
-  requireKeys("a line", value, ["step", "predictions", "seen", "seenLabels", "unseenLabels"]);
-  const { step, predictions, seen, seenLabels, unseenLabels } = value;
+  requireKeys("a line", value, KEYS);
+  const { step, predictions, unseenLabels } = value;
   if (typeof step !== "number") refuse("step", step, "a number");
-  if ((seen === undefined) !== (seenLabels === undefined))
-    refuse("keys", Object.keys(value).join(", "), "with seen and seenLabels, or without both");
+  const labelled = (name: "cycle" | "seen"): Labelled | undefined => {
+    const [own, labels] = [value[name], value[`${name}Labels`]];
+    if ((own === undefined) !== (labels === undefined))
+      refuse("keys", Object.keys(value).join(", "), `with ${name} and ${name}Labels, or without both`);
+    if (own === undefined) return undefined;
+    return { predictions: nestedArray(name, own), labels: labelsOf(`${name}Labels`, labels) };
+  };
+  const [cycle, seen] = [labelled("cycle"), labelled("seen")];
   return {
     step,
     predictions: nestedArray("predictions", predictions),
-    ...(seen !== undefined && {
-      seen: { predictions: nestedArray("seen", seen), labels: labelsOf("seenLabels", seenLabels) },
-    }),
+    ...(cycle && { cycle }),
+    ...(seen && { seen }),
     ...(unseenLabels !== undefined && { labels: labelsOf("unseenLabels", unseenLabels) }),
   };
 }

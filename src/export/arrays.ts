@@ -35,9 +35,14 @@ function predictionArrays(evaluations: readonly KeptEvaluation[]): Arrays {
       }
     return { shape: [evaluations.length, members.length, prompts, classes], data };
   };
-  const { seen, labels } = evaluations[0];
+  const { cycle, seen, labels } = evaluations[0];
   return {
     predictions: stacked(({ predictions }) => predictions),
+    // Not if some evaluations are of an older version.
+    ...(evaluations.every((each) => each.cycle) && {
+      cycle: stacked((each) => each.cycle!.predictions),
+      cycleLabels: list(cycle!.labels),
+    }),
     steps: list(evaluations.map(({ step }) => step)),
     members: list(members),
     seen: stacked((evaluation) => evaluation.seen.predictions),

@@ -37,8 +37,9 @@ export function compareWidths({ wide, narrow }: WidthsTask): string | null {
 
 function transferred(result: SegmentResult): SegmentResult {
   const { parameters, firstMoment, secondMoment } = result.state;
-  const predicted = result.predictions.flatMap(({ probabilities, posterior }) => [
+  const predicted = result.predictions.flatMap(({ probabilities, posterior, cycle }) => [
     probabilities,
+    ...(cycle ? [cycle] : []),
     ...(posterior ? [posterior.expectedEntropy, posterior.mutualInformation] : []),
   ]);
   const arrays = [parameters, firstMoment, secondMoment, ...predicted];

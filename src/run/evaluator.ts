@@ -1,7 +1,9 @@
 /** From the members' parts of an evaluation to its records. Knows no file and no clock. */
 import type { Config } from "../config/schema.ts";
+import type { Batch } from "../core/batch.ts";
 import type { MemberEvaluation } from "../pool/controller.ts";
 import { type AnswerTable, drawAnswerTable } from "../tasks/answer-table.ts";
+import { CYCLE_SET, canBeAskedBack, shownFirst } from "../tasks/cycle.ts";
 import type { ProbeSetName } from "../tasks/probe-sets.ts";
 import { createProbeSets, type ProbeSet } from "../tasks/probes.ts";
 import { learningRateAt } from "../training/learning-rate.ts";
@@ -30,9 +32,19 @@ export class Evaluator {
 
   /** (prompts) the true classes at the last position of a probe set; none of a set that the run does not have. */
   targets(set: ProbeSetName): Int32Array {
-    const batch = this.#probeSets.find(({ name }) => name === set)?.batch;
+    const batch = this.#batch(set);
     const positions = batch?.positions.length ?? 1;
     return batch ? batch.targets.filter((_, i) => i % positions === positions - 1) : new Int32Array();
+  }
+
+  /** (prompts) what the prompts show that are asked back. */
+  get cycleLabels(): Int32Array {
+    const { task } = this.#config;
+    return canBeAskedBack(task) ? shownFirst(this.#batch(CYCLE_SET)!, task.variables) : new Int32Array();
+  }
+
+  #batch(set: ProbeSetName): Batch | undefined {
+    return this.#probeSets.find(({ name }) => name === set)?.batch;
   }
 
   metrics(step: number, members: readonly MemberEvaluation[]): MetricsRecord {

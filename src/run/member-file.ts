@@ -34,14 +34,13 @@ const answersName = (step: number, part: keyof MemberAnswers) => `pending.${step
 /** The tensors of one pending prediction. */
 function encodePrediction(
   step: number,
-  { set, probabilities, posterior }: ProbePrediction,
+  { set, probabilities, posterior, cycle }: ProbePrediction,
 ): [string, Tensor][] {
   const name = pendingName(step, set);
-  const spread = Object.entries(posterior ?? {}).map(([part, data]): [string, Tensor] => [
-    `${name}.${part}`,
-    flat(data),
-  ]);
-  return [[name, flat(probabilities)], ...spread];
+  const parts = Object.entries({ ...posterior, ...(cycle && { cycle }) }).map(
+    ([part, data]): [string, Tensor] => [`${name}.${part}`, flat(data)],
+  );
+  return [[name, flat(probabilities)], ...parts];
 }
 
 /** @param run the identity of the run it belongs to */
@@ -79,7 +78,7 @@ export function decodeMember({ metadata, tensors }: Safetensors): MemberProgress
   };
   const prediction = (step: number, set: ProbeSetName): ProbePrediction => {
     const name = pendingName(step, set);
-    const part = (key: keyof PosteriorSpread) => tensor(`${name}.${key}`);
+    const part = (key: keyof PosteriorSpread | "cycle") => tensor(`${name}.${key}`);
     return {
       set,
       probabilities: tensor(name),
@@ -89,6 +88,7 @@ export function decodeMember({ metadata, tensors }: Safetensors): MemberProgress
           mutualInformation: part("mutualInformation"),
         },
       }),
+      ...(tensors.has(`${name}.cycle`) && { cycle: part("cycle") }),
     };
   };
   const answers = (step: number): Pick<MemberEvaluation, "answers"> =>

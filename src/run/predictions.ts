@@ -1,13 +1,18 @@
 /** The probabilities of one evaluation as a safetensors file. */
 import type { MemberEvaluation } from "../pool/controller.ts";
 import type { Tensor } from "../safetensors.ts";
+import { CYCLE_SET } from "../tasks/cycle.ts";
 import { predictionsFile } from "./files.ts";
 import type { RunIdentity } from "./identity.ts";
 import { readTensors, sealedTensors } from "./tensors.ts";
 
+/** Of the prompts that were asked back. */
+export const CYCLE_TENSOR = `${CYCLE_SET}Cycle`;
+
 /**
  * A tensor for each probe set, (members, prompts, positions, classes), or (members, prompts, classes) if only the last
- * position is kept. That of a small prompt pool has fewer prompts than the others.
+ * position is kept. That of a small prompt pool has fewer prompts than the others. That of the prompts that were asked
+ * back has one position.
  */
 export function encodePredictions(
   step: number,
@@ -29,6 +34,13 @@ export function encodePredictions(
           },
         ];
   });
+  const cycles = members.flatMap(({ predictions }) => predictions.flatMap(({ cycle }) => cycle ?? []));
+  // An evaluation that waited for its members in an older version's file has none of some.
+  if (cycles.length === members.length)
+    tensors.push([
+      CYCLE_TENSOR,
+      { shape: [cycles.length, cycles[0].length / classes, classes], data: concatenate(cycles) },
+    ]);
   return sealedTensors(tensors, {
     run,
     step: String(step),

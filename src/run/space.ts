@@ -30,14 +30,15 @@ export function runBytes(config: Config): number {
   const { parameters } = estimateCost(config);
   const { members } = ensemble;
   const evaluations = evaluationSteps(config).length;
-  const rows = evaluation.prompts * probeSetsOf(task).length * task.modulus;
+  const set = evaluation.prompts * task.modulus;
+  const rows = set * probeSetsOf(task).length;
   const tensors = (count: number) => inBlocks(HEADER + FLOAT * count);
 
   const asked = answerTableSize(task);
-  const state = tensors(3 * parameters + rows * task.examples + 2 * asked);
+  const state = tensors(3 * parameters + rows * task.examples + set + 2 * asked);
   const checkpoint = tensors(parameters) * (training.ivon ? 2 : 1);
   const kept = { none: 0, last: 1, all: task.examples }[evaluation.savePredictions];
-  const predictions = kept === 0 ? 0 : tensors(members * rows * kept);
+  const predictions = kept === 0 ? 0 : tensors(members * (rows * kept + set));
   const line = MEASURES * members * probeSetsOf(task).length;
   return (
     // The last state and the one before it, of each member.

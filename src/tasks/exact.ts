@@ -226,3 +226,14 @@ function checkPrior(
   for (const task of prior) family.taskIndex(task);
   return prior;
 }
+
+export function largest(values: Float64Array): number {
+  return values.reduce((a, b) => Math.max(a, b));
+}
+
+/** Probability that the most probable class is the target, with ties broken at random. */
+export function expectedHit(predictive: Float64Array, target: number): number {
+  // Equal posterior masses can differ in the last bits when they are sums over different numbers of matches.
+  const threshold = largest(predictive) * (1 - 1e-12);
+  return predictive[target] >= threshold ? 1 / predictive.filter((p) => p >= threshold).length : 0;
+}

@@ -4,7 +4,14 @@ import type { Batch } from "../core/batch.ts";
 import { log } from "../elementary.ts";
 import { requireCount, requireFraction, requireObject, requireWord } from "../validate.ts";
 import { type Bootstrap, memberPrompts, memberTasks } from "./bootstrap.ts";
-import { everyTask, listedTasks, SequentialPosterior, withTargetNoise } from "./exact.ts";
+import {
+  everyTask,
+  expectedHit,
+  largest,
+  listedTasks,
+  SequentialPosterior,
+  withTargetNoise,
+} from "./exact.ts";
 import { TaskFamily } from "./family.ts";
 import { drawProbePrompts, type ProbePrompts } from "./probe-prompts.ts";
 import { PROBE_SETS } from "./probe-sets.ts";
@@ -217,15 +224,4 @@ function summarise(
     entropyG: entropy / prompts,
     supportM: supported / prompts,
   };
-}
-
-function largest(values: Float64Array): number {
-  return values.reduce((a, b) => Math.max(a, b));
-}
-
-/** Probability that the most probable class is the target, with ties broken at random. */
-function expectedHit(predictive: Float64Array, target: number): number {
-  // Equal posterior masses can differ in the last bits when they are sums over different numbers of matches.
-  const threshold = largest(predictive) * (1 - 1e-12);
-  return predictive[target] >= threshold ? 1 / predictive.filter((p) => p >= threshold).length : 0;
 }

@@ -43,6 +43,8 @@ export interface ProbePrediction {
   probabilities: Float32Array;
   /** How the samples of the member's own posterior differ; absent if it predicts without samples. */
   posterior?: PosteriorSpread;
+  /** Predictive probabilities of the prompts asked back with the member's own answers, (prompts, classes). */
+  cycle?: Float32Array;
 }
 
 /** One member's answers to the prompts of the answer table, in their order. */
