@@ -117,6 +117,8 @@ function estimatesFigure(result: DiagnosisResult): Figure {
         line(name, result, (e) => e.estimates[name], {
           label: ESTIMATORS[name].label,
           colour: categories[i % categories.length],
+          // More estimates than colours.
+          ...(i >= categories.length && { dash: [5, 3] }),
         }),
       ),
     }),
