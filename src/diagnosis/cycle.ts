@@ -30,19 +30,19 @@ export function returnedShare(unseen: EnsemblePrediction, cycle: CyclePrediction
 export const accuracyOfShare = (share: number, scale: AccuracyScale) =>
   onScale((share + Math.sqrt(share)) / 2, scale);
 
-/** What the accuracy may be whose estimate is `value`: both extremes, with bounds on a share of so many prompts. */
+/**
+ * What the accuracy may be whose estimate is `value`: from the share to its square root.
+ * @param highest that a share may be, of so many prompts
+ */
 export function cycleRange(
   value: number,
-  { chance, ceiling }: AccuracyScale,
-  bound: (share: number, side: 1 | -1) => number,
+  scale: AccuracyScale,
+  highest: (share: number) => number,
 ): [number, number] {
-  const middle = within01((value - chance) / (ceiling - chance));
+  const middle = within01((value - scale.chance) / (scale.ceiling - scale.chance));
   const root = (Math.sqrt(1 + 8 * middle) - 1) / 2;
   const share = root ** 2;
-  return [
-    onScale(bound(share, -1), { chance, ceiling }),
-    onScale(Math.sqrt(bound(share, 1)), { chance, ceiling }),
-  ];
+  return [onScale(share, scale), onScale(Math.sqrt(highest(share)), scale)];
 }
 
 const onScale = (share: number, { chance, ceiling }: AccuracyScale) => chance + share * (ceiling - chance);

@@ -31,32 +31,28 @@ const DOUBT = { below: 2, above: 1 / 2 };
 const Z = 1.96;
 
 /** As it is printed. */
-export const RULE = `Estimate: the first there is of ${ESTIMATOR_NAMES.slice(0, 5).join(", ")}. Interval: of cycle from the share of answers that come back to its square root; else from the estimate e less ${DOUBT.below} (1 - e), or from chance where one member has no labels of seen tasks, to e + (1 - e) ${DOUBT.above}; with 95 % Wilson bounds for so many prompts, and rounded away from e to whole prompts. Probability: that the accuracy is at least ${EVENT_LEVEL} of the way from chance to the ceiling, for a normal error as wide as the interval; at most 1/2 for one member without labels of seen tasks or prompts asked back. State: untrained where the members' mean entropy is at least ${UNTRAINED_SHARE} log C, generalising from a probability of 2/3 on, memorising up to 1/3, undecided between. Alarm: the first of three evaluations in a row that are not untrained and have a probability above 1/2.`;
+export const RULE = `Estimate: the first there is of ${ESTIMATOR_NAMES.slice(0, 5).join(", ")}. Interval: of cycle from the share of answers that come back to the square root of its 95 % Wilson bound; else from the estimate e less ${DOUBT.below} (1 - e), or from chance where one member has no labels of seen tasks, to e + (1 - e) ${DOUBT.above}; both with 95 % Wilson bounds for so many prompts, and rounded away from e to whole prompts. Probability: that the accuracy is at least ${EVENT_LEVEL} of the way from chance to the ceiling, for a normal error as wide as the interval; at most 1/2 for one member without labels of seen tasks or prompts asked back. State: untrained where the members' mean entropy is at least ${UNTRAINED_SHARE} log C, generalising from a probability of 2/3 on, memorising up to 1/3, undecided between. Alarm: the first of three evaluations in a row that are not untrained and have a probability above 1/2.`;
 
 /** @param prompts how many they were estimated on */
 export function combine(estimates: Estimates, prompts: number, scale: AccuracyScale): AccuracyEstimate {
   const name = ESTIMATOR_NAMES.find((each) => estimates[each] !== null)!;
   const value = estimates[name]!;
-  const bound = (share: number, side: 1 | -1) => wilson(share, prompts, side);
-  const [low, high] =
-    name === "cycle" ? cycleRange(value, scale, bound) : doubtRange(value, name, scale, bound);
+  const [lowest, highest] =
+    name === "cycle"
+      ? cycleRange(value, scale, (share) => wilson(share, prompts, 1))
+      : doubtRange(value, name, scale);
   return {
     value,
-    low: Math.floor(prompts * low) / prompts,
-    high: Math.ceil(prompts * high) / prompts,
+    low: Math.floor(prompts * wilson(lowest, prompts, -1)) / prompts,
+    high: Math.ceil(prompts * wilson(highest, prompts, 1)) / prompts,
   };
 }
 
-function doubtRange(
-  value: number,
-  name: EstimatorName,
-  { chance }: AccuracyScale,
-  bound: (share: number, side: 1 | -1) => number,
-): [number, number] {
+function doubtRange(value: number, name: EstimatorName, { chance }: AccuracyScale): [number, number] {
   // A member's own word for it is worth nothing.
   const lowest =
     name === "confidence" ? Math.min(chance, value) : Math.max(0, value - DOUBT.below * (1 - value));
-  return [bound(lowest, -1), bound(value + DOUBT.above * (1 - value), 1)];
+  return [lowest, value + DOUBT.above * (1 - value)];
 }
 
 /** The bound of Wilson (1927) on a share that was found among n. */
