@@ -32,7 +32,7 @@ import { createConfig, Diagnosis, decompose, type EvaluationDiagnosis, runEnsemb
 import { normals, stream } from "../src/random.ts";
 import { drawProbePrompts } from "../src/tasks/probe-prompts.ts";
 
-const { bootstrap, intervalOver, median, quantile, Ranking, riskCoverage } = ranking;
+const { bootstrap, bootstrapShare, intervalOver, median, quantile, Ranking, riskCoverage } = ranking;
 
 type Said = Pick<EvaluationDiagnosis, "state" | "generalised" | "estimatedAccuracy">;
 
@@ -128,6 +128,16 @@ describe("intervals", () => {
       expect(there).toBe(here);
       expect(held).toEqual([1, 1, 1]);
     }
+  });
+
+  it("of shares do not vanish where all are alike", () => {
+    const settings = Array.from({ length: 40 }, (_, i) => String(i >> 1));
+    const never = () => 0;
+    expect(bootstrap(settings, never)).toEqual([0, 0]);
+    // Wilson's, of none in twenty.
+    const [low, high] = bootstrapShare(settings, never);
+    expect(low).toBe(0);
+    expect(high).toBeCloseTo(1.96 ** 2 / (20 + 1.96 ** 2), 10);
   });
 
   it("are of order statistics", () => {

@@ -5,7 +5,7 @@
 import { stream, uniformInt } from "../../dist/random.js";
 import { falseShare, medianOff, missedShare } from "./alarms.mjs";
 import { outcome } from "./events.mjs";
-import { intervalOver, mean, repeated } from "./ranking.mjs";
+import { intervalOver, mean, repeated, shareIntervalOver } from "./ranking.mjs";
 import { rankingsOf, withScores } from "./rankings.mjs";
 
 /** What is resampled, and how often draws are drawn from. */
@@ -15,10 +15,16 @@ export const KINDS = {
   "settings, twice": { groupOf: ({ setting }) => setting, draws: 2 },
 };
 
+/** Which runs a share is of; other statistics are of all. */
+const SHARES = {
+  "missed, of those due": ["found", "missed"],
+  "false, of those not due": ["none due", "false"],
+};
+
 /** Of the rule, functions of how often each run counts. */
 function statisticsOf(runs) {
   const { evaluations, whole } = rankingsOf(withScores("rule", runs));
-  const outcomes = runs.map(({ alarmStep, event, censored }) => (censored ? {} : outcome(alarmStep, event)));
+  const outcomes = runs.map(outcomeOf);
   const errors = runs.map((run) =>
     mean(run.evaluations.map(({ estimate, accuracy }) => Math.abs(estimate.value - accuracy))),
   );
@@ -38,6 +44,25 @@ function statisticsOf(runs) {
     "error of the accuracy": (times) => mean(repeated(errors, times)),
     "accuracies in the interval": (times) => mean(repeated(held, times)),
   };
+}
+
+const outcomeOf = ({ alarmStep, event, censored }) => (censored ? {} : outcome(alarmStep, event));
+
+function intervalOf(name, runs, statistic, { groupOf, draws }) {
+  const kinds = SHARES[name];
+  if (!kinds) return intervalOver(runs.map(groupOf), draws, statistic);
+  const places = runs.flatMap((run, i) => (kinds.includes(outcomeOf(run).kind) ? [i] : []));
+  return shareIntervalOver(
+    places.map((i) => groupOf(runs[i], i)),
+    draws,
+    (times) => {
+      const all = new Int32Array(runs.length);
+      places.forEach((place, i) => {
+        all[place] = times[i];
+      });
+      return statistic(all);
+    },
+  );
 }
 
 const isWithin = (value, interval) => interval[0] <= value && value <= interval[1];
@@ -64,9 +89,7 @@ export function scoreIntervals(development, test, splitCount = 100) {
   return Object.keys(splits[0].ofKnown).map((name) => {
     const [first, ...others] = splits.map(({ known, ofKnown, ofNew, newRuns }) => ({
       ...{ here: ofKnown[name](known.map(() => 1)), there: ofNew[name](Array(newRuns).fill(1)) },
-      intervals: Object.values(KINDS).map(({ groupOf, draws }) =>
-        intervalOver(known.map(groupOf), draws, ofKnown[name]),
-      ),
+      intervals: Object.values(KINDS).map((kind) => intervalOf(name, known, ofKnown[name], kind)),
     }));
     const known = others.filter(({ there, intervals }) => there !== null && !intervals.includes(null));
     return {

@@ -83,6 +83,11 @@ export function bootstrap(settings, statistic) {
   return intervalOver(settings, 2, statistic);
 }
 
+/** The same of a share of runs. */
+export function bootstrapShare(settings, statistic) {
+  return shareIntervalOver(settings, 2, statistic);
+}
+
 /** The same of any groups, with as many draws from draws: 1 for a confidence interval. null of one group. */
 export function intervalOver(groups, draws, statistic) {
   const names = [...new Set(groups)];
@@ -99,6 +104,30 @@ export function intervalOver(groups, draws, statistic) {
     if (value !== null) values.push(value);
   }
   return values.length === 0 ? null : [quantile(values, 0.025), quantile(values, 0.975)];
+}
+
+/**
+ * The same of a share, and at least the Wilson bounds for as many trials as there are groups: where all of them are alike,
+ * resampling them cannot tell that others are not.
+ */
+export function shareIntervalOver(groups, draws, statistic) {
+  const interval = intervalOver(groups, draws, statistic);
+  if (interval === null) return null;
+  const count = new Set(groups).size;
+  const share = statistic(Int32Array.from(groups, () => 1));
+  const [low, high] = wilson(share, count);
+  return [Math.min(interval[0], low), Math.max(interval[1], high)];
+}
+
+/** 95 % interval of a share that was found in so many trials (Wilson 1927). */
+function wilson(share, count) {
+  const z = 1.96;
+  const middle = share + z ** 2 / (2 * count);
+  const half = z * Math.sqrt((share * (1 - share)) / count + z ** 2 / (4 * count ** 2));
+  // Rounding.
+  return [Math.max(0, middle - half), Math.min(1 + z ** 2 / count, middle + half)].map(
+    (end) => end / (1 + z ** 2 / count),
+  );
 }
 
 /** Values of runs, each as often as its run was drawn. */

@@ -11,7 +11,7 @@ import {
   summary,
 } from "./alarms.mjs";
 import { outcome } from "./events.mjs";
-import { bootstrap, mean, median, quantile, repeated } from "./ranking.mjs";
+import { bootstrap, bootstrapShare, mean, median, quantile, repeated } from "./ranking.mjs";
 import { rankingsOf, withScores } from "./rankings.mjs";
 import { SIGNALS } from "./signals.mjs";
 import { UNCERTAINTIES } from "./single-prompts.mjs";
@@ -70,11 +70,11 @@ export function scoreAlarms(development, test) {
         ? having.map((run) => outcome(own(run), run.event))
         : alarmsAbove(threshold ?? Infinity, having);
       /** Of outcomes of these kinds, which may all be of one setting. */
-      const over = (kinds, statistic) => {
+      const over = (intervalFor, kinds, statistic) => {
         const those = having
           .map(({ setting }, i) => ({ setting, ...outcomes[i] }))
           .filter(({ kind }) => kinds.includes(kind));
-        return bootstrap(
+        return intervalFor(
           those.map(({ setting }) => setting),
           (times) => statistic(repeated(those, times)),
         );
@@ -83,9 +83,9 @@ export function scoreAlarms(development, test) {
         name,
         {
           ...{ runs: having.length, threshold, ...summary(outcomes) },
-          interval: over(["found"], medianOff),
-          missedInterval: over(["found", "missed"], missedShare),
-          falseInterval: over(["none due", "false"], falseShare),
+          interval: over(bootstrap, ["found"], medianOff),
+          missedInterval: over(bootstrapShare, ["found", "missed"], missedShare),
+          falseInterval: over(bootstrapShare, ["none due", "false"], falseShare),
         },
       ];
     }),
