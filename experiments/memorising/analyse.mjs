@@ -2,6 +2,7 @@
  * What changes as memorising turns into generalising, on the runs with a pool of through-training: distances of the mean
  * prediction to the exact predictors that memorise (M) and generalise (G), and the curvature of the training loss.
  */
+import { spectraOf } from "../../dist/report/figures/spectrum.js";
 import { digest, near, withDigests } from "../shared/runs.mjs";
 import { mean, medianOfKnown, overSeeds } from "../shared/statistics.mjs";
 import { number, table, withInterval } from "../shared/tables.mjs";
@@ -86,7 +87,8 @@ function curvature(runs) {
     const { memorised, generalised, measures } = digest(run);
     if (memorised === null || run.spectra.length === 0) return [];
     const until = generalised ?? measures.at(-1).step;
-    const spectra = run.spectra.filter(({ operator }) => operator === "ggn");
+    // By step: they are kept in the order in which they were done.
+    const spectra = spectraOf(run, "ggn");
     const phase = (from, to) => spectra.filter(({ step }) => step >= from && step <= to);
     return [
       { ...run, phases: { start: phase(0, 0), plateau: phase(memorised, until), end: spectra.slice(-1) } },
