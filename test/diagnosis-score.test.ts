@@ -12,7 +12,7 @@ import { ensemblesOf } from "../experiments/diagnosis/ensembles.mjs";
 // @ts-expect-error a program, not part of the package
 import { firstSustained, lowestInRow, outcome, sustained } from "../experiments/diagnosis/events.mjs";
 // @ts-expect-error a program, not part of the package
-import { scoreIntervals } from "../experiments/diagnosis/intervals.mjs";
+import { scoreIntervals, scoreUnknown } from "../experiments/diagnosis/intervals.mjs";
 // @ts-expect-error a program, not part of the package
 import { alarmOf, judged } from "../experiments/diagnosis/judge.mjs";
 // @ts-expect-error a program, not part of the package
@@ -32,7 +32,16 @@ import { createConfig, Diagnosis, decompose, type EvaluationDiagnosis, runEnsemb
 import { normals, stream } from "../src/random.ts";
 import { drawProbePrompts } from "../src/tasks/probe-prompts.ts";
 
-const { bootstrap, bootstrapShare, intervalOver, median, quantile, Ranking, riskCoverage } = ranking;
+const {
+  bootstrap,
+  bootstrapShare,
+  intervalOver,
+  median,
+  quantile,
+  Ranking,
+  riskCoverage,
+  shareIntervalOver,
+} = ranking;
 
 type Said = Pick<EvaluationDiagnosis, "state" | "generalised" | "estimatedAccuracy">;
 
@@ -122,6 +131,12 @@ describe("intervals", () => {
         })),
       };
     });
+    const unknown = scoreUnknown(runs.slice(0, 12), runs.slice(12));
+    expect(unknown.map(({ there }: { there: number }) => there)).toEqual([1, 1, 0, 0, 0, 0, 1]);
+    for (const { interval, there } of unknown) {
+      expect(there).toBeGreaterThanOrEqual(interval[0]);
+      expect(there).toBeLessThanOrEqual(interval[1]);
+    }
     const rows = scoreIntervals(runs.slice(0, 12), runs.slice(12), 5);
     expect(rows.map(({ here }: { here: number }) => here)).toEqual([1, 1, 0, 0, 0, 0, 1]);
     for (const { there, here, held } of rows) {
@@ -134,10 +149,13 @@ describe("intervals", () => {
     const settings = Array.from({ length: 40 }, (_, i) => String(i >> 1));
     const never = () => 0;
     expect(bootstrap(settings, never)).toEqual([0, 0]);
-    // Wilson's, of none in twenty.
+    // Wilson's, of none in twenty, and in half as many with the luck of others.
+    const bound = (trials: number) => 1.96 ** 2 / (trials + 1.96 ** 2);
+    expect(shareIntervalOver(settings, 1, never)[1]).toBeCloseTo(bound(20), 10);
     const [low, high] = bootstrapShare(settings, never);
     expect(low).toBe(0);
-    expect(high).toBeCloseTo(1.96 ** 2 / (20 + 1.96 ** 2), 10);
+    expect(high).toBeCloseTo(bound(10), 10);
+    expect(shareIntervalOver(settings, 2, never, 5)[1]).toBeCloseTo(bound(4), 10);
   });
 
   it("are of order statistics", () => {

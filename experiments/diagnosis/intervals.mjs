@@ -48,9 +48,10 @@ function statisticsOf(runs) {
 
 const outcomeOf = ({ alarmStep, event, censored }) => (censored ? {} : outcome(alarmStep, event));
 
-function intervalOf(name, runs, statistic, { groupOf, draws }) {
+/** @param count of groups in the last draw */
+function intervalOf(name, runs, statistic, { groupOf, draws }, count) {
   const kinds = SHARES[name];
-  if (!kinds) return intervalOver(runs.map(groupOf), draws, statistic);
+  if (!kinds) return intervalOver(runs.map(groupOf), draws, statistic, count);
   const places = runs.flatMap((run, i) => (kinds.includes(outcomeOf(run).kind) ? [i] : []));
   return shareIntervalOver(
     places.map((i) => groupOf(runs[i], i)),
@@ -62,7 +63,20 @@ function intervalOf(name, runs, statistic, { groupOf, draws }) {
       });
       return statistic(all);
     },
+    count,
   );
+}
+
+/** What a grid scores that nobody has looked at, and where it should, from all others. */
+export function scoreUnknown(known, unknown) {
+  const count = new Set(unknown.map(({ setting }) => setting)).size;
+  const [ofKnown, ofUnknown] = [known, unknown].map(statisticsOf);
+  return Object.keys(ofKnown).map((name) => ({
+    name,
+    here: ofKnown[name](known.map(() => 1)),
+    interval: intervalOf(name, known, ofKnown[name], KINDS["settings, twice"], count),
+    there: ofUnknown[name](unknown.map(() => 1)),
+  }));
 }
 
 const isWithin = (value, interval) => interval[0] <= value && value <= interval[1];

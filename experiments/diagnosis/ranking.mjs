@@ -88,16 +88,21 @@ export function bootstrapShare(settings, statistic) {
   return shareIntervalOver(settings, 2, statistic);
 }
 
-/** The same of any groups, with as many draws from draws: 1 for a confidence interval. null of one group. */
-export function intervalOver(groups, draws, statistic) {
+/**
+ * The same of any groups, with as many draws from draws: 1 for a confidence interval. null of one group.
+ * @param count of groups in the last draw; by default as many as there are
+ */
+export function intervalOver(groups, draws, statistic, count) {
   const names = [...new Set(groups)];
   if (names.length < 2) return null;
+  const sizes = Array.from({ length: draws }, (_, i) => (i === draws - 1 && count) || names.length);
   const places = groups.map((group) => names.indexOf(group));
   const rng = stream(0, 0, "evaluation", 0);
   const values = [];
   for (let i = 0; i < RESAMPLES; i++) {
     let drawn = names.map((_, name) => name);
-    for (let draw = 0; draw < draws; draw++) drawn = drawn.map(() => drawn[uniformInt(rng, drawn.length)]);
+    for (const size of sizes)
+      drawn = Array.from({ length: size }, () => drawn[uniformInt(rng, drawn.length)]);
     const times = new Int32Array(names.length);
     for (const name of drawn) times[name]++;
     const value = statistic(Int32Array.from(places, (place) => times[place]));
@@ -108,14 +113,14 @@ export function intervalOver(groups, draws, statistic) {
 
 /**
  * The same of a share, and at least the Wilson bounds for as many trials as there are groups: where all of them are alike,
- * resampling them cannot tell that others are not.
+ * resampling them cannot tell that others are not. Two draws have the luck of both, and half as many trials.
  */
-export function shareIntervalOver(groups, draws, statistic) {
-  const interval = intervalOver(groups, draws, statistic);
+export function shareIntervalOver(groups, draws, statistic, count = new Set(groups).size) {
+  const interval = intervalOver(groups, draws, statistic, count);
   if (interval === null) return null;
-  const count = new Set(groups).size;
+  const here = new Set(groups).size;
   const share = statistic(Int32Array.from(groups, () => 1));
-  const [low, high] = wilson(share, count);
+  const [low, high] = wilson(share, draws === 1 ? here : 1 / (1 / here + 1 / count));
   return [Math.min(interval[0], low), Math.max(interval[1], high)];
 }
 

@@ -59,7 +59,7 @@ function combinationText({ constant, estimate, agreement }) {
   return `Logit of the probability: ${fixed(constant, 2)} + ${fixed(estimate, 2)} x estimate, as a share of the way from chance to the ceiling, + ${fixed(agreement, 2)} x share of pairs of members that agree.`;
 }
 
-function failuresTable(failures) {
+export function failuresTable(failures) {
   const rows = failures.map(
     ({ name, group, setting, seed, members, faults, event, alarmStep, lead, error, worst, highest }) => [
       ...[
