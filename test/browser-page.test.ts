@@ -122,15 +122,18 @@ describe.skipIf(noBrowser !== null)(noBrowser ? `the page (left out: ${noBrowser
     expect(opened.summary?.verdict).toBe(original.summary?.verdict);
     expect(readFileSync(await writeReport([copy]), "utf8")).toContain("The answers, question by question");
 
-    expect(Object.keys(others).sort()).toEqual(["seen.npy", "seenLabels.npy", "unseenLabels.npy"]);
+    expect(Object.keys(others).sort()).toEqual(
+      ["cycle", "cycleLabels", "seen", "seenLabels", "unseenLabels"].map((name) => `${name}.npy`),
+    );
     expect([...decodeNpy(steps).data]).toEqual([0, 40, 80, 120, 160, 200]);
     const { shape, data } = decodeNpy(predictions);
     expect(shape).toEqual([6, 3, 64, 17]);
     const { tensors } = decodeSafetensors(
       readFileSync(join(out, "predictions", "step-00000200.safetensors")),
     );
-    const last = data.slice((5 * data.length) / 6);
-    expect(last).toEqual(tensors.get("unseenTasks")!.data);
+    const last = (5 * data.length) / 6;
+    expect(data.slice(last)).toEqual(tensors.get("unseenTasks")!.data);
+    expect(decodeNpy(others["cycle.npy"]).data.slice(last)).toEqual(tensors.get("unseenTasksCycle")!.data);
 
     await page.locator("#drop-file").setInputFiles({
       ...{ name: "predictions.npz", mimeType: "application/zip" },

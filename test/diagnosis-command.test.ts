@@ -4,8 +4,10 @@ import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { decodeNpz } from "../src/diagnosis/npz.ts";
-import { createConfig, diagnose, runEnsemble } from "../src/index.ts";
+import { diagnoseRun } from "../src/diagnosis/diagnose-run.ts";
+import { decodeNpz, encodeNpz } from "../src/diagnosis/npz.ts";
+import { arrayFile } from "../src/export/arrays.ts";
+import { createConfig, diagnose, readRun, runEnsemble } from "../src/index.ts";
 import { epigrok } from "./fixtures/cli.ts";
 import { temporaryDirectory } from "./fixtures/temporary.ts";
 
@@ -90,6 +92,8 @@ describe("of a file", () => {
     [["--predictions", numpy("README.md")], /README\.md: not a valid safetensors file/],
     [["--predictions", numpy("float64.npy"), "--ceiling", "2"], /ceiling: got 2, must be from 0 to 1/],
     [[run, "--logits"], /--logits goes with --predictions: a run says it itself/],
+    [[run, "--cycle", "x.npz"], /--cycle goes with --predictions/],
+    [[run, "--cycle-ceiling", "0.9"], /--cycle-ceiling goes with --predictions/],
     [["--follow", "--report", "x.html"], /--report, --cycle, --seen and --steps do not go with it/],
   ])("refuses %j", async (args, message) => {
     const { code, stdout, stderr } = await epigrok(["diagnose", ...args]);
@@ -114,6 +118,27 @@ describe("of a run", () => {
       for (const [name, value] of Object.entries(statistics))
         expect(unseenTasks[name]).toBeCloseTo(value as number, 6);
     }
+  });
+
+  it("is that of its arrays, prompts asked back in the archive or in a file beside it", async () => {
+    const data = await readRun(run);
+    const { cycle, cycleLabels, ...arrays } = Object.fromEntries(
+      decodeNpz(await arrayFile(data), [
+        ...["predictions", "steps", "cycle", "cycleLabels", "seen", "seenLabels", "unseenLabels"],
+      ]).arrays,
+    );
+    const [own, beside] = ["own.npz", "beside.npz"].map((name) => join(root, name));
+    writeFileSync(own, encodeNpz(arrays));
+    writeFileSync(beside, encodeNpz({ predictions: cycle, labels: cycleLabels }));
+    const { chance, ceiling, cycleChance, cycleCeiling, ...expected } = (await diagnoseRun(data))!.result;
+    const settings = { chance, ceiling, "cycle-chance": cycleChance, "cycle-ceiling": cycleCeiling };
+    const { code, stdout } = await epigrok([
+      ...["diagnose", "--predictions", own, "--cycle", beside, "--json"],
+      ...Object.entries(settings).map(([name, value]) => `--${name}=${value}`),
+    ]);
+    expect(code).toBe(0);
+    expect(expected.evaluations.every(({ estimates }) => estimates.cycle !== null)).toBe(true);
+    expect(JSON.parse(stdout)).toMatchObject(JSON.parse(JSON.stringify(expected)));
   });
 
   it("that has kept none says so", async () => {
