@@ -107,15 +107,11 @@ export const diagnoseCommand: CommandModule<object, DiagnoseArguments> = {
 };
 
 /** What a run itself says. */
-const OF_FILES = {
-  ...{ steps: "steps", cycle: "cycle", seen: "seen", logits: "logits", chance: "chance", ceiling: "ceiling" },
-  ...{ cycleChance: "cycle-chance", cycleCeiling: "cycle-ceiling", follow: "follow" },
-} as const satisfies Partial<Record<keyof DiagnoseArguments, string>>;
+const OF_FILES = "steps cycle seen logits chance ceiling cycle-chance cycle-ceiling follow".split(" ");
 
-function refuseWithRun(args: DiagnoseArguments): void {
-  const names = Object.keys(OF_FILES) as (keyof typeof OF_FILES)[];
-  const name = names.find((each) => args[each] !== undefined && args[each] !== false);
-  const given = name && OF_FILES[name];
+function refuseWithRun(args: object): void {
+  const options = args as Record<string, unknown>;
+  const given = OF_FILES.find((name) => options[name] !== undefined && options[name] !== false);
   if (given) throw new UsageError(`--${given} goes with --predictions: a run says it itself`);
 }
 
@@ -151,9 +147,13 @@ function stepsIn(text: string): number[] | undefined {
   });
 }
 
-const settingsOf = ({ logits, chance, ceiling, cycleCeiling }: DiagnosisSettings): DiagnosisSettings => ({
-  ...{ logits, chance, ceiling, cycleCeiling },
-});
+const settingsOf = ({
+  logits,
+  chance,
+  ceiling,
+  cycleChance,
+  cycleCeiling,
+}: DiagnosisSettings): DiagnosisSettings => ({ logits, chance, ceiling, cycleChance, cycleCeiling });
 
 async function inText(result: DiagnosisResult): Promise<string> {
   const { alignedText } = await import("../report/text-table.ts");

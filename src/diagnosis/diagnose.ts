@@ -119,7 +119,7 @@ export class Diagnosis {
 
   /** @throws RangeError for chance and ceiling outside 0 to 1, or not in this order */
   constructor(settings: DiagnosisSettings = {}) {
-    requireKeys("settings", settings, [...["logits", "chance", "ceiling", "cycleChance", "cycleCeiling"]]);
+    requireKeys("settings", settings, ["logits", "chance", "ceiling", "cycleChance", "cycleCeiling"]);
     const { chance = 0, ceiling = 1, cycleChance = chance, cycleCeiling = ceiling } = settings;
     requireFraction("chance", chance);
     requireFraction("ceiling", ceiling);
